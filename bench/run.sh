@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The one way to run a benchmark:
+#
+#   bench/run.sh NAME [--json FILE]
+#
+# Installs what is missing, builds a release in build/bench, runs bench/NAME.cpp (or bench/NAME.sh),
+# prints a table with the machine, and writes
+#   {"benchmark", "machine", "rows": [...], "claims": [{"claim", "measured", "bar", "holds"}]}
+# Ends with 1 when a claim does not hold.
+set -euo pipefail
+invoked_from=$PWD
+cd "$(dirname "$0")/.."
+. tests/cmake/packages.sh
+
+names() { find bench -maxdepth 1 \( -name '*.cpp' -o -name '*.sh' \) ! -name run.sh -printf '%f\n' | sed 's/\.[a-z]*$//' | sort -u | xargs; }
+name=${1-}
+if [[ -z $name || $name == -* ]] || [[ ! -f bench/$name.cpp && ! -f bench/$name.sh ]]; then
+  echo "bench/run.sh NAME [--json FILE], where NAME is one of: $(names)" >&2
+  exit 2
+fi
+shift
+arguments=()
+while (($#)); do
+  case $1 in
+    --json)
+      [[ -n ${2-} ]] || { echo "bench/run.sh: --json needs a file" >&2; exit 2; }
+      arguments+=(--json "$(cd "$invoked_from" && realpath -m "$2")")
+      shift 2
+      ;;
+    *) echo "bench/run.sh: unknown argument $1 (there is --json FILE)" >&2; exit 2 ;;
+  esac
+done
+
+install_packages programs bench
+
+echo "== building in build/bench" >&2
+mkdir -p build/bench
+{ cmake --preset release -B build/bench -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_EXAMPLES=OFF &&
+    cmake --build build/bench -j "$jobs" --target "label_bench_$name"; } >build/bench/log 2>&1 || {
+  cat build/bench/log >&2
+  exit 1
+}
+
+# As root and with more ranks than cores, Open MPI has to be told that this is meant.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+echo "== running $name" >&2
+if [[ -f bench/$name.sh ]]; then
+  exec bash "bench/$name.sh" build/bench/bench "${arguments[@]}"
+fi
+exec "build/bench/bench/bench_$name" "${arguments[@]}"

@@ -1,0 +1,240 @@
+// What the executor computes with: a reducer, an element type and a codec behind plain functions.
+//
+// Made once per (reducer, element, codec), so that the executor is compiled once per communicator and
+// types do not multiply with topologies. All loops over elements are here.
+#pragma once
+
+#include <tutti/codecs/codec.hpp>
+#include <tutti/core/config.hpp>
+#include <tutti/reducers/reducer.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+namespace tutti::detail {
+
+/// The table. `lift`, `fold` and `lower` work on accumulators, for topologies that fold pairwise;
+/// `unite` takes every rank's encoded contribution to a piece and leaves finished values.
+/// `first` is the index of the first element in the caller's data.
+struct arithmetic {
+  const void* reducer = nullptr; ///< outlives the call; so does the codec
+  const void* codec = nullptr;
+  std::size_t value_bytes = 1;
+  std::size_t accumulator_bytes = 1;
+  bool in_place = true; ///< accumulators are the values themselves: nothing to lift or lower
+  bool exact = true;    ///< encoded values are the values themselves
+
+  std::size_t (*wire_bytes)(const arithmetic&, std::size_t n) = nullptr;
+  void (*encode)(const arithmetic&, const std::byte* values, std::byte* wire,
+                 std::size_t n) = nullptr;
+  void (*decode)(const arithmetic&, const std::byte* wire, std::byte* values,
+                 std::size_t n) = nullptr;
+  void (*lift)(const arithmetic&, const std::byte* values, std::byte* accumulators, std::size_t n,
+               std::size_t first, double weight) = nullptr;
+  void (*fold)(const arithmetic&, std::span<const std::byte* const> in, std::byte* out,
+               std::size_t n) = nullptr;
+  void (*lower)(const arithmetic&, const std::byte* accumulators, std::byte* values, std::size_t n,
+                std::size_t first, double total) = nullptr;
+  void (*unite)(const arithmetic&, std::span<const std::byte* const> wires,
+                std::span<const double> weights, std::byte* values, std::size_t n,
+                std::size_t first, double total) = nullptr;
+};
+
+/// Loops run in blocks of a constant length: vectorised at -O2, and short enough for the L1 cache.
+inline constexpr std::size_t block_length = 256;
+
+template <class Body>
+constexpr void in_blocks(std::size_t n, Body&& body) {
+  std::size_t begin = 0;
+  for (; begin + block_length <= n; begin += block_length)
+    body(begin, std::integral_constant<std::size_t, block_length>{});
+  if (begin < n) body(begin, n - begin);
+}
+
+/// out = combine(a, out) or combine(out, a): one of two operands is already in its place.
+template <bool OwnFirst, class R, class A>
+TUTTI_UNFUSED void fold_into(const R& r, const A* __restrict in, A* __restrict inout,
+                             std::size_t n) {
+  TUTTI_UNFUSED_BODY
+  in_blocks(n, [&](std::size_t begin, auto count) {
+    for (std::size_t i = begin; i < begin + count; ++i)
+      inout[i] = OwnFirst ? r.combine(inout[i], in[i]) : r.combine(in[i], inout[i]);
+  });
+}
+
+/// The left fold of any number of inputs, one of which may be `out` itself.
+template <class R, class A>
+TUTTI_UNFUSED void fold_all(const R& r, std::span<const std::byte* const> in, A* out,
+                            std::size_t n) {
+  TUTTI_UNFUSED_BODY
+  in_blocks(n, [&](std::size_t begin, auto count) {
+    A partial[block_length];
+    const A* first = reinterpret_cast<const A*>(in[0]) + begin;
+    for (std::size_t i = 0; i < count; ++i) partial[i] = first[i];
+    for (std::size_t k = 1; k < in.size(); ++k) {
+      const A* next = reinterpret_cast<const A*>(in[k]) + begin;
+      for (std::size_t i = 0; i < count; ++i) partial[i] = r.combine(partial[i], next[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) out[begin + i] = partial[i];
+  });
+}
+
+template <class R, class A>
+void fold_accumulators(const R& r, std::span<const std::byte* const> in, std::byte* out,
+                       std::size_t n) {
+  A* to = reinterpret_cast<A*>(out);
+  if (in.size() == 2 && in[0] == out)
+    detail::fold_into<true>(r, reinterpret_cast<const A*>(in[1]), to, n);
+  else if (in.size() == 2 && in[1] == out)
+    detail::fold_into<false>(r, reinterpret_cast<const A*>(in[0]), to, n);
+  else
+    detail::fold_all(r, in, to, n);
+}
+
+template <class R, element T, class A>
+TUTTI_UNFUSED void lift_values(const R& r, const T* values, A* accumulators, std::size_t n,
+                               std::size_t first, double weight) {
+  TUTTI_UNFUSED_BODY
+  for (std::size_t i = 0; i < n; ++i)
+    accumulators[i] = detail::lift<R, T>(r, values[i], weight, first + i);
+}
+
+template <class R, element T, class A>
+TUTTI_UNFUSED void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_t n,
+                                      std::size_t first, double total) {
+  TUTTI_UNFUSED_BODY
+  for (std::size_t i = 0; i < n; ++i)
+    values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
+}
+
+/// One block of one contribution, decoded.
+template <element T, class C>
+const T* decoded(const C& codec, const std::byte* wire, std::size_t begin, std::size_t count,
+                 T* scratch) {
+  if constexpr (C::kind == codec_kind::exact) {
+    return reinterpret_cast<const T*>(wire) + begin;
+  } else {
+    codec.template decode<T>(wire + codec.template bytes<T>(begin), std::span<T>{scratch, count});
+    return scratch;
+  }
+}
+
+/// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
+/// written to memory before it is combined, so a weight's multiplication never fuses with the addition.
+template <class R, element T, class C>
+TUTTI_UNFUSED void unite_by_folding(const R& r, const C& codec,
+                                    std::span<const std::byte* const> wires,
+                                    std::span<const double> weights, T* values, std::size_t n,
+                                    std::size_t first, double total) {
+  TUTTI_UNFUSED_BODY
+  using A = reducer_accumulator_t<R, T>;
+  in_blocks(n, [&](std::size_t begin, auto count) {
+    T scratch[block_length];
+    A partial[block_length], lifted[block_length];
+    for (std::size_t k = 0; k < wires.size(); ++k) {
+      const T* in = detail::decoded<T>(codec, wires[k], begin, count, scratch);
+      const double weight = weights.empty() ? 1.0 : weights[k];
+      A* to = k == 0 ? partial : lifted;
+      detail::lift_values<R, T, A>(r, in, to, count, first + begin, weight);
+      if (k > 0) detail::fold_into<true>(r, lifted, partial, count);
+    }
+    detail::lower_accumulators<R, T, A>(r, partial, values + begin, count, first + begin, total);
+  });
+}
+
+template <class R, element T, class C>
+void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* const> wires,
+                        std::span<const double> weights, T* values, std::size_t n,
+                        std::size_t first, double total) {
+  using A = reducer_accumulator_t<R, T>;
+  std::vector<A> block(wires.size() * block_length), column(wires.size());
+  in_blocks(n, [&](std::size_t begin, auto count) {
+    T scratch[block_length];
+    for (std::size_t k = 0; k < wires.size(); ++k) {
+      const T* in = detail::decoded<T>(codec, wires[k], begin, count, scratch);
+      const double weight = weights.empty() ? 1.0 : weights[k];
+      detail::lift_values<R, T, A>(r, in, block.data() + k * block_length, count, first + begin,
+                                   weight);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t k = 0; k < wires.size(); ++k) column[k] = block[k * block_length + i];
+      values[begin + i] = detail::lower<T>(r, r.gather(std::span<A>{column}), total,
+                                           first + begin + i);
+    }
+  });
+}
+
+template <element T, class R, class C>
+struct functions {
+  using A = reducer_accumulator_t<R, T>;
+  static const R& reducer(const arithmetic& a) { return *static_cast<const R*>(a.reducer); }
+  static const C& codec(const arithmetic& a) { return *static_cast<const C*>(a.codec); }
+
+  static std::size_t wire_bytes(const arithmetic& a, std::size_t n) {
+    return codec(a).template bytes<T>(n);
+  }
+  static void encode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
+    codec(a).template encode<T>(std::span<const T>{reinterpret_cast<const T*>(in), n}, out);
+  }
+  static void decode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
+    codec(a).template decode<T>(in, std::span<T>{reinterpret_cast<T*>(out), n});
+  }
+  static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
+                   std::size_t first, double weight) {
+    detail::lift_values<R, T, A>(reducer(a), reinterpret_cast<const T*>(in),
+                                 reinterpret_cast<A*>(out), n, first, weight);
+  }
+  static void fold(const arithmetic& a, std::span<const std::byte* const> in, std::byte* out,
+                   std::size_t n) {
+    if constexpr (folding_reducer<R, T>) detail::fold_accumulators<R, A>(reducer(a), in, out, n);
+  }
+  static void lower(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
+                    std::size_t first, double total) {
+    detail::lower_accumulators<R, T, A>(reducer(a), reinterpret_cast<const A*>(in),
+                                        reinterpret_cast<T*>(out), n, first, total);
+  }
+  static void unite(const arithmetic& a, std::span<const std::byte* const> wires,
+                    std::span<const double> weights, std::byte* out, std::size_t n,
+                    std::size_t first, double total) {
+    T* values = reinterpret_cast<T*>(out);
+    if constexpr (folding_reducer<R, T>)
+      detail::unite_by_folding<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
+                                        total);
+    else
+      detail::unite_by_gathering<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
+                                          total);
+  }
+};
+
+/// The table for elements T. `r` and `c` must outlive it.
+template <element T, class R, class C>
+arithmetic arithmetic_of(const R& r, const C& c) {
+  using f = functions<T, R, C>;
+  arithmetic a;
+  a.reducer = &r;
+  a.codec = &c;
+  a.value_bytes = sizeof(T);
+  a.accumulator_bytes = sizeof(typename f::A);
+  a.exact = C::kind == codec_kind::exact;
+  a.in_place = a.exact && plain_lift<R, T> && std::is_same_v<typename f::A, T>;
+  a.wire_bytes = &f::wire_bytes;
+  a.encode = &f::encode;
+  a.decode = &f::decode;
+  a.lift = &f::lift;
+  a.fold = &f::fold;
+  a.lower = plain_lower<R, T> && a.in_place ? nullptr : &f::lower;
+  a.unite = &f::unite;
+  return a;
+}
+
+/// The table for collectives that only copy elements of `bytes` bytes.
+inline arithmetic copying(std::size_t bytes) {
+  arithmetic a;
+  a.value_bytes = a.accumulator_bytes = bytes;
+  return a;
+}
+
+} // namespace tutti::detail

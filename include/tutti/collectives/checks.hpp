@@ -1,0 +1,115 @@
+// What cannot work does not compile, and one sentence says why and what to write instead.
+#pragma once
+
+#include <tutti/codecs/codec.hpp>
+#include <tutti/collectives/default_topology.hpp>
+#include <tutti/reducers/reducer.hpp>
+#include <tutti/topologies/schedule.hpp>
+
+namespace tutti::detail {
+
+template <class Topology>
+constexpr bool carries_or_default(collective what) {
+  if constexpr (schedule_topology<Topology>)
+    return tutti::carries<Topology>(what);
+  else
+    return std::is_same_v<Topology, default_topology>;
+}
+
+template <class Topology>
+constexpr bool gathers_or_default() {
+  if constexpr (schedule_topology<Topology>)
+    return Topology::gathers;
+  else
+    return std::is_same_v<Topology, default_topology>;
+}
+
+template <class... Parts>
+struct known_parts {
+  static_assert((has_part<Parts> && ...),
+                "tutti: an argument is not a part - parts are reducers, topologies, codecs, sync "
+                "policies, communicators and tutti::options; your own type becomes one by "
+                "`using part = tutti::reducer_part;` (or another noun's)");
+  static_assert(count_parts<reducer_part, Parts...> <= 1, "tutti: two reducers were given - keep one");
+  static_assert(count_parts<topology_part, Parts...> <= 1,
+                "tutti: two topologies were given - keep one, or nest them as in "
+                "tutti::pipelined<tutti::ring>");
+  static_assert(count_parts<codec_part, Parts...> <= 1, "tutti: two codecs were given - keep one");
+  static_assert(count_parts<sync_part, Parts...> <= 1,
+                "tutti: two sync policies were given - keep one");
+  static_assert(count_parts<options_part, Parts...> <= 1,
+                "tutti: two option bags were given - merge them into one tutti::options");
+  static_assert(count_parts<communicator_part, Parts...> <= 1,
+                "tutti: two communicators were given - keep one");
+  static constexpr bool value = true;
+};
+
+template <collective What, class Topology>
+struct carried {
+  static constexpr bool is_schedule =
+      schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
+  static_assert(is_schedule, "tutti: this topology has no schedule, so no collective runs on it - "
+                             "use ring, halving_doubling, recursive_doubling, direct, binomial_tree "
+                             "or star");
+  static constexpr bool fits = !is_schedule || carries_or_default<Topology>(What);
+  static_assert(fits || What != collective::all_reduce,
+                "tutti::all_reduce: this topology does not carry it - use ring, halving_doubling, "
+                "recursive_doubling, direct, binomial_tree or star");
+  static_assert(fits || What != collective::reduce_scatter,
+                "tutti::reduce_scatter: this topology does not carry it - use ring, "
+                "halving_doubling or direct");
+  static_assert(fits || What != collective::all_gather,
+                "tutti::all_gather: this topology does not carry it - use ring, halving_doubling or "
+                "direct");
+  static_assert(fits || What != collective::broadcast,
+                "tutti::broadcast: this topology does not carry it - use binomial_tree or star");
+  static_assert(fits || What != collective::reduce,
+                "tutti::reduce: this topology does not carry it - use binomial_tree or star");
+  static constexpr bool value = is_schedule && fits;
+};
+
+template <class Reducer, class T>
+struct reducible {
+  static_assert(element<T>, "tutti: this element type cannot be reduced - use float, double, "
+                            "tutti::bfloat16, tutti::half or an integer of 8, 32 or 64 bits");
+  static constexpr bool is_reducer = reducer_of<Reducer, T>;
+  static_assert(!element<T> || is_reducer,
+                "tutti: this reducer has neither combine(a, a) with identity<A>(), nor "
+                "gather(span), nor an agreement for these elements - see tutti/reducers/reducer.hpp");
+  static constexpr bool accepts = !is_reducer || accepts_element<Reducer, T>;
+  static_assert(accepts, "tutti: this reducer divides, and a division of integers would be "
+                         "truncated - use tutti::sum, or convert the data to float or double");
+  static constexpr bool value = is_reducer && accepts;
+};
+
+template <class Topology, class Reducer, class Codec, class T>
+struct compatible {
+  static constexpr bool meets =
+      !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
+  static_assert(meets, "tutti: this reducer needs every contribution, and this topology folds them "
+                       "pairwise - use tutti::direct or tutti::star");
+  static constexpr bool coded = codec<Codec> && (!codec<Codec> || codec_of<Codec, T>);
+  static_assert(coded, "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
+  static constexpr bool stateless = !coded || stateless_codec_of<Codec, T>;
+  static_assert(stateless, "tutti: this codec remembers what it left out, and a single call has no "
+                           "memory - drop the error feedback");
+  static constexpr bool real = !coded || Codec::kind == codec_kind::exact || real_element<T>;
+  static_assert(real, "tutti: a lossy codec of integers would change them silently - use "
+                      "tutti::identity");
+  static constexpr bool opaque_meets =
+      !coded || Codec::kind != codec_kind::opaque || gathers_or_default<Topology>();
+  static_assert(opaque_meets,
+                "tutti: what this codec writes can only be decoded where all of it meets, and this "
+                "topology combines on the way - use tutti::direct or tutti::star");
+  static constexpr bool value = meets && coded && stateless && real && opaque_meets;
+};
+
+/// Everything a reducing collective asks of its parts. Names each mistake once.
+template <collective What, class Topology, class Reducer, class Codec, class T>
+consteval bool valid_reduction() {
+  if constexpr (carried<What, Topology>::value)
+    if constexpr (reducible<Reducer, T>::value) return compatible<Topology, Reducer, Codec, T>::value;
+  return false;
+}
+
+} // namespace tutti::detail

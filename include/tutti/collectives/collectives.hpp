@@ -1,0 +1,31 @@
+// The collectives. Every rank of the communicator calls the same ones in the same order.
+//
+// Parts are given after the data, in any order: a reducer (default `sum`), a topology (default
+// `default_topology`), a codec (default `identity`), `options`. Data is anything a std::span is made
+// of; it is reduced in place. Shards and blocks are those of `shard_of`: as equal as can be, longer
+// ones first.
+//
+//   all_reduce(comm, data, parts...)        every rank: the reduction of all ranks' data
+//   reduce_scatter(comm, data, parts...)    returns this rank's shard of the reduction; the rest of
+//                                           data is left unspecified
+//   all_gather(comm, data, parts...)        every rank's shard of data, to every rank, in place
+//   all_gather(comm, mine, all, parts...)   equal blocks; all.size() == mine.size() * size
+//   broadcast(comm, data, root, parts...)   root's data, to every rank
+//   reduce(comm, data, root, parts...)      the reduction, at root; unspecified elsewhere
+//   gather(comm, mine, all, root)           equal blocks, to root; `all` is read at root only
+//   scatter(comm, all, mine, root)          equal blocks, from root
+//   all_to_all(comm, send, receive)         block j of send to rank j; block i of receive from rank i
+//   barrier(comm)                           returns when every rank has called it
+//
+// `async_X` starts the same thing and returns a request; the data is the caller's again after
+// wait(). Any number may be in flight. Weighted and agreeing reducers make their agreement before the
+// call returns, so starting one waits for the other ranks.
+//
+// Determinism: run_to_run, and the same bits on every rank. Cost: tutti::traffic_of(topology, ...)
+// messages and elements. Errors, as tutti::error: mismatch (on a `checked` communicator), peer_lost,
+// timeout, transport; invalid_argument for lengths that do not fit and weights that sum to nothing.
+// After an error the communicator is revoked: every pending and later call on any rank fails with it.
+#pragma once
+
+#include <tutti/collectives/copies.hpp>     // all_gather, broadcast, gather, scatter, all_to_all, barrier
+#include <tutti/collectives/reductions.hpp> // all_reduce, reduce_scatter, reduce

@@ -1,0 +1,280 @@
+// all_gather, broadcast, gather, scatter, all_to_all, barrier: the collectives that only move data.
+// What they promise is in collectives/collectives.hpp.
+#pragma once
+
+#include <tutti/collectives/call.hpp>
+
+#include <memory>
+
+namespace tutti {
+
+namespace detail {
+
+template <class T>
+concept copyable_element = std::is_trivially_copyable_v<T>;
+
+template <class T>
+task copy_task(const char* call, const T* in, T* out) {
+  static_assert(copyable_element<T>, "tutti: only trivially copyable elements can be moved between "
+                                     "ranks - send the bytes of a serialised form instead");
+  task work;
+  work.call = call;
+  work.math = copying(sizeof(T));
+  work.in = reinterpret_cast<const std::byte*>(in);
+  work.out = reinterpret_cast<std::byte*>(out);
+  return work;
+}
+
+/// The plan of a copying collective on the parts' topology.
+template <collective What, class Comm, class Parts>
+plan copy_plan(const Comm& comm, const typename Parts::topology& topology, int root,
+               std::size_t n, std::size_t bytes) {
+  if constexpr (carried<What, typename Parts::topology>::value)
+    return detail::with_topology(topology, What, false, comm.size(), bytes, [&](const auto& t) {
+      return detail::make_plan(t, What, root, layout{comm.rank(), comm.size()}, n, false);
+    });
+  else
+    return {};
+}
+
+/// One round in which blocks of n elements go straight to their destination.
+class block_plan {
+public:
+  block_plan(int rank, int size, std::size_t n) : n_{n} {
+    plan_.rank = rank;
+    plan_.size = size;
+  }
+  void publish(int peer, int block) { add(peer, block, action::publish); }
+  void store(int peer, int block) { add(peer, block, action::store); }
+  plan finish() {
+    const auto count = std::uint32_t(plan_.messages.size());
+    if (count > 0) plan_.rounds.push_back({0, count, 0, 0, 0, 0});
+    return std::move(plan_);
+  }
+
+private:
+  void add(int peer, int block, action act) {
+    if (n_ == 0) return;
+    plan_.messages.push_back({peer, act, n_, std::uint32_t(plan_.pieces.size()), 1});
+    plan_.pieces.push_back({std::size_t(block) * n_, n_});
+  }
+
+  std::size_t n_;
+  plan plan_;
+};
+
+template <class T>
+void copy_own(std::span<const T> from, std::span<T> to) {
+  if (!from.empty() && from.data() != to.data()) std::copy(from.begin(), from.end(), to.begin());
+}
+
+inline void check_blocks(const char* call, int rank, int size, std::size_t block, std::size_t all) {
+  if (all != block * std::size_t(size))
+    detail::reject(call, rank, "the whole holds " + std::to_string(all) + " elements, " +
+                                   std::to_string(size) + " blocks of " + std::to_string(block) +
+                                   " are needed");
+}
+
+template <collective What, class Data, class Comm, class... Parts>
+execution<Comm> start_copy(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+  using T = element_of<Data>;
+  using parts = call_parts<Parts...>;
+  static_assert(count_parts<reducer_part, Parts...> + count_parts<codec_part, Parts...> == 0,
+                "tutti: a collective that only copies takes a topology and tutti::options - leave "
+                "reducers and codecs to all_reduce, reduce_scatter and reduce");
+  const std::span<T> values{data};
+  detail::check_root(call, root, comm.rank(), comm.size());
+  detail::verify_call<Comm, T, typename parts::topology>(comm, call, values.size(), root);
+  const auto& topology = detail::pick<topology_part, typename parts::topology>(given...);
+  const auto& how = detail::pick<options_part, options>(given...);
+  return execution<Comm>{comm,
+                         detail::copy_plan<What, Comm, parts>(comm, topology, root, values.size(),
+                                                              values.size_bytes()),
+                         detail::copy_task(call, values.data(), values.data()), how};
+}
+
+/// Starts what make() returns, on the heap.
+template <class Comm, class Make>
+request launch(Comm& comm, Make&& make) {
+  return request{std::unique_ptr<operation>{new execution<Comm>(make())}, comm.in_flight()};
+}
+
+} // namespace detail
+
+template <communicator Comm, class Data, class... Parts>
+  requires(detail::has_part<Parts> && ...)
+void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
+  auto op = detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
+  detail::run_now(comm, op);
+}
+
+template <communicator Comm, class Data, class... Parts>
+  requires(detail::has_part<Parts> && ...)
+request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
+  return detail::launch(comm, [&] {
+    return detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
+  });
+}
+
+template <communicator Comm, class Mine, class All, class... Parts>
+  requires(!detail::has_part<All>)
+void all_gather(Comm& comm, const Mine& mine, All&& all, Parts&&... parts) {
+  const std::span from{mine};
+  const std::span to{all};
+  detail::check_blocks("all_gather", comm.rank(), comm.size(), from.size(), to.size());
+  detail::copy_own<detail::element_of<All>>(
+      from, to.subspan(std::size_t(comm.rank()) * from.size(), from.size()));
+  tutti::all_gather(comm, to, parts...);
+}
+
+template <communicator Comm, class Data, class... Parts>
+void broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  auto op = detail::start_copy<collective::broadcast>("broadcast", comm, data, root, parts...);
+  detail::run_now(comm, op);
+}
+
+template <communicator Comm, class Data, class... Parts>
+request async_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return detail::launch(comm, [&] {
+    return detail::start_copy<collective::broadcast>("broadcast", comm, data, root, parts...);
+  });
+}
+
+namespace detail {
+
+template <class Comm, class Mine, class All>
+execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, const options& how) {
+  using T = element_of<All>;
+  const std::span<const T> from{mine};
+  const std::span<T> to{all};
+  const int rank = comm.rank(), size = comm.size();
+  detail::check_root("gather", root, rank, size);
+  if (rank == root) detail::check_blocks("gather", rank, size, from.size(), to.size());
+  detail::verify_call<Comm, T>(comm, "gather", from.size(), root);
+  block_plan blocks{rank, size, from.size()};
+  if (rank != root) {
+    blocks.publish(root, 0);
+  } else {
+    detail::copy_own<T>(from, to.subspan(std::size_t(root) * from.size(), from.size()));
+    for (int peer = 0; peer < size; ++peer)
+      if (peer != root) blocks.store(peer, peer);
+  }
+  return {comm, blocks.finish(), detail::copy_task("gather", from.data(), to.data()), how};
+}
+
+template <class Comm, class All, class Mine>
+execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
+                              const options& how) {
+  using T = element_of<Mine>;
+  const std::span<const T> from{all};
+  const std::span<T> to{mine};
+  const int rank = comm.rank(), size = comm.size();
+  detail::check_root("scatter", root, rank, size);
+  if (rank == root) detail::check_blocks("scatter", rank, size, to.size(), from.size());
+  detail::verify_call<Comm, T>(comm, "scatter", to.size(), root);
+  block_plan blocks{rank, size, to.size()};
+  if (rank != root) {
+    blocks.store(root, 0);
+  } else {
+    detail::copy_own<T>(from.subspan(std::size_t(root) * to.size(), to.size()), to);
+    for (int peer = 0; peer < size; ++peer)
+      if (peer != root) blocks.publish(peer, peer);
+  }
+  return {comm, blocks.finish(), detail::copy_task("scatter", from.data(), to.data()), how};
+}
+
+template <class Comm, class Send, class Receive>
+execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
+                                 const options& how) {
+  using T = element_of<Receive>;
+  const std::span<const T> from{send};
+  const std::span<T> to{receive};
+  const int rank = comm.rank(), size = comm.size();
+  const std::size_t n = to.size() / std::size_t(size);
+  detail::check_blocks("all_to_all", rank, size, n, from.size());
+  detail::check_blocks("all_to_all", rank, size, n, to.size());
+  detail::verify_call<Comm, T>(comm, "all_to_all", n, 0);
+  const std::size_t own = std::size_t(rank) * n;
+  detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
+  block_plan blocks{rank, size, n};
+  for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
+  for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
+  return {comm, blocks.finish(), detail::copy_task("all_to_all", from.data(), to.data()), how};
+}
+
+} // namespace detail
+
+template <communicator Comm, class Mine, class All>
+void gather(Comm& comm, const Mine& mine, All&& all, int root = 0, const options& how = {}) {
+  auto op = detail::start_gather(comm, mine, all, root, how);
+  detail::run_now(comm, op);
+}
+template <communicator Comm, class Mine, class All>
+request async_gather(Comm& comm, const Mine& mine, All&& all, int root = 0,
+                     const options& how = {}) {
+  return detail::launch(comm, [&] {
+    return detail::start_gather(comm, mine, all, root, how);
+  });
+}
+
+template <communicator Comm, class All, class Mine>
+void scatter(Comm& comm, const All& all, Mine&& mine, int root = 0, const options& how = {}) {
+  auto op = detail::start_scatter(comm, all, mine, root, how);
+  detail::run_now(comm, op);
+}
+template <communicator Comm, class All, class Mine>
+request async_scatter(Comm& comm, const All& all, Mine&& mine, int root = 0,
+                      const options& how = {}) {
+  return detail::launch(comm, [&] {
+    return detail::start_scatter(comm, all, mine, root, how);
+  });
+}
+
+template <communicator Comm, class Send, class Receive>
+void all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
+  auto op = detail::start_all_to_all(comm, send, receive, how);
+  detail::run_now(comm, op);
+}
+template <communicator Comm, class Send, class Receive>
+request async_all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
+  return detail::launch(comm, [&] {
+    return detail::start_all_to_all(comm, send, receive, how);
+  });
+}
+
+namespace detail {
+
+/// An all-reduce of one byte: nobody has its result before everybody has contributed.
+template <class Comm>
+execution<Comm> start_barrier(Comm& comm, const options& how) {
+  using R = max;
+  static constexpr R reduce{};
+  static constexpr identity exact{};
+  static thread_local std::uint8_t byte = 0; // every rank stores the zero it had
+  detail::verify_call<Comm>(comm, "barrier", 0, 0);
+  task work;
+  work.call = "barrier";
+  work.math = detail::arithmetic_of<std::uint8_t>(reduce, exact);
+  work.out = reinterpret_cast<std::byte*>(&byte);
+  work.in = work.out;
+  return {comm,
+          detail::make_plan(recursive_doubling{}, collective::all_reduce, 0,
+                            layout{comm.rank(), comm.size()}, 1, false),
+          std::move(work), how};
+}
+
+} // namespace detail
+
+template <communicator Comm>
+void barrier(Comm& comm, const options& how = {}) {
+  auto op = detail::start_barrier(comm, how);
+  detail::run_now(comm, op);
+}
+template <communicator Comm>
+request async_barrier(Comm& comm, const options& how = {}) {
+  return detail::launch(comm, [&] {
+    return detail::start_barrier(comm, how);
+  });
+}
+
+} // namespace tutti

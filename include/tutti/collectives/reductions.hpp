@@ -1,0 +1,274 @@
+// all_reduce, reduce_scatter, reduce: the collectives that compute.
+// What they promise is in collectives/collectives.hpp.
+#pragma once
+
+#include <tutti/collectives/copies.hpp>
+
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace tutti {
+
+template <communicator Comm, class Data, class... Parts>
+void all_reduce(Comm& comm, Data&& data, Parts&&... parts);
+
+namespace detail {
+
+/// Every rank's weight, in rank order, and their sum; the same bits on every rank.
+template <class Comm>
+void agree_on_weights(Comm& comm, const options& how, task& work) {
+  work.weight = how.weight;
+  work.weights.assign(std::size_t(comm.size()), 0.0);
+  tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, work.weights, how);
+  work.total = 0;
+  for (int k = 0; k < comm.size(); ++k) {
+    const double w = work.weights[std::size_t(k)];
+    if (!(w >= 0) || !tutti::is_finite(w))
+      throw error{{.code = error_code::invalid_argument,
+                   .call = work.call,
+                   .rank = comm.rank(),
+                   .peer = k,
+                   .detail = "rank " + std::to_string(k) + " gave a weight that is negative or not "
+                             "finite - give what its contribution counts for in options::weight"}};
+    work.total += w;
+  }
+  if (work.total == 0)
+    detail::reject(work.call, comm.rank(), "all weights are zero - at least one rank must count");
+}
+
+template <class R>
+void check_contributions(const char* call, const R& r, int rank, int size) {
+  if constexpr (requires { r.least_contributions(); })
+    if (size < r.least_contributions())
+      detail::reject(call, rank, "this reducer needs at least " +
+                                     std::to_string(r.least_contributions()) +
+                                     " contributions, there are " + std::to_string(size));
+}
+
+/// The numbers of one agreement, combined over all ranks.
+template <class Comm, class R, class Observe>
+std::vector<double> agreed_numbers(Comm& comm, const R& r, std::size_t n, const options& how,
+                                   Observe&& observe) {
+  using combined = typename R::agreement_reducer;
+  std::vector<double> numbers(std::size_t(r.agreement(n, comm.size())),
+                              combined{}.template identity<double>());
+  observe(numbers);
+  tutti::all_reduce(comm, numbers, combined{}, options{.timeout = how.timeout});
+  return numbers;
+}
+
+/// Calls use(reducer) when every agreement on the ranks' own data is made.
+template <class Comm, class R, class T, class Use>
+decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const options& how,
+                               Use&& use) {
+  if constexpr (observes_own<R, T>) {
+    const auto numbers =
+        detail::agreed_numbers(comm, r, data.size(), how, [&](std::vector<double>& out) {
+          r.observe(std::span<const T>{data}, std::span<double>{out});
+        });
+    return detail::after_agreement(comm, r.agreed(std::span<const double>{numbers}), data, how,
+                                   use);
+  } else {
+    return use(r);
+  }
+}
+
+/// One reduction, prepared: what every reducing collective does before data moves.
+template <collective What, class T, class R, class Topology, class Codec, class Comm>
+execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
+                        const Topology& topology, const Codec& codec, const options& how) {
+  task work;
+  work.call = call;
+  work.math = detail::arithmetic_of<T>(r, codec);
+  work.out = reinterpret_cast<std::byte*>(data.data());
+  work.in = work.out;
+  work.total = double(comm.size());
+  if constexpr (is_weighted<R>) detail::agree_on_weights(comm, how, work);
+  constexpr bool must_meet =
+      needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
+  return detail::with_topology(
+      topology, What, must_meet, comm.size(), data.size_bytes(), [&](const auto& t) {
+        constexpr bool gathers = std::remove_cvref_t<decltype(t)>::gathers;
+        return execution<Comm>{comm,
+                               detail::make_plan(t, What, root, layout{comm.rank(), comm.size()},
+                                                 data.size(), gathers),
+                               std::move(work), how};
+      });
+}
+
+/// Agreements on what shows only in all contributions to a shard, then the reducer itself.
+template <class Comm, class R, class T>
+void unite_after_agreement(Comm& comm, const R& r, gathered_rows<T> rows, std::size_t first, T* out,
+                           std::size_t n, const options& how) {
+  if constexpr (observes_gathered<R, T>) {
+    const auto numbers = detail::agreed_numbers(comm, r, n, how, [&](std::vector<double>& seen) {
+      if (rows.n > 0) r.observe_gathered(rows, first, std::span<double>{seen});
+    });
+    detail::unite_after_agreement(comm, r.agreed(std::span<const double>{numbers}), rows, first, out,
+                                  n, how);
+  } else if (rows.n > 0) {
+    static constexpr identity exact{};
+    const arithmetic math = detail::arithmetic_of<T>(r, exact);
+    std::vector<const std::byte*> in;
+    for (const T* row : rows.rows) in.push_back(reinterpret_cast<const std::byte*>(row));
+    math.unite(math, in, {}, reinterpret_cast<std::byte*>(out), rows.n, first, double(in.size()));
+  }
+}
+
+/// For reducers that must see all contributions before they can say what to do with them: collect,
+/// agree, unite, and hand the result on.
+template <collective What, class T, class R, class Topology, class Codec, class Comm>
+void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
+                     const Topology& topology, const Codec&, const options& how) {
+  static_assert(Codec::kind == codec_kind::exact,
+                "tutti: a reducer that compares whole contributions takes them as they are - use "
+                "tutti::identity");
+  constexpr bool scatters = What == collective::reduce_scatter ||
+                            (What == collective::all_reduce &&
+                             carries_or_default<Topology>(collective::reduce_scatter));
+  constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
+  constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
+  detail::with_topology(topology, first, true, comm.size(), data.size_bytes(), [&](const auto& t) {
+    task work;
+    work.call = call;
+    work.math = detail::copying(sizeof(T)); // rows are kept as they come
+    work.out = reinterpret_cast<std::byte*>(data.data());
+    work.in = work.out;
+    work.keep_gathered = true;
+    execution<Comm> collect{comm,
+                            detail::make_plan(t, first, root, layout{comm.rank(), comm.size()},
+                                              data.size(), true),
+                            std::move(work), how};
+    detail::run_now(comm, collect);
+    const auto got = collect.gathered();
+    std::vector<const T*> rows;
+    for (const std::byte* row : got.rows) rows.push_back(reinterpret_cast<const T*>(row));
+    detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
+                                              data.data() + got.where.offset, data.size(), how);
+    if constexpr (What == collective::all_reduce) {
+      auto share = detail::start_copy<second>(call, comm, data, root, t, how);
+      detail::run_now(comm, share);
+    }
+  });
+}
+
+template <collective What, class Comm, class Data, class... Parts>
+void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+  using T = element_of<Data>;
+  using parts = call_parts<Parts...>;
+  using R = typename parts::reducer;
+  using Topology = typename parts::topology;
+  using Codec = typename parts::codec;
+  if constexpr (valid_reduction<What, Topology, R, Codec, T>()) {
+    const std::span<T> values{data};
+    const R& r = detail::pick<reducer_part, R>(given...);
+    const Topology& topology = detail::pick<topology_part, Topology>(given...);
+    const Codec& codec = detail::pick<codec_part, Codec>(given...);
+    const options& how = detail::pick<options_part, options>(given...);
+    detail::check_root(call, root, comm.rank(), comm.size());
+    detail::check_contributions(call, r, comm.rank(), comm.size());
+    detail::verify_call<Comm, T, R, Topology, Codec>(comm, call, values.size(), root);
+    if constexpr (observes_gathered<R, T>) {
+      detail::reduce_gathered<What, T>(call, comm, values, root, r, topology, codec, how);
+    } else {
+      detail::after_agreement(comm, r, values, how, [&](const auto& working) {
+        auto op = detail::prepare<What, T>(call, comm, values, root, working, topology, codec, how);
+        detail::run_now(comm, op);
+      });
+    }
+  }
+}
+
+/// An execution that owns the reducer and codec it computes with.
+template <class Comm, class R, class Codec>
+class owning_execution final : public operation {
+public:
+  template <class Make>
+  owning_execution(const R& r, const Codec& codec, Make&& make)
+      : reducer_{r}, codec_{codec}, execution_{make(reducer_, codec_)} {}
+
+  bool advance() override { return execution_.advance(); }
+  std::uint64_t progress() override { return execution_.progress(); }
+  void idle(std::uint64_t seen) override { execution_.idle(seen); }
+  void check_deadline() override { execution_.check_deadline(); }
+  void abandon() noexcept override { execution_.abandon(); }
+
+private:
+  R reducer_;
+  Codec codec_;
+  execution<Comm> execution_;
+};
+
+template <collective What, class Comm, class Data, class... Parts>
+request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+  using T = element_of<Data>;
+  using parts = call_parts<Parts...>;
+  using R = typename parts::reducer;
+  using Topology = typename parts::topology;
+  using Codec = typename parts::codec;
+  static_assert(!observes_gathered<R, T>,
+                "tutti: this reducer makes an agreement while the data is on its way - call the "
+                "blocking form");
+  if constexpr (valid_reduction<What, Topology, R, Codec, T>() && !observes_gathered<R, T>) {
+    const std::span<T> values{data};
+    const R& r = detail::pick<reducer_part, R>(given...);
+    const Topology& topology = detail::pick<topology_part, Topology>(given...);
+    const Codec& codec = detail::pick<codec_part, Codec>(given...);
+    const options& how = detail::pick<options_part, options>(given...);
+    detail::check_root(call, root, comm.rank(), comm.size());
+    detail::check_contributions(call, r, comm.rank(), comm.size());
+    detail::verify_call<Comm, T, R, Topology, Codec>(comm, call, values.size(), root);
+    return detail::after_agreement(comm, r, values, how, [&](const auto& working) {
+      using W = std::remove_cvref_t<decltype(working)>;
+      auto op = std::make_unique<owning_execution<Comm, W, Codec>>(
+          working, codec, [&](const W& own_reducer, const Codec& own_codec) {
+            return detail::prepare<What, T>(call, comm, values, root, own_reducer, topology,
+                                            own_codec, how);
+          });
+      return request{std::move(op), comm.in_flight()};
+    });
+  } else {
+    return {};
+  }
+}
+
+} // namespace detail
+
+template <communicator Comm, class Data, class... Parts>
+void all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
+  detail::reduce_now<collective::all_reduce>("all_reduce", comm, data, 0, parts...);
+}
+
+template <communicator Comm, class Data, class... Parts>
+request async_all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
+  return detail::reduce_later<collective::all_reduce>("all_reduce", comm, data, 0, parts...);
+}
+
+template <communicator Comm, class Data, class... Parts>
+auto reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
+  detail::reduce_now<collective::reduce_scatter>("reduce_scatter", comm, data, 0, parts...);
+  const std::span values{data};
+  const shard mine = shard_of(values.size(), comm.rank(), comm.size());
+  return values.subspan(mine.begin, mine.end - mine.begin);
+}
+
+/// This rank's shard is `shard_of(data.size(), rank, size)` when the request is complete.
+template <communicator Comm, class Data, class... Parts>
+request async_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
+  return detail::reduce_later<collective::reduce_scatter>("reduce_scatter", comm, data, 0,
+                                                          parts...);
+}
+
+template <communicator Comm, class Data, class... Parts>
+void reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  detail::reduce_now<collective::reduce>("reduce", comm, data, root, parts...);
+}
+
+template <communicator Comm, class Data, class... Parts>
+request async_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return detail::reduce_later<collective::reduce>("reduce", comm, data, root, parts...);
+}
+
+} // namespace tutti

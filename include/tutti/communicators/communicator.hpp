@@ -1,0 +1,107 @@
+// Communicators: how bytes move.
+//
+// A communicator is a rank's handle on a group of ranks. It belongs to one thread at a time. Its one
+// verb posts all sends and receives of a round together:
+//
+//   rank(), size()
+//   exchange(execution, channel, round) -> exchange handle, see below
+//   progress() -> events    moves what can be moved, never blocks; counts what has happened so far
+//   idle(seen, deadline)    returns when more than `seen` events have happened, at the deadline, or
+//                           for no reason; it blocks or yields, so that ranks may outnumber cores
+//   revoke(failure)         every pending and later call on any rank fails with this failure
+//   in_flight()             the collectives that are under way, see communicators/operation.hpp
+//
+// Matching is first-in-first-out per (peer, channel): the k-th receive from a peer on a channel meets
+// the peer's k-th send on it. Lengths of meeting messages are equal. No tags, no probing and no
+// buffering are assumed, so that MPI, threads, sockets and NCCL groups all fit.
+//
+// An exchange handle is move-only and owns what is in flight; the memory that the round names stays
+// untouched by the caller until test() has returned true.
+//
+//   test() -> bool          true once everything has arrived and left; throws tutti::error
+//   waiting_for() -> int    a peer that has not played its part yet, for messages
+//
+// Refinements, each optional and found by a requires-expression:
+//   selective receive   probe(channel) -> std::optional<arrival>: a message is waiting
+//   splitting           split(color, key) -> communicator
+//   verification        verify(call, numbers): throws `mismatch` unless all ranks say the same
+#pragma once
+
+#include <tutti/communicators/operation.hpp>
+#include <tutti/core/error.hpp>
+#include <tutti/core/options.hpp>
+#include <tutti/core/part.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+namespace tutti {
+
+struct outgoing {
+  int peer;
+  std::span<const std::byte> bytes;
+};
+struct incoming {
+  int peer;
+  std::span<std::byte> bytes;
+};
+
+/// All messages of one rank in one round. The two arrays are read during exchange() only; the bytes
+/// they point to until it is complete.
+struct exchange_round {
+  std::span<const outgoing> sends;
+  std::span<const incoming> receives;
+};
+
+/// Keeps operations that are in flight at the same time apart. Agreed by all ranks because all start
+/// their operations in the same order.
+using channel = std::uint32_t;
+
+/// The exchange is posted and completed by the calling thread, on host memory.
+struct host_execution {};
+
+struct arrival {
+  int peer;
+  std::size_t bytes;
+};
+
+template <class X>
+concept exchange_handle = std::movable<X> && !std::copyable<X> && requires(X x, const X c) {
+  { x.test() } -> std::same_as<bool>;
+  { c.waiting_for() } -> std::same_as<int>;
+};
+
+template <class C, class Execution = host_execution>
+concept communicator =
+    detail::part_is<C, communicator_part> &&
+    requires(C c, const C k, Execution execution, channel ch, const exchange_round& r, failure why,
+             std::uint64_t seen, deadline until) {
+      { k.rank() } -> std::same_as<int>;
+      { k.size() } -> std::same_as<int>;
+      { c.exchange(execution, ch, r) } -> exchange_handle;
+      { c.progress() } -> std::same_as<std::uint64_t>;
+      c.idle(seen, until);
+      c.revoke(why);
+      { c.in_flight() } -> std::same_as<operations&>;
+    };
+
+template <class C>
+concept selective_communicator = communicator<C> && requires(C c, channel ch) {
+  { c.probe(ch) } -> std::same_as<std::optional<arrival>>;
+};
+
+template <class C>
+concept splitting_communicator = communicator<C> && requires(C c, int n) {
+  { c.split(n, n) } -> communicator;
+};
+
+template <class C>
+concept verifying_communicator =
+    communicator<C> && requires(C c, const char* call, std::span<const std::uint64_t> numbers) {
+      c.verify(call, numbers);
+    };
+
+} // namespace tutti

@@ -1,0 +1,71 @@
+// One small block from every rank to every rank: what splitting and verifying need.
+#pragma once
+
+#include <tutti/communicators/communicator.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace tutti::detail {
+
+/// Blocks until one exchange is complete; the timeout names the peer.
+template <class Comm, class Handle>
+void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
+  for (;;) {
+    const auto seen = comm.progress();
+    if (handle.test()) return;
+    if (clock::now() >= until)
+      throw error{{.code = error_code::timeout,
+                   .call = call,
+                   .rank = comm.rank(),
+                   .peer = handle.waiting_for(),
+                   .detail = "the peer did not take part in time"}};
+    comm.idle(seen, until);
+  }
+}
+
+/// blocks[r * n, n) is what rank r gave. Collective; size - 1 messages a rank.
+template <class Comm>
+std::vector<std::uint64_t> rendezvous(Comm& comm, const char* call,
+                                      std::span<const std::uint64_t> mine, deadline until) {
+  const std::size_t n = mine.size();
+  std::vector<std::uint64_t> blocks(n * std::size_t(comm.size()));
+  std::vector<outgoing> sends;
+  std::vector<incoming> receives;
+  for (int peer = 0; peer < comm.size(); ++peer) {
+    const std::span<std::uint64_t> block{blocks.data() + std::size_t(peer) * n, n};
+    if (peer == comm.rank()) {
+      for (std::size_t k = 0; k < n; ++k) block[k] = mine[k];
+      continue;
+    }
+    sends.push_back({peer, std::as_bytes(mine)});
+    receives.push_back({peer, std::as_writable_bytes(block)});
+  }
+  auto handle =
+      comm.exchange(host_execution{}, comm.in_flight().next_channel(), {sends, receives});
+  detail::complete(comm, handle, call, until);
+  return blocks;
+}
+
+/// One group of a split, as every rank computes it: the ranks of one color, by (key, rank).
+struct split_group {
+  std::vector<int> members;
+  int rank = 0;
+};
+template <class Comm>
+split_group split_members(Comm& comm, int color, int key, deadline until) {
+  const std::uint64_t mine[] = {std::uint64_t(std::int64_t{color}),
+                                std::uint64_t(std::int64_t{key})};
+  const auto all = detail::rendezvous(comm, "split", mine, until);
+  split_group group;
+  for (int r = 0; r < comm.size(); ++r)
+    if (all[2 * std::size_t(r)] == mine[0]) group.members.push_back(r);
+  std::stable_sort(group.members.begin(), group.members.end(), [&](int a, int b) {
+    return std::int64_t(all[2 * std::size_t(a) + 1]) < std::int64_t(all[2 * std::size_t(b) + 1]);
+  });
+  const auto at = std::find(group.members.begin(), group.members.end(), comm.rank());
+  group.rank = int(at - group.members.begin());
+  return group;
+}
+
+} // namespace tutti::detail

@@ -1,0 +1,377 @@
+// threads: the ranks are threads of one process. Needs nothing installed; the embedded default.
+#pragma once
+
+#include <tutti/communicators/communicator.hpp>
+#include <tutti/communicators/rendezvous.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tutti::threads {
+
+namespace detail {
+
+/// One send, until its receiver has copied it. Lives in the sender's exchange handle.
+struct slot {
+  enum state : int { posted, copying, done };
+  int from = 0;
+  int to = 0;
+  channel on = 0;
+  std::span<const std::byte> bytes;
+  std::atomic<int> now{posted};
+};
+
+/// What has been posted for one rank, and its alarm clock.
+struct mailbox {
+  std::mutex guard;
+  std::condition_variable bell;
+  std::deque<slot*> posted;
+  std::atomic<std::uint64_t> events{0};
+  std::atomic<bool> sleeping{false};
+
+  void ring() {
+    events.fetch_add(1);
+    if (!sleeping.load()) return;
+    { std::scoped_lock lock{guard}; }
+    bell.notify_all();
+  }
+};
+
+/// The threads of one run: who has left.
+struct membership {
+  explicit membership(int n) : left(std::size_t(n)) {}
+  std::vector<std::atomic<bool>> left;
+};
+
+/// What the ranks of one communicator share.
+class group {
+public:
+  group(std::shared_ptr<membership> all, std::vector<int> members)
+      : everyone{std::move(all)}, threads{std::move(members)}, boxes(threads.size()) {}
+
+  bool revoked() const noexcept { return revoked_.load(); }
+  failure why() {
+    std::scoped_lock lock{guard_};
+    return why_;
+  }
+  void revoke(const failure& why) {
+    std::vector<std::shared_ptr<group>> below;
+    {
+      std::scoped_lock lock{guard_};
+      if (!revoked_.load()) {
+        why_ = why;
+        revoked_.store(true);
+      }
+      for (auto& child : children_)
+        if (auto alive = child.lock()) below.push_back(std::move(alive));
+    }
+    ring_all();
+    for (auto& child : below) child->revoke(why);
+  }
+  void ring_all() {
+    for (mailbox& box : boxes) box.ring();
+    std::vector<std::shared_ptr<group>> below;
+    {
+      std::scoped_lock lock{guard_};
+      for (auto& child : children_)
+        if (auto alive = child.lock()) below.push_back(std::move(alive));
+    }
+    for (auto& child : below) child->ring_all();
+  }
+  bool has_left(int rank) const {
+    return everyone->left[std::size_t(threads[std::size_t(rank)])].load();
+  }
+
+  /// The child that the given members make in split number `number`; the same object for all of them.
+  std::shared_ptr<group> child(std::uint64_t number, const std::vector<int>& members) {
+    std::scoped_lock lock{guard_};
+    auto& born = births_[{number, members.front()}];
+    if (!born.what) {
+      std::vector<int> ids;
+      for (int m : members) ids.push_back(threads[std::size_t(m)]);
+      born.what = std::make_shared<group>(everyone, std::move(ids));
+      children_.push_back(born.what);
+      if (revoked_.load()) born.what->revoke(why_);
+    }
+    auto result = born.what;
+    if (++born.taken == members.size()) births_.erase({number, members.front()});
+    return result;
+  }
+
+  const std::shared_ptr<membership> everyone;
+  const std::vector<int> threads; ///< rank -> thread of the run
+  std::vector<mailbox> boxes;
+
+private:
+  struct birth {
+    std::shared_ptr<group> what;
+    std::size_t taken = 0;
+  };
+  std::mutex guard_;
+  std::atomic<bool> revoked_{false};
+  failure why_;
+  std::vector<std::weak_ptr<group>> children_;
+  std::map<std::pair<std::uint64_t, int>, birth> births_;
+};
+
+/// The sends and receives of one round.
+class handle {
+public:
+  handle(std::shared_ptr<group> all, int rank, channel on, const exchange_round& round)
+      : group_{std::move(all)}, rank_{rank}, on_{on},
+        receives_(round.receives.begin(), round.receives.end()), sends_(round.sends.size()) {
+    for (std::size_t k = 0; k < sends_.size(); ++k) {
+      sends_[k].from = rank_;
+      sends_[k].to = round.sends[k].peer;
+      sends_[k].on = on;
+      sends_[k].bytes = round.sends[k].bytes;
+    }
+    for (slot& s : sends_) post(s);
+  }
+  handle(handle&& other) noexcept
+      : group_{std::move(other.group_)}, rank_{other.rank_}, on_{other.on_},
+        receives_{std::exchange(other.receives_, {})}, sends_{std::exchange(other.sends_, {})} {}
+  handle& operator=(handle&& other) noexcept {
+    withdraw();
+    group_ = std::move(other.group_);
+    rank_ = other.rank_;
+    on_ = other.on_;
+    receives_ = std::exchange(other.receives_, {});
+    sends_ = std::exchange(other.sends_, {});
+    return *this;
+  }
+  ~handle() { withdraw(); }
+
+  bool test() {
+    receive();
+    if (receives_.empty() && sent()) return true;
+    if (group_->revoked()) {
+      failure why = group_->why();
+      why.rank = rank_;
+      throw error{std::move(why)};
+    }
+    look_for_the_lost();
+    return false;
+  }
+
+  int waiting_for() const {
+    if (!receives_.empty()) return receives_.front().peer;
+    for (const slot& s : sends_)
+      if (s.now.load() != slot::done) return s.to;
+    return -1;
+  }
+
+private:
+  mailbox& box(int rank) const { return group_->boxes[std::size_t(rank)]; }
+
+  void post(slot& s) {
+    {
+      std::scoped_lock lock{box(s.to).guard};
+      box(s.to).posted.push_back(&s);
+    }
+    box(s.to).ring();
+  }
+
+  /// Takes every message that is there for one of the open receives, oldest first.
+  void receive() {
+    for (std::size_t k = 0; k < receives_.size();) {
+      if (slot* s = take(receives_[k].peer)) {
+        const incoming to = receives_[k];
+        receives_.erase(receives_.begin() + std::ptrdiff_t(k));
+        copy(*s, to);
+      } else {
+        ++k;
+      }
+    }
+  }
+  slot* take(int peer) const {
+    mailbox& mine = box(rank_);
+    std::scoped_lock lock{mine.guard};
+    for (auto it = mine.posted.begin(); it != mine.posted.end(); ++it)
+      if ((*it)->from == peer && (*it)->on == on_) {
+        slot* found = *it;
+        mine.posted.erase(it);
+        found->now.store(slot::copying);
+        return found;
+      }
+    return nullptr;
+  }
+  void copy(slot& s, const incoming& to) const {
+    const std::size_t sent = s.bytes.size();
+    const int from = s.from;
+    if (sent == to.bytes.size() && sent > 0) std::memcpy(to.bytes.data(), s.bytes.data(), sent);
+    s.now.store(slot::done); // the sender may go on: s is not touched again
+    box(from).ring();
+    if (sent != to.bytes.size())
+      throw error{{.code = error_code::mismatch,
+                   .rank = rank_,
+                   .peer = from,
+                   .detail = "rank " + std::to_string(from) + " sent " + std::to_string(sent) +
+                             " bytes, rank " + std::to_string(rank_) + " expected " +
+                             std::to_string(to.bytes.size()) +
+                             " - give all ranks the same lengths and types"}};
+  }
+
+  bool sent() const {
+    for (const slot& s : sends_)
+      if (s.now.load() != slot::done) return false;
+    return true;
+  }
+
+  void look_for_the_lost() {
+    for (std::size_t k = 0; k < receives_.size(); ++k)
+      if (group_->has_left(receives_[k].peer)) {
+        const std::size_t open = receives_.size();
+        receive(); // it may have sent before it left
+        if (receives_.size() == open) lost(receives_[k].peer);
+        return;
+      }
+    for (const slot& s : sends_)
+      if (s.now.load() == slot::posted && group_->has_left(s.to)) lost(s.to);
+  }
+  [[noreturn]] void lost(int peer) const {
+    throw error{{.code = error_code::peer_lost,
+                 .rank = rank_,
+                 .peer = peer,
+                 .detail = "rank " + std::to_string(peer) + " has left"}};
+  }
+
+  /// Nobody reads this rank's memory after the handle is gone.
+  void withdraw() noexcept {
+    for (slot& s : sends_) {
+      if (s.now.load() == slot::posted) {
+        std::scoped_lock lock{box(s.to).guard};
+        std::erase(box(s.to).posted, &s);
+      }
+      while (s.now.load() == slot::copying) std::this_thread::yield();
+    }
+  }
+
+  std::shared_ptr<group> group_;
+  int rank_;
+  channel on_;
+  std::vector<incoming> receives_;
+  std::vector<slot> sends_; ///< never grows: mailboxes point into it
+};
+
+} // namespace detail
+
+/// A rank's handle on its group of threads. Used by the thread that it was given to.
+/// Messages are copied once, from the sender's memory to the receiver's.
+class communicator {
+public:
+  using part = communicator_part;
+  static constexpr bool idle_blocks = true; ///< idle() sleeps, so every wake-up looks at the clock
+
+  using handle = detail::handle;
+
+  communicator(std::shared_ptr<detail::group> all, int rank) : group_{std::move(all)}, rank_{rank} {}
+
+  int rank() const noexcept { return rank_; }
+  int size() const noexcept { return int(group_->threads.size()); }
+
+  handle exchange(host_execution, channel on, const exchange_round& round) {
+    throw_if_revoked();
+    return {group_, rank_, on, round};
+  }
+
+  std::uint64_t progress() noexcept { return box().events.load(); }
+
+  /// Spins for a moment when there is a core for every rank, then sleeps.
+  void idle(std::uint64_t seen, deadline until) {
+    detail::mailbox& mine = box();
+    if (group_->everyone->left.size() <= std::thread::hardware_concurrency())
+      for (int spins = 0; spins < 4000; ++spins)
+        if (mine.events.load() > seen) return;
+    std::unique_lock lock{mine.guard};
+    mine.sleeping.store(true);
+    mine.bell.wait_until(lock, until, [&] { return mine.events.load() > seen; });
+    mine.sleeping.store(false);
+  }
+
+  void revoke(failure why) { group_->revoke(why); }
+  operations& in_flight() noexcept { return operations_; }
+
+  std::optional<arrival> probe(channel on) {
+    throw_if_revoked();
+    std::scoped_lock lock{box().guard};
+    for (const detail::slot* s : box().posted)
+      if (s->on == on) return arrival{s->from, s->bytes.size()};
+    return std::nullopt;
+  }
+
+  /// Collective. The ranks of one color form a communicator, ordered by (key, rank).
+  communicator split(int color, int key, const options& how = {}) {
+    const auto mine = tutti::detail::split_members(*this, color, key, how.until());
+    return {group_->child(splits_++, mine.members), mine.rank};
+  }
+
+private:
+  detail::mailbox& box() noexcept { return group_->boxes[std::size_t(rank_)]; }
+  void throw_if_revoked() const {
+    if (!group_->revoked()) return;
+    failure why = group_->why();
+    why.rank = rank_;
+    throw error{std::move(why)};
+  }
+
+  std::shared_ptr<detail::group> group_;
+  int rank_;
+  std::uint64_t splits_ = 0;
+  operations operations_;
+};
+
+/// Runs program(communicator&) on `ranks` threads and returns when all have returned.
+/// When one throws, every other rank's calls fail with `peer_lost` naming it, and its exception is
+/// thrown here. A rank that returns while others still wait for it fails them the same way.
+template <class Program>
+void run(int ranks, Program&& program) {
+  tutti::detail::require_exact_arithmetic();
+  if (ranks < 1 || ranks > 4096)
+    throw error{{.code = error_code::invalid_argument,
+                 .call = "threads::run",
+                 .detail = std::to_string(ranks) + " ranks were asked for - give 1 to 4096"}};
+  std::vector<int> ids;
+  for (int r = 0; r < ranks; ++r) ids.push_back(r);
+  auto everyone = std::make_shared<detail::membership>(ranks);
+  auto world = std::make_shared<detail::group>(everyone, std::move(ids));
+  std::mutex guard;
+  std::exception_ptr first;
+  const auto leave = [&](int rank, const char* reason) {
+    std::scoped_lock lock{guard};
+    if (!first) first = std::current_exception();
+    world->revoke({.code = error_code::peer_lost,
+                   .peer = rank,
+                   .detail = "rank " + std::to_string(rank) + " left: " + reason});
+  };
+  const auto body = [&](int rank) {
+    try {
+      communicator comm{world, rank};
+      program(comm);
+    } catch (const std::exception& e) {
+      leave(rank, e.what());
+    } catch (...) {
+      leave(rank, "an exception of unknown type");
+    }
+    everyone->left[std::size_t(rank)].store(true);
+    world->ring_all();
+  };
+  {
+    std::vector<std::jthread> others;
+    for (int r = 1; r < ranks; ++r) others.emplace_back(body, r);
+    body(0);
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+} // namespace tutti::threads

@@ -1,0 +1,131 @@
+// sum, product, min, max, mean, weighted_mean: the folding reducers.
+//
+// Cost: one operation per element and contribution; mean and weighted_mean one division per element.
+// Determinism: run_to_run. Integer sums and products wrap modulo 2^n.
+#pragma once
+
+#include <tutti/reducers/reducer.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+namespace tutti {
+
+namespace detail {
+
+/// Integer arithmetic modulo 2^n, without undefined behaviour.
+template <class A, class Operation>
+constexpr A wrapping(A a, A b, Operation operation) noexcept {
+  if constexpr (std::integral<A>) {
+    using wide = std::conditional_t<(sizeof(A) < sizeof(unsigned)), unsigned,
+                                    std::make_unsigned_t<A>>;
+    return static_cast<A>(operation(static_cast<wide>(a), static_cast<wide>(b)));
+  } else {
+    return operation(a, b);
+  }
+}
+
+/// The sign bit, also of a zero.
+template <std::floating_point A>
+constexpr bool negative(A x) noexcept {
+  using bits = std::conditional_t<sizeof(A) == 4, std::uint32_t, std::uint64_t>;
+  return (std::bit_cast<bits>(x) >> (8 * sizeof(A) - 1)) != 0;
+}
+
+} // namespace detail
+
+struct sum {
+  using part = reducer_part;
+  template <class A>
+  constexpr A identity() const noexcept {
+    if constexpr (std::floating_point<A>)
+      return -A{0}; // -0 + x is x for every x; +0 + -0 is not -0
+    else
+      return A{0};
+  }
+  template <class A>
+  constexpr A combine(A a, A b) const noexcept {
+    return detail::wrapping(a, b, [](auto x, auto y) { return x + y; });
+  }
+};
+
+struct product {
+  using part = reducer_part;
+  template <class A>
+  constexpr A identity() const noexcept {
+    return A{1};
+  }
+  template <class A>
+  constexpr A combine(A a, A b) const noexcept {
+    return detail::wrapping(a, b, [](auto x, auto y) { return x * y; });
+  }
+};
+
+/// IEEE 754-2019 `minimum`: a NaN if either is, always the canonical one; -0 is less than +0.
+struct min {
+  using part = reducer_part;
+  template <class A>
+  constexpr A identity() const noexcept {
+    if constexpr (std::floating_point<A>)
+      return std::numeric_limits<A>::infinity();
+    else
+      return (std::numeric_limits<A>::max)();
+  }
+  template <class A>
+  constexpr A combine(A a, A b) const noexcept {
+    if constexpr (std::floating_point<A>) {
+      if (a != a || b != b) return std::numeric_limits<A>::quiet_NaN();
+      if (a == b) return detail::negative(a) ? a : b;
+    }
+    return b < a ? b : a;
+  }
+};
+
+/// IEEE 754-2019 `maximum`: a NaN if either is, always the canonical one; +0 is greater than -0.
+struct max {
+  using part = reducer_part;
+  template <class A>
+  constexpr A identity() const noexcept {
+    if constexpr (std::floating_point<A>)
+      return -std::numeric_limits<A>::infinity();
+    else
+      return (std::numeric_limits<A>::lowest)();
+  }
+  template <class A>
+  constexpr A combine(A a, A b) const noexcept {
+    if constexpr (std::floating_point<A>) {
+      if (a != a || b != b) return std::numeric_limits<A>::quiet_NaN();
+      if (a == b) return detail::negative(a) ? b : a;
+    }
+    return a < b ? b : a;
+  }
+};
+
+/// The sum divided once, at the end, by the number of ranks.
+struct mean : sum {
+  template <class T>
+  static constexpr bool accepts = real_element<T>;
+
+  template <class T, class A>
+  constexpr T lower(A total_sum, double total) const noexcept {
+    static_assert(real_element<T>, "tutti::mean: a mean of integers would be truncated - use "
+                                   "tutti::sum, or convert the data to float or double");
+    return element_cast<T>(static_cast<A>(total_sum / static_cast<A>(total)));
+  }
+};
+
+/// sum(w_k x_k) / sum(w_k), with each rank's w in `options::weight`: non-negative and finite, not all
+/// zero (error_code::invalid_argument otherwise, on every rank). The weights travel first, eight bytes
+/// a rank.
+struct weighted_mean : mean {
+  static constexpr bool weighted = true;
+
+  template <class T>
+  constexpr accumulator_t<T> lift(T x, double weight) const noexcept {
+    using A = accumulator_t<T>;
+    return static_cast<A>(element_cast<A>(x) * static_cast<A>(weight));
+  }
+};
+
+} // namespace tutti

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The long runs on real data, which lies under TUTTI_DATA: text/tiny_shakespeare.txt, mnist/*-ubyte.gz
+# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them).
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+. tests/cmake/packages.sh
+. tests/cmake/expect.sh
+
+[ -n "${TUTTI_DATA-}" ] || { echo "not ok acceptance: TUTTI_DATA is not set"; exit 1; }
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+
+build=build/release
+out=build/acceptance
+mkdir -p "$out"
+{ cmake --preset release && cmake --build "$build" -j "$jobs" \
+    --target train_text federated_mnist parameter_server; } >"$out/build.log" 2>&1 ||
+  { tail -n 40 "$out/build.log"; echo "not ok acceptance: the examples do not build"; exit 1; }
+
+# run NAME PROGRAM ARGS...: its JSON is $out/NAME.json; a failure counts, and its fields are empty.
+run() {
+  local name=$1 program=$2
+  shift 2
+  echo "== $name: $program $*"
+  rm -f "$out/$name.json"
+  "$build/examples/$program" "$@" --json "$out/$name.json" >"$out/$name.log" 2>&1 && return
+  tail -n 20 "$out/$name.log"
+  not_ok "$name: $program ended with an error"
+}
+
+# The main job: three strategies on the same text, and the same bits in every run that promises them.
+train() {
+  local name=$1
+  shift
+  run "$name" train_text --data "$TUTTI_DATA/text/tiny_shakespeare.txt" --ranks 2 --seed 1 "$@"
+}
+
+train synchronous
+expect "synchronous: held_out_loss" "$(field $out/synchronous.json held_out_loss)" at-most 2.0
+expect "synchronous: seconds" "$(field $out/synchronous.json seconds)" at-most 300
+for sync in asynchronous federated; do
+  train "$sync" --sync "$sync"
+  expect "$sync: held_out_loss" "$(field "$out/$sync.json" held_out_loss)" at-most 2.3
+done
+
+for sync in synchronous federated; do
+  train "$sync-again" --sync "$sync"
+  train "$sync-threads" --sync "$sync" --transport threads
+  train "$sync-threads-again" --sync "$sync" --transport threads
+  expect_equal_hashes "$sync: hashes of two ranks in two runs on MPI and two on threads" 8 \
+    "$out/$sync.json" "$out/$sync-again.json" "$out/$sync-threads.json" "$out/$sync-threads-again.json"
+done
+
+# Federated averaging, 2NN of McMahan et al. 2017: 87 rounds there, 35 % more allowed.
+run federated_mnist federated_mnist --seed 1 --until 0.97
+expect "federated_mnist: rounds" "$(field $out/federated_mnist.json rounds)" at-most 117
+expect "federated_mnist: accuracy" "$(field $out/federated_mnist.json accuracy)" at-least 0.97
+
+# A parameter server under three bounds on staleness; three ranks, one of them only a server.
+for staleness in 0 4 unbounded; do
+  run "parameter_server-$staleness" parameter_server --ranks 3 --staleness "$staleness"
+  expect "parameter_server --staleness $staleness: accuracy" \
+    "$(field "$out/parameter_server-$staleness.json" accuracy)" at-least 0.845
+done
+
+((failures == 0))

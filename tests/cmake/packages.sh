@@ -1,0 +1,57 @@
+# shellcheck shell=bash disable=SC2034
+# Sourced by examples/quickstart.sh, tests/run.sh and bench/run.sh: the one list of packages, and
+#   install_packages LIST...      installs those of the lists that are missing
+# Where there is no apt-get it prints what is needed and stops; TUTTI_PACKAGES=present says that it
+# is all there already, under whatever names.
+
+packages_of() {
+  case $1 in
+    programs)
+      echo g++ cmake ninja-build libopenmpi-dev openmpi-bin \
+        libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
+      ;;
+    tests) echo libboost-test-dev libmpich-dev mpich valgrind ;;
+    bench) echo valgrind libboost-mpi-dev ;;
+    fresh) echo debootstrap git ;;
+  esac
+}
+
+install_packages() {
+  [ "${TUTTI_PACKAGES-}" = present ] && return 0
+
+  local list package wanted="" missing="" root=""
+  for list in "$@"; do wanted="$wanted $(packages_of "$list")"; done
+
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    echo "This machine has no apt-get. Please install what Debian calls:" >&2
+    echo " $wanted" >&2
+    echo "and start again with TUTTI_PACKAGES=present." >&2
+    exit 1
+  fi
+
+  for package in $wanted; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+      missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+
+  echo "== installing:$missing"
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || {
+      echo "Neither root nor sudo. As root: apt-get install$missing" >&2
+      exit 1
+    }
+    root=sudo
+  fi
+  # shellcheck disable=SC2086 # lists of words
+  { $root apt-get update -q && $root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends $missing; } >/tmp/tutti-packages.$$ 2>&1 || {
+    cat /tmp/tutti-packages.$$
+    echo "The installation failed." >&2
+    exit 1
+  }
+  rm -f /tmp/tutti-packages.$$
+}
+
+# How many jobs to build and test with.
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

@@ -1,0 +1,1 @@
+int nothing_is_rejected_here;

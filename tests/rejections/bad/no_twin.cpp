@@ -1,0 +1,4 @@
+// REJECT lonely: tutti: no
+#if defined REJECT_lonely
+static_assert(false, "tutti: no");
+#endif

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# check.sh FILE COMPILER FLAGS...
+#
+# FILE holds cases of this form, as many as it likes:
+#
+#   // REJECT median_on_ring: tutti::strategy: median needs every .* - use tutti::direct
+#   #if defined REJECT_median_on_ring
+#     (what must not compile)
+#   #else
+#     (its twin: what to write instead, which must compile)
+#   #endif
+#
+# The text after the colon is an extended regular expression (grep -E). With REJECT_median_on_ring
+# defined the file must fail to compile and one line of the output must match; with nothing defined
+# it must compile. `#elif defined REJECT_other` shares one twin between several cases.
+set -uo pipefail
+
+file=$1
+shift
+command=("$@" -fsyntax-only)
+# nvcc has no -fsyntax-only; -cuda ends after its own front end, where the sentences come from.
+[[ $1 == *nvcc ]] && command=("$@" -x cu -cuda -o /dev/null)
+
+failures=0
+complain() {
+  echo "$file: $1"
+  [[ -n ${2-} ]] && printf "    %s\n" "${2//$'\n'/$'\n'    }"
+  failures=$((failures + 1))
+}
+
+mapfile -t cases < <(sed -nE 's/^[ \t]*\/\/ REJECT ([A-Za-z0-9_]+): *(.+)$/\1 \2/p' "$file")
+((${#cases[@]})) || complain "no line of the form '// REJECT name: regular expression'"
+
+for case in "${cases[@]}"; do
+  name=${case%% *}
+  sentence=${case#* }
+
+  # The conditional that names the case has an #else before its #endif.
+  awk -v name="REJECT_$name" '
+    /^[ \t]*#[ \t]*if/ { ++depth; mine[depth] = 0; twin[depth] = 0 }
+    /^[ \t]*#[ \t]*(if|elif)/ && $0 ~ name "([^A-Za-z0-9_]|$)" { mine[depth] = 1 }
+    /^[ \t]*#[ \t]*else/ { twin[depth] = 1 }
+    /^[ \t]*#[ \t]*endif/ { if (mine[depth] && twin[depth]) found = 1; --depth }
+    END { exit !found }' "$file" ||
+    complain "$name: nothing shows what to write instead: no '#if defined REJECT_$name ... #else ... #endif'"
+
+  if output=$("${command[@]}" -D"REJECT_$name" "$file" 2>&1); then
+    complain "$name: it was to be rejected, but compiles"
+  elif ! grep -Eq -e "$sentence" <<<"$output"; then
+    complain "$name: no line of the compiler's output matches: $sentence" "$output"
+  fi
+done
+
+output=$("${command[@]}" "$file" 2>&1) || complain "the twin does not compile" "$output"
+
+echo "${#cases[@]} cases, $failures complaints ($1)"
+((failures == 0))

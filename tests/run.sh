@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the tests.
+#
+#   tests/run.sh [--only LABEL]... [--help]
+#
+# Labels:
+#   unit         every folder of tests/ that has a runner, on threads
+#   proof        schedules at every size to 256, mutants, historical bugs
+#   mpi mpich    the same tests under Open MPI and under MPICH, on 1, 2, 3 and 4 ranks
+#   asan tsan    the runners of collectives, communicators, reducers, strategy and sync under the
+#                address and undefined-behaviour sanitizers, and under the thread sanitizer
+#   cuda         compiled with nvcc where there is one; what needs a GPU skips itself without
+#   rejections   what must not compile, and the sentence that says so
+#   headers      each alone, under hostile macros, linked twice; and the graph of their includes
+#   consumption  find_package, add_subdirectory, FetchContent
+#   examples     each example with the arguments that it names itself
+#   faults       ranks that leave, throw, stop or are killed
+# and, only when asked for:
+#   fresh        the README's two commands on a bare Debian that is built for it (root)
+#   acceptance   the long runs on real data (TUTTI_DATA)
+#
+# A label that runs no test has failed. Logs and results lie under build/.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit
+. tests/cmake/packages.sh
+
+all="unit proof mpi mpich asan tsan cuda rejections headers consumption examples faults"
+labels=()
+while (($#)); do
+  case $1 in
+    --only)
+      [[ " $all fresh acceptance " == *" ${2-} "* ]] || { echo "--only takes one of: $all fresh acceptance" >&2; exit 2; }
+      labels+=("$2")
+      shift 2
+      ;;
+    --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    *) echo "tests/run.sh: unknown argument $1 (try --help)" >&2; exit 2 ;;
+  esac
+done
+((${#labels[@]})) || read -ra labels <<<"$all"
+
+install_packages programs tests
+
+rows=""
+passed=0 failed=0 skipped=0
+
+# record LABEL PASSED FAILED SKIPPED SECONDS [NOTE]: one line of the table at the end.
+record() {
+  rows+=$(printf '%-12s %7d %7d %7d %8d  %s' "$1" "$2" "$3" "$4" "$5" "${6-}")$'\n'
+  passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+}
+
+# build PRESET TARGET LOG: configures and builds, quietly unless it fails.
+build() {
+  mkdir -p "build/$1"
+  cmake --preset "$1" -DTUTTI_WERROR="${TUTTI_WERROR:-OFF}" >"$3" 2>&1 &&
+    cmake --build "build/$1" --target "$2" -j "$jobs" >>"$3" 2>&1 &&
+    { grep '^-- tutti:' "$3" || true; }
+}
+
+# run_ctest LABEL PRESET SELECTION: builds what the ctest label SELECTION needs and runs its tests.
+run_ctest() {
+  local label=$1 preset=$2 selection=$3 start=$SECONDS
+  local log=build/$preset/$label.log results=$PWD/build/$preset/$label.xml prefix=()
+
+  echo "== $label: building in build/$preset"
+  if ! build "$preset" "label_$selection" "$log"; then
+    grep -E 'error|FAILED|CMake Error' -A 3 "$log" | head -n 60
+    record "$label" 0 1 0 $((SECONDS - start)) "does not build, see $log"
+    return
+  fi
+
+  # The thread sanitizer of g++ 12 finds no room for its memory under the address randomisation of
+  # recent kernels (vm.mmap_rnd_bits = 32); without randomisation it always does.
+  [[ $preset == tsan ]] && setarch -R true 2>/dev/null && prefix=(setarch -R)
+
+  echo "== $label: running"
+  rm -f "$results"
+  "${prefix[@]}" ctest --test-dir "build/$preset" -L "^$selection\$" -j "$jobs" --no-tests=error \
+    --output-on-failure --output-junit "$results" | grep -v '^Internal ctest changing'
+
+  count() { sed -n "s/^[ \t]*$1=\"\([0-9]*\)\"\$/\1/p" "$results" 2>/dev/null | head -n 1; }
+  local ran bad left_out
+  ran=$(count tests) bad=$(count failures) left_out=$(($(count skipped) + $(count disabled)))
+  if ((${ran:-0} == 0)); then
+    record "$label" 0 1 0 $((SECONDS - start)) "ran no test"
+  else
+    record "$label" $((ran - bad - left_out)) "$bad" "$left_out" $((SECONDS - start))
+  fi
+}
+
+# run_script LABEL COMMAND...: a script that prints one line "ok ..." or "not ok ..." for each check.
+run_script() {
+  local label=$1 start=$SECONDS log=build/$1.log good bad status
+  shift
+  mkdir -p build
+  "$@" 2>&1 | tee "$log"
+  status=${PIPESTATUS[0]}
+  good=$(grep -c '^ok ' "$log") bad=$(grep -c '^not ok ' "$log")
+  ((status != 0 && bad == 0)) && bad=1
+  ((good + bad == 0)) && bad=1
+  record "$label" "$good" "$bad" 0 $((SECONDS - start))
+}
+
+for label in "${labels[@]}"; do
+  case $label in
+    mpich) run_ctest mpich mpich mpich ;;
+    asan | tsan) run_ctest "$label" "$label" sanitized ;;
+    faults)
+      run_ctest faults release faults
+      run_ctest faults-mpich mpich faults
+      ;;
+    cuda)
+      PATH=$PATH:/usr/local/cuda/bin
+      if command -v nvcc >/dev/null; then
+        run_ctest cuda cuda cuda
+      else
+        echo "== cuda: skipped, nvcc is not installed"
+        record cuda 0 0 1 0 "nvcc is not installed"
+      fi
+      ;;
+    fresh) run_script fresh tests/fresh.sh ;;
+    acceptance) run_script acceptance tests/acceptance.sh ;;
+    *) run_ctest "$label" release "$label" ;;
+  esac
+done
+
+printf '\n%-12s %7s %7s %7s %8s\n%s\n' label passed failed skipped seconds "$rows"
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
