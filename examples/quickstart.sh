@@ -9,8 +9,9 @@ install_packages programs
 
 echo "== building train_text"
 build=build/quickstart
-cmake --preset release -B "$build" --log-level=WARNING \
-  -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_BENCH=OFF >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+mkdir -p "$build"
+cmake --preset release -B "$build" -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_BENCH=OFF \
+  >"$build/configure.log" 2>&1 || { cat "$build/configure.log"; exit 1; }
 cmake --build "$build" --target train_text -j "$jobs"
 
 echo "== running train_text $*"

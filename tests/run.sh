@@ -77,7 +77,8 @@ run_ctest() {
   echo "== $label: running"
   rm -f "$results"
   "${prefix[@]}" ctest --test-dir "build/$preset" -L "^$selection\$" -j "$jobs" --no-tests=error \
-    --output-on-failure --output-junit "$results" | grep -v '^Internal ctest changing'
+    --output-on-failure --output-junit "$results" 2>&1 |
+    grep -vE '^(Internal ctest changing|Errors while running CTest)'
 
   count() { sed -n "s/^[ \t]*$1=\"\([0-9]*\)\"\$/\1/p" "$results" 2>/dev/null | head -n 1; }
   local ran bad left_out

@@ -27,7 +27,9 @@ inline std::runtime_error unreadable(const std::string& format, const std::files
 /// The folder named by the environment variable TUTTI_DATA, if any.
 inline std::optional<std::filesystem::path> data_folder() {
   const char* name = std::getenv("TUTTI_DATA");
-  if (name == nullptr || *name == '\0') { return std::nullopt; }
+  if (name == nullptr || *name == '\0') {
+    return std::nullopt;
+  }
   return std::filesystem::path(name);
 }
 

@@ -15,61 +15,72 @@
 namespace models {
 
 /// A row-major matrix over memory of the caller; `stride` values from one row to the next.
-template <class T>
-auto matrix(T* data, int rows, int columns, int stride) {
-  using plain = Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class T> auto matrix(T* data, int rows, int columns, int stride) {
+  using plain =
+      Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using mapped = std::conditional_t<std::is_const_v<T>, const plain, plain>;
   return Eigen::Map<mapped, Eigen::Unaligned, Eigen::OuterStride<>>(data, rows, columns,
                                                                     Eigen::OuterStride<>(stride));
 }
 
-template <class T>
-auto matrix(T* data, int rows, int columns) {
+template <class T> auto matrix(T* data, int rows, int columns) {
   return matrix(data, rows, columns, columns);
 }
 
 inline constexpr int lanes = 16;
 
 /// Sixteen partial sums, added pairwise: vectorisable without permission to re-associate.
-template <class T>
-T sum_lanes(T (&partial)[lanes]) {
+template <class T> T sum_lanes(T (&partial)[lanes]) {
   for (int width = lanes / 2; width > 0; width /= 2) {
-    for (int l = 0; l < width; ++l) { partial[l] += partial[l + width]; }
+    for (int l = 0; l < width; ++l) {
+      partial[l] += partial[l + width];
+    }
   }
   return partial[0];
 }
 
-template <class T>
-T dot(const T* a, const T* b, int n) {
+template <class T> T dot(const T* a, const T* b, int n) {
   T partial[lanes] = {};
   int i = 0;
   for (; i + lanes <= n; i += lanes) {
-    for (int l = 0; l < lanes; ++l) { partial[l] += a[i + l] * b[i + l]; }
+    for (int l = 0; l < lanes; ++l) {
+      partial[l] += a[i + l] * b[i + l];
+    }
   }
-  for (int l = 0; i + l < n; ++l) { partial[l] += a[i + l] * b[i + l]; }
+  for (int l = 0; i + l < n; ++l) {
+    partial[l] += a[i + l] * b[i + l];
+  }
   return sum_lanes(partial);
 }
 
-template <class T>
-T sum(const T* a, int n) {
+template <class T> T sum(const T* a, int n) {
   T partial[lanes] = {};
   int i = 0;
   for (; i + lanes <= n; i += lanes) {
-    for (int l = 0; l < lanes; ++l) { partial[l] += a[i + l]; }
+    for (int l = 0; l < lanes; ++l) {
+      partial[l] += a[i + l];
+    }
   }
-  for (int l = 0; i + l < n; ++l) { partial[l] += a[i + l]; }
+  for (int l = 0; i + l < n; ++l) {
+    partial[l] += a[i + l];
+  }
   return sum_lanes(partial);
 }
 
-template <class T>
-T largest(const T* a, int n) {
+template <class T> T largest(const T* a, int n) {
   T partial[lanes];
-  for (T& value : partial) { value = a[0]; }
+  for (T& value : partial) {
+    value = a[0];
+  }
   int i = 0;
   for (; i + lanes <= n; i += lanes) {
-    for (int l = 0; l < lanes; ++l) { partial[l] = a[i + l] > partial[l] ? a[i + l] : partial[l]; }
+    for (int l = 0; l < lanes; ++l) {
+      partial[l] = a[i + l] > partial[l] ? a[i + l] : partial[l];
+    }
   }
-  for (; i < n; ++i) { partial[0] = a[i] > partial[0] ? a[i] : partial[0]; }
+  for (; i < n; ++i) {
+    partial[0] = a[i] > partial[0] ? a[i] : partial[0];
+  }
   return *std::max_element(partial, partial + lanes);
 }
 
@@ -92,16 +103,21 @@ inline float exponential(float x) {
   return x < -87.0f ? 0.0f : p * std::bit_cast<float>(exponent);
 }
 
-inline double exponential(double x) { return std::exp(x); }
+inline double exponential(double x) {
+  return std::exp(x);
+}
 
 /// a[i] becomes e^(scale * a[i]) over their sum. Returns log(sum of e^(scale * a[i])).
-template <class T>
-T softmax(T* a, int n, T scale = T{1}) {
+template <class T> T softmax(T* a, int n, T scale = T{1}) {
   const T top = largest(a, n);
-  for (int i = 0; i < n; ++i) { a[i] = exponential(scale * (a[i] - top)); }
+  for (int i = 0; i < n; ++i) {
+    a[i] = exponential(scale * (a[i] - top));
+  }
   const T total = sum(a, n);
   const T inverse = T{1} / total;
-  for (int i = 0; i < n; ++i) { a[i] *= inverse; }
+  for (int i = 0; i < n; ++i) {
+    a[i] *= inverse;
+  }
   return scale * top + std::log(total);
 }
 
@@ -115,19 +131,22 @@ double softmax_cross_entropy(T* logits, const Label* labels, int rows, int class
     const T wanted = row[labels[i]];
     loss += static_cast<double>(softmax(row, classes) - wanted);
     row[labels[i]] -= T{1};
-    for (int c = 0; c < classes; ++c) { row[c] *= weight; }
+    for (int c = 0; c < classes; ++c) {
+      row[c] *= weight;
+    }
   }
   return loss / rows;
 }
 
 /// y = x / rms(x), row by row (Zhang and Sennrich 2019), without a gain: the weights behind it have
 /// one. `inverse_rms` holds one value per row and, with y, is all the backward pass needs.
-template <class T>
-void rms_norm(const T* x, T* y, T* inverse_rms, int rows, int columns) {
+template <class T> void rms_norm(const T* x, T* y, T* inverse_rms, int rows, int columns) {
   for (int i = 0; i < rows; ++i, x += columns, y += columns) {
     const T mean_square = dot(x, x, columns) / static_cast<T>(columns);
     const T inverse = T{1} / std::sqrt(mean_square + T(1e-6));
-    for (int j = 0; j < columns; ++j) { y[j] = x[j] * inverse; }
+    for (int j = 0; j < columns; ++j) {
+      y[j] = x[j] * inverse;
+    }
     inverse_rms[i] = inverse;
   }
 }
@@ -139,7 +158,9 @@ void rms_norm_backward(const T* dy, const T* y, const T* inverse_rms, T* dx, int
   for (int i = 0; i < rows; ++i, dy += columns, y += columns, dx += columns) {
     const T along = dot(dy, y, columns) / static_cast<T>(columns);
     const T inverse = inverse_rms[i];
-    for (int j = 0; j < columns; ++j) { dx[j] += inverse * (dy[j] - along * y[j]); }
+    for (int j = 0; j < columns; ++j) {
+      dx[j] += inverse * (dy[j] - along * y[j]);
+    }
   }
 }
 

@@ -70,12 +70,16 @@ private:
     ++line_;
     line = line.substr(0, line.find('#'));
     auto word = next_word(line);
-    if (word.empty()) { return; }
+    if (word.empty()) {
+      return;
+    }
     const float label = number<float>(word, "a label");
     int previous = 0;
     while (!(word = next_word(line)).empty()) {
       const auto colon = word.find(':');
-      if (colon == std::string_view::npos) { fail(quoted(word) + " has no colon"); }
+      if (colon == std::string_view::npos) {
+        fail(quoted(word) + " has no colon");
+      }
       const int index = number<int>(word.substr(0, colon), "an index");
       if (index <= previous) {
         fail("index " + std::to_string(index) + " follows " + std::to_string(previous) +
@@ -100,8 +104,7 @@ private:
     return all.append(word).append(1, '"');
   }
 
-  template <class Number>
-  Number number(std::string_view word, const char* what) const {
+  template <class Number> Number number(std::string_view word, const char* what) const {
     const std::string_view digits = word.substr(word.starts_with('+') ? 1 : 0);
     Number value{};
     const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
@@ -143,7 +146,8 @@ inline sparse_rows rows(std::size_t n, std::uint64_t seed) {
     for (int g = 0; g < groups; ++g) {
       const int begin = g * features / groups, end = (g + 1) * features / groups;
       const auto pick = draw(seed, i, static_cast<std::uint64_t>(g));
-      const int column = begin + static_cast<int>(below(static_cast<std::size_t>(end - begin), pick));
+      const int column =
+          begin + static_cast<int>(below(static_cast<std::size_t>(end - begin), pick));
       all.add(column, 1.0f);
       side += 2 * unit_interval(draw(99, static_cast<std::uint64_t>(column))) - 1;
     }
@@ -164,7 +168,9 @@ inline classification generate_classification(std::size_t training = 8000,
 /// a9a below TUTTI_DATA; the stand-in when that is unset.
 inline classification find_classification() {
   const auto folder = data_folder();
-  if (!folder) { return generate_classification(); }
+  if (!folder) {
+    return generate_classification();
+  }
   const auto a9a = *folder / "libsvm" / "a9a";
   return {read_libsvm(plain_or_gz(a9a)), read_libsvm(plain_or_gz(a9a.string() + ".t")),
           "a9a in " + a9a.parent_path().string()};

@@ -18,8 +18,7 @@ inline std::span<const std::uint32_t> client_rows(std::span<const std::uint32_t>
   return order.subspan(begin, (client + 1) * order.size() / clients - begin);
 }
 
-template <class Model>
-void descend(Model& model, float learning_rate) {
+template <class Model> void descend(Model& model, float learning_rate) {
   const auto gradients = model.flat_gradients();
   const auto parameters = model.flat_parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -47,7 +46,9 @@ double train_client(Model& model, const Examples& set, std::span<const std::uint
     for (std::size_t begin = 0; begin < order.size(); begin += batch.size()) {
       const auto end = std::min(order.size(), begin + static_cast<std::size_t>(how.batch));
       batch.clear();
-      for (std::size_t i = begin; i < end; ++i) { batch.push_back(rows[order[i]]); }
+      for (std::size_t i = begin; i < end; ++i) {
+        batch.push_back(rows[order[i]]);
+      }
       loss += static_cast<double>(model.loss_and_gradients(set, batch)) *
               static_cast<double>(batch.size());
       descend(model, how.learning_rate);

@@ -18,8 +18,7 @@
 namespace models {
 
 /// P(positive) = 1 / (1 + e^-(w x + b)). The gradient is dense. T is float, or double to check it.
-template <class T>
-class basic_logistic {
+template <class T> class basic_logistic {
 public:
   /// `l2` times |w|^2 / 2 is added to the loss; the bias is free.
   explicit basic_logistic(int features, T l2 = T{0})
@@ -48,7 +47,9 @@ public:
                                std::to_string(features_) + " - give at least one row");
     }
     T* gradient = gradients_.data(0);
-    for (int j = 0; j < features_; ++j) { gradient[j] = l2_ * parameters_.data(0)[j]; }
+    for (int j = 0; j < features_; ++j) {
+      gradient[j] = l2_ * parameters_.data(0)[j];
+    }
     T& bias = *gradients_.data(1) = T{0};
     const T weight = T{1} / static_cast<T>(rows.size());
     double loss = 0;
@@ -67,7 +68,9 @@ public:
   /// How many rows begin .. end - 1 are classified rightly.
   std::size_t correct(const sparse_rows& set, std::size_t begin, std::size_t end) const {
     std::size_t total = 0;
-    for (; begin < end; ++begin) { total += (margin(set, begin) > T{0}) == (set.labels[begin] != 0); }
+    for (; begin < end; ++begin) {
+      total += (margin(set, begin) > T{0}) == (set.labels[begin] != 0);
+    }
     return total;
   }
 
@@ -77,7 +80,9 @@ public:
 
 private:
   static int checked(int features) {
-    if (features < 1) { throw std::runtime_error("logistic: no features - give at least one"); }
+    if (features < 1) {
+      throw std::runtime_error("logistic: no features - give at least one");
+    }
     return features;
   }
 

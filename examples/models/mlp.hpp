@@ -19,8 +19,7 @@ namespace models {
 /// Fully connected layers of the given widths, softmax cross-entropy at the end. Examples come from
 /// any set with `inputs()`, `label(i)` and `copy_input(i, T*)`. T is float, or double to check the
 /// gradients. One object is used by one thread at a time.
-template <class T>
-class basic_mlp {
+template <class T> class basic_mlp {
 public:
   /// The 2NN: 199,210 parameters.
   basic_mlp() : basic_mlp({784, 200, 200, 10}) {}
@@ -53,8 +52,8 @@ public:
   T loss_and_gradients(const Examples& set, std::span<const std::uint32_t> rows,
                        OnReady&& on_ready) {
     forward(set, rows);
-    const double loss = softmax_cross_entropy(values_.back().data(), labels_.data(), count_,
-                                              widths_.back());
+    const double loss =
+        softmax_cross_entropy(values_.back().data(), labels_.data(), count_, widths_.back());
     backward(on_ready);
     return static_cast<T>(loss);
   }
@@ -84,8 +83,7 @@ public:
     return total;
   }
 
-  template <class Examples>
-  double accuracy(const Examples& set) {
+  template <class Examples> double accuracy(const Examples& set) {
     return static_cast<double>(correct(set, 0, set.size())) / static_cast<double>(set.size());
   }
 
@@ -111,8 +109,7 @@ private:
   int layers() const { return static_cast<int>(widths_.size()) - 1; }
   int width(int layer) const { return widths_[static_cast<std::size_t>(layer)]; }
 
-  template <class U>
-  static U* at(aligned_vector<U>& values, int row, int columns) {
+  template <class U> static U* at(aligned_vector<U>& values, int row, int columns) {
     return values.data() + static_cast<std::size_t>(row) * static_cast<std::size_t>(columns);
   }
 
@@ -125,8 +122,7 @@ private:
     return matrix(parameters_.data(2 * layer), width(layer), width(layer + 1));
   }
 
-  template <class Examples>
-  void forward(const Examples& set, std::span<const std::uint32_t> rows) {
+  template <class Examples> void forward(const Examples& set, std::span<const std::uint32_t> rows) {
     if (rows.empty() || set.inputs() != widths_.front()) {
       throw std::runtime_error("mlp: " + std::to_string(rows.size()) + " examples of " +
                                std::to_string(set.inputs()) + " inputs for a model of " +
@@ -165,14 +161,17 @@ private:
     const bool last = layer + 1 == layers();
     for (int i = 0; i < count_; ++i) {
       T* row = at(values_[static_cast<std::size_t>(layer) + 1], i, columns);
-      for (int j = 0; j < columns; ++j) { row[j] += bias[j]; }
-      for (int j = 0; !last && j < columns; ++j) { row[j] = row[j] > T{0} ? row[j] : T{0}; }
+      for (int j = 0; j < columns; ++j) {
+        row[j] += bias[j];
+      }
+      for (int j = 0; !last && j < columns; ++j) {
+        row[j] = row[j] > T{0} ? row[j] : T{0};
+      }
     }
   }
 
   /// The gradient of the output of `layer` is `d`; it starts where the loss left it.
-  template <class OnReady>
-  void backward(OnReady& on_ready) {
+  template <class OnReady> void backward(OnReady& on_ready) {
     T* d = values_.back().data();
     for (int layer = layers(); layer-- > 0;) {
       const int columns = width(layer + 1);
@@ -182,11 +181,15 @@ private:
       matrix(gradients_.data(2 * layer), width(layer), columns).noalias() =
           entering(layer).transpose() * d_out;
       on_ready(2 * layer);
-      if (layer == 0) { break; }
+      if (layer == 0) {
+        break;
+      }
       T* d_in = d_values_[layer % 2].data();
       matrix(d_in, count_, width(layer)).noalias() = d_out * weights(layer).transpose();
       const auto& entered = values_[static_cast<std::size_t>(layer)];
-      for (std::size_t i = 0; i < entered.size(); ++i) { d_in[i] *= entered[i] > T{0}; }
+      for (std::size_t i = 0; i < entered.size(); ++i) {
+        d_in[i] *= entered[i] > T{0};
+      }
       d = d_in;
     }
   }
@@ -196,7 +199,9 @@ private:
     const int columns = width(layer + 1);
     gradients_.fill_zero(2 * layer + 1);
     for (int i = 0; i < count_; ++i, d += columns) {
-      for (int j = 0; j < columns; ++j) { bias[j] += d[j]; }
+      for (int j = 0; j < columns; ++j) {
+        bias[j] += d[j];
+      }
     }
   }
 

@@ -26,10 +26,11 @@ struct image_set {
   int inputs() const { return image_pixels; }
   int label(std::size_t i) const { return labels[i]; }
 
-  template <class T>
-  void copy_input(std::size_t i, T* out) const {
+  template <class T> void copy_input(std::size_t i, T* out) const {
     const std::uint8_t* image = pixels.data() + i * image_pixels;
-    for (int j = 0; j < image_pixels; ++j) { out[j] = static_cast<T>(image[j]) / T{255}; }
+    for (int j = 0; j < image_pixels; ++j) {
+      out[j] = static_cast<T>(image[j]) / T{255};
+    }
   }
 };
 
@@ -107,19 +108,23 @@ inline digits read_digits(const std::filesystem::path& folder) {
 
 namespace generated {
 
-/// Image i: the pattern of its class (7 x 7 cells, each dark or bright), moved by up to two pixels,
-/// with noise over it.
+/// Image i: the pattern of its class (7 x 7 cells, a quarter of them bright), moved by up to four
+/// pixels, with one pixel in six flipped.
 inline void draw_image(std::uint64_t seed, std::uint64_t i, int label, std::uint8_t* image) {
-  const auto pattern = draw(12, static_cast<std::uint64_t>(label));
+  const auto class_number = static_cast<std::uint64_t>(label);
+  const auto pattern = draw(12, class_number, 0) & draw(12, class_number, 1);
   const auto where = draw(seed, i);
   const int right = static_cast<int>(where % 5), down = static_cast<int>(where / 5 % 5);
   for (int y = 0; y < image_side; ++y) {
     std::uint64_t noise = 0;
     for (int x = 0; x < image_side; ++x, noise >>= 8) {
-      if (x % 7 == 0) { noise = draw(seed, i, static_cast<std::uint64_t>(y * 4 + x / 7 + 1)); }
+      if (x % 7 == 0) {
+        noise = draw(seed, i, static_cast<std::uint64_t>(y * 4 + x / 7 + 1));
+      }
       const int column = (x + right) / 4 % 7, row = (y + down) / 4 % 7;
-      const int bright = static_cast<int>(pattern >> (7 * row + column) & 1) * 100;
-      *image++ = static_cast<std::uint8_t>(bright + static_cast<int>(noise & 0xff) * 155 / 255);
+      const bool bright = (pattern >> (7 * row + column) & 1) != 0;
+      const bool flipped = (noise & 0xff) < 43;
+      *image++ = static_cast<std::uint8_t>(bright != flipped ? 128 + (noise >> 1 & 0x7f) : 0);
     }
   }
 }

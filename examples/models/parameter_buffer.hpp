@@ -20,28 +20,22 @@ namespace models {
 
 inline constexpr std::size_t alignment_bytes = 64;
 
-template <class T>
-struct aligned_allocator {
+template <class T> struct aligned_allocator {
   using value_type = T;
 
   aligned_allocator() = default;
-  template <class U>
-  constexpr aligned_allocator(const aligned_allocator<U>&) {}
+  template <class U> constexpr aligned_allocator(const aligned_allocator<U>&) {}
 
   T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{alignment_bytes}));
+    return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{alignment_bytes}));
   }
   void deallocate(T* data, std::size_t) {
-    ::operator delete(data, std::align_val_t{alignment_bytes});
+    ::operator delete (data, std::align_val_t{alignment_bytes});
   }
-  template <class U>
-  bool operator==(const aligned_allocator<U>&) const {
-    return true;
-  }
+  template <class U> bool operator==(const aligned_allocator<U>&) const { return true; }
 };
 
-template <class T>
-using aligned_vector = std::vector<T, aligned_allocator<T>>;
+template <class T> using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
 /// A weight matrix takes `rows` inputs to `columns` outputs and is stored row by row.
 struct tensor_shape {
@@ -52,8 +46,7 @@ struct tensor_shape {
 
 /// One contiguous allocation; every tensor starts on a 64-byte boundary and the padding between
 /// tensors is zero. Addresses modulo 64 never change, so bits do not depend on where it lies.
-template <class T>
-class parameter_buffer {
+template <class T> class parameter_buffer {
 public:
   explicit parameter_buffer(std::vector<tensor_shape> shapes) : shapes_(std::move(shapes)) {
     constexpr std::size_t step = alignment_bytes / sizeof(T);
@@ -86,7 +79,9 @@ public:
   /// Parameters without the padding.
   std::size_t parameter_count() const {
     std::size_t total = 0;
-    for (const auto& shape : shapes_) { total += values_in(shape); }
+    for (const auto& shape : shapes_) {
+      total += values_in(shape);
+    }
     return total;
   }
 

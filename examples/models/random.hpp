@@ -37,7 +37,9 @@ constexpr std::size_t below(std::size_t n, std::uint64_t bits) {
 inline std::vector<std::uint32_t> shuffled(std::size_t n, std::uint64_t seed) {
   std::vector<std::uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
-  for (std::size_t i = n; i > 1; --i) { std::swap(order[i - 1], order[below(i, draw(seed, i))]); }
+  for (std::size_t i = n; i > 1; --i) {
+    std::swap(order[i - 1], order[below(i, draw(seed, i))]);
+  }
   return order;
 }
 

@@ -38,7 +38,9 @@ inline void append_file(const std::filesystem::path& path, std::vector<std::uint
   while (file.read(piece.data(), piece.size()) || file.gcount() > 0) {
     bytes.insert(bytes.end(), piece.data(), piece.data() + file.gcount());
   }
-  if (file.bad()) { cannot_read(path, std::strerror(errno), "give another file"); }
+  if (file.bad()) {
+    cannot_read(path, std::strerror(errno), "give another file");
+  }
 }
 
 inline bool is_text(const std::filesystem::path& path) {
@@ -54,9 +56,13 @@ inline std::vector<std::filesystem::path> text_files(const std::filesystem::path
     if (entry->is_regular_file(failure) && is_text(entry->path())) {
       files.push_back(entry->path());
     }
-    if (!failure) { entry.increment(failure); }
+    if (!failure) {
+      entry.increment(failure);
+    }
   }
-  if (failure) { cannot_read(folder, failure.message(), "give a folder that this user may read"); }
+  if (failure) {
+    cannot_read(folder, failure.message(), "give a folder that this user may read");
+  }
   std::sort(files.begin(), files.end());
   return files;
 }

@@ -31,8 +31,7 @@ inline constexpr int symbols = 256;
 
 /// Rotary positions (Su et al. 2021): the two halves of a head are the real and imaginary parts of
 /// numbers turned by an angle proportional to the position.
-template <class T>
-class rotary {
+template <class T> class rotary {
 public:
   rotary(int context, int head_width) : half_(head_width / 2) {
     for (int t = 0; t < context; ++t) {
@@ -66,8 +65,7 @@ private:
 ///
 /// Bits: the same binary gives the same bits for the same parameters, tokens and batch size,
 /// wherever the buffers lie. One object is used by one thread at a time.
-template <class T>
-class basic_transformer {
+template <class T> class basic_transformer {
 public:
   explicit basic_transformer(transformer_shape shape)
       : shape_(checked(shape)), parameters_(tensor_shapes(shape)), gradients_(tensor_shapes(shape)),
@@ -117,7 +115,9 @@ public:
     forward(rows, batch);
     double total = 0;
     for (int i = 0; i < tokens_; ++i) {
-      if (i % shape_.context < first_scored) { continue; }
+      if (i % shape_.context < first_scored) {
+        continue;
+      }
       T* row = at(logits_, i, symbols);
       const T wanted = row[targets_[static_cast<std::size_t>(i)]];
       total += static_cast<double>(softmax(row, symbols) - wanted);
@@ -173,23 +173,22 @@ private:
     return all;
   }
 
-  int tensor_of(int layer, block_tensor which) const { return 1 + layer * tensors_per_block + which; }
+  int tensor_of(int layer, block_tensor which) const {
+    return 1 + layer * tensors_per_block + which;
+  }
   int head_tensor() const { return parameters_.count() - 1; }
   auto weight(int i) const { return matrix_of(parameters_, i); }
   auto gradient(int i) { return matrix_of(gradients_, i); }
 
-  template <class Buffer>
-  static auto matrix_of(Buffer& buffer, int i) {
+  template <class Buffer> static auto matrix_of(Buffer& buffer, int i) {
     return matrix(buffer.data(i), buffer.shape(i).rows, buffer.shape(i).columns);
   }
 
-  template <class Vector>
-  auto tokens_by(Vector& values, int columns) const {
+  template <class Vector> auto tokens_by(Vector& values, int columns) const {
     return matrix(values.data(), tokens_, columns);
   }
 
-  template <class U>
-  static U* at(aligned_vector<U>& values, int row, int columns) {
+  template <class U> static U* at(aligned_vector<U>& values, int row, int columns) {
     return values.data() + static_cast<std::size_t>(row) * static_cast<std::size_t>(columns);
   }
 
@@ -227,7 +226,9 @@ private:
   }
 
   void reserve(int batch) {
-    if (batch == batch_) { return; }
+    if (batch == batch_) {
+      return;
+    }
     batch_ = batch;
     tokens_ = batch * shape_.context;
     const auto n = static_cast<std::size_t>(tokens_);
@@ -245,8 +246,12 @@ private:
       for (auto* values : {&block.attention_input, &block.mixed, &block.mlp_input}) {
         values->resize(n * width);
       }
-      for (auto* values : {&block.hidden, &block.squared}) { values->resize(n * 4 * width); }
-      for (auto* values : {&block.attention_scale, &block.mlp_scale}) { values->resize(n); }
+      for (auto* values : {&block.hidden, &block.squared}) {
+        values->resize(n * 4 * width);
+      }
+      for (auto* values : {&block.attention_scale, &block.mlp_scale}) {
+        values->resize(n);
+      }
       block.queries_keys_values.resize(n * 3 * width);
       block.weights.resize(n * scores);
     }
@@ -304,8 +309,7 @@ private:
 
   // ---- backward: logits_ holds the gradient of the logits ---------------------------------------
 
-  template <class OnReady>
-  void backward(OnReady& on_ready) {
+  template <class OnReady> void backward(OnReady& on_ready) {
     const int width = shape_.width;
     gradient(head_tensor()).noalias() =
         tokens_by(head_input_, width).transpose() * tokens_by(logits_, symbols);
@@ -329,8 +333,7 @@ private:
                       shape_.width);
   }
 
-  template <class OnReady>
-  void mlp_backward(int layer, block_state& block, OnReady& on_ready) {
+  template <class OnReady> void mlp_backward(int layer, block_state& block, OnReady& on_ready) {
     const int width = shape_.width;
     const auto d_out = tokens_by(d_residual_, width);
     gradient(tensor_of(layer, mlp_out)).noalias() =
@@ -339,7 +342,9 @@ private:
 
     tokens_by(d_hidden_, 4 * width).noalias() =
         d_out * weight(tensor_of(layer, mlp_out)).transpose();
-    for (std::size_t i = 0; i < d_hidden_.size(); ++i) { d_hidden_[i] *= 2 * block.hidden[i]; }
+    for (std::size_t i = 0; i < d_hidden_.size(); ++i) {
+      d_hidden_[i] *= 2 * block.hidden[i];
+    }
     const auto d_hidden = tokens_by(d_hidden_, 4 * width);
     gradient(tensor_of(layer, mlp_in)).noalias() =
         tokens_by(block.mlp_input, width).transpose() * d_hidden;
@@ -388,7 +393,9 @@ private:
     T* d = d_weights_.data();
     for (int t = 0; t < context; ++t, weights += context, d += context) {
       const T along = dot(weights, d, context);
-      for (int s = 0; s < context; ++s) { d[s] = scale * weights[s] * (d[s] - along); }
+      for (int s = 0; s < context; ++s) {
+        d[s] = scale * weights[s] * (d[s] - along);
+      }
     }
   }
 
@@ -398,16 +405,19 @@ private:
     for (int i = 0; i < tokens_; ++i) {
       T* entry = table + inputs_[static_cast<std::size_t>(i)] * shape_.width;
       const T* d = at(d_residual_, i, shape_.width);
-      for (int j = 0; j < shape_.width; ++j) { entry[j] += d[j]; }
+      for (int j = 0; j < shape_.width; ++j) {
+        entry[j] += d[j];
+      }
     }
   }
 
   // ---- heads ------------------------------------------------------------------------------------
 
-  template <class Visit>
-  void for_each_head(Visit&& visit) {
+  template <class Visit> void for_each_head(Visit&& visit) {
     for (int row = 0; row < batch_; ++row) {
-      for (int head = 0; head < shape_.heads; ++head) { visit(row, head); }
+      for (int head = 0; head < shape_.heads; ++head) {
+        visit(row, head);
+      }
     }
   }
 
@@ -454,7 +464,9 @@ private:
     double left = u;
     for (int symbol = 0; symbol < symbols; ++symbol) {
       left -= static_cast<double>(logits[symbol]);
-      if (left < 0) { return symbol; }
+      if (left < 0) {
+        return symbol;
+      }
     }
     return static_cast<int>(std::max_element(logits, logits + symbols) - logits);
   }

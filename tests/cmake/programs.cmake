@@ -26,6 +26,10 @@ set(tutti_optional
   "<sodium" sodium "libsodium"
   "<mpi.h>" tutti::mpi "Open MPI or MPICH")
 
+# Where quoted headers are looked for beside the folder of who includes them: "models/mlp.hpp".
+set(tutti_quoted_include_dirs
+  ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/examples ${PROJECT_SOURCE_DIR}/examples/models)
+
 # The #include lines of the files, and of the headers they include in quotes.
 function(tutti_includes out)
   set(lines)
@@ -39,7 +43,7 @@ function(tutti_includes out)
     list(APPEND lines ${found})
     foreach(line IN LISTS found)
       if(line MATCHES "\"([^\"]+)\"")
-        foreach(base ${folder} ${PROJECT_SOURCE_DIR}/examples ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/bench)
+        foreach(base ${folder} ${tutti_quoted_include_dirs})
           cmake_path(SET header NORMALIZE ${base}/${CMAKE_MATCH_1})
           if(EXISTS ${header} AND NOT header IN_LIST seen AND NOT header IN_LIST queue)
             list(APPEND queue ${header})
@@ -76,8 +80,7 @@ function(tutti_program)
 
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE tutti::tutti ${libraries})
-  target_include_directories(${arg_NAME} PRIVATE
-    ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/examples)
+  target_include_directories(${arg_NAME} PRIVATE ${tutti_quoted_include_dirs})
   tutti_own(${arg_NAME})
 endfunction()
 

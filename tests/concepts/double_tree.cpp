@@ -4,6 +4,7 @@
 #include "play.hpp"
 
 #include <tutti/topologies/direct.hpp>
+#include <tutti/topologies/pipelined.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -71,37 +72,8 @@ struct double_tree {
   }
 };
 
-/// S copies of a schedule on S slices of every chunk, copy s started s rounds later.
-template <tutti::schedule_topology T>
-struct pipelined {
-  using part = tutti::topology_part;
-  static constexpr bool gathers = T::gathers;
-
-  T inner{};
-  int slices = 4;
-
-  static constexpr bool gives(tutti::collective what) noexcept { return T::gives(what); }
-  constexpr int chunks(int size) const { return inner.chunks(size) * slices; }
-  constexpr int rounds(tutti::collective what, int size) const {
-    const int one = inner.rounds(what, size);
-    return one == 0 ? 0 : one + slices - 1;
-  }
-
-  template <class Emit>
-  constexpr void schedule(tutti::collective what, int root, const tutti::layout& where,
-                          Emit&& emit) const {
-    for (int s = 0; s < slices; ++s)
-      inner.schedule(what, root, where, [&](tutti::transfer t) {
-        t.round += s;
-        t.chunks.first = t.chunks.first * slices + s;
-        t.chunks.stride *= slices;
-        emit(t);
-      });
-  }
-};
-
 static_assert(tutti::schedule_topology<double_tree>);
-static_assert(tutti::schedule_topology<pipelined<double_tree>>);
+static_assert(tutti::schedule_topology<tutti::pipelined<double_tree>>);
 
 constexpr bool leaf_somewhere(int size) {
   const in_order_tree tree{size};
@@ -126,13 +98,14 @@ BOOST_AUTO_TEST_CASE(double_tree_reduces_every_half_on_every_rank_alike) {
 
 BOOST_AUTO_TEST_CASE(pipelining_adapts_any_schedule) {
   for (const int size : {1, 2, 3, 5, 8, 13}) {
-    const pipelined<double_tree> tree{.slices = 5};
-    const pipelined<tutti::direct> direct{.slices = 3};
+    const tutti::pipelined tree{double_tree{}, 5};
+    const tutti::pipelined direct{tutti::direct{}, 3};
     const auto what = tutti::collective::all_reduce;
 
     BOOST_CHECK_MESSAGE(wrong_all_reduce(play(tree, what, size)).empty(), size << " ranks: tree");
     BOOST_CHECK_MESSAGE(wrong_all_reduce(play(direct, what, size)).empty(), size << ": direct");
-    BOOST_CHECK(size == 1 || tree.rounds(what, size) == double_tree{}.rounds(what, size) + 4);
+    BOOST_CHECK(size == 1 || tutti::rounds_of(tree, what, size) ==
+                                 tutti::rounds_of(double_tree{}, what, size) + 4);
   }
 }
 

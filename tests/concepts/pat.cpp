@@ -13,7 +13,21 @@ namespace {
 
 /// Chunk c reaches the rank that is `offset` further in the round of the lowest set bit of `offset`,
 /// highest bits first; reduce_scatter is the same film backwards.
-struct pat {
+class pat {
+  /// f(distance, skip, count) for every hop: chunks whose offset from the receiver is
+  /// distance * (2m + 1) for m in [skip, skip + count).
+  template <class F>
+  constexpr void each_hop(int size, F f) const {
+    int distance = 1;
+    while (distance < size) distance *= 2;
+    for (distance /= 2; distance > 0; distance /= 2) {
+      const int total = (size - 1 - distance) / (2 * distance) + 1;
+      for (int skip = 0; skip < total; skip += aggregated)
+        f(distance, skip, total - skip < aggregated ? total - skip : aggregated);
+    }
+  }
+
+public:
   using part = tutti::topology_part;
   static constexpr bool gathers = false;
 
@@ -50,20 +64,6 @@ struct pat {
       }
       ++hop;
     });
-  }
-
-private:
-  /// f(distance, skip, count) for every hop: chunks whose offset from the receiver is
-  /// distance * (2m + 1) for m in [skip, skip + count).
-  template <class F>
-  constexpr void each_hop(int size, F f) const {
-    int distance = 1;
-    while (distance < size) distance *= 2;
-    for (distance /= 2; distance > 0; distance /= 2) {
-      const int total = (size - 1 - distance) / (2 * distance) + 1;
-      for (int skip = 0; skip < total; skip += aggregated)
-        f(distance, skip, total - skip < aggregated ? total - skip : aggregated);
-    }
   }
 };
 

@@ -55,7 +55,8 @@ inline std::vector<int> numbers(const tutti::chunk_range& range, int chunks) {
 }
 
 inline memory before(tutti::collective what, int root, int size, int chunks) {
-  memory ranks{std::size_t(size), std::vector<held>{std::size_t(chunks)}};
+  const std::vector<held> nothing(static_cast<std::size_t>(chunks));
+  memory ranks(static_cast<std::size_t>(size), nothing);
   for (int r = 0; r < size; ++r)
     for (int c = 0; c < chunks; ++c) {
       const bool gathered = what == tutti::collective::all_gather;

@@ -43,6 +43,8 @@ function wrong(why) {
     if ($0 ~ /include[ \t]*"/) wrong("write \"" target "\" as <tutti/...>")
   } else if (!(from in level)) {
     wrong("the folder " from " has no place in tests/headers/include_graph.awk")
+  } else if (target == "tutti/topologies/proof.hpp") {
+    wrong("the proof is for tests: no public header includes it")
   } else if (from == to) {
     next
   } else if (to == "mpi" || to == "cuda") {

@@ -79,7 +79,8 @@ BOOST_AUTO_TEST_CASE(gradients_equal_finite_differences) {
   models::basic_logistic<double> model(data.features(), 0.01);
   const auto parameters = model.flat_parameters();
   for (std::size_t i = 0; i < 124; ++i) {
-    parameters[i < 123 ? i : parameters.size() - 8] = models::unit_interval(models::draw(1, i)) - 0.5;
+    parameters[i < 123 ? i : parameters.size() - 8] =
+        models::unit_interval(models::draw(1, i)) - 0.5;
   }
   const auto rows = models::shuffled(30, 1);
   model.loss_and_gradients(data.training, rows);
@@ -87,7 +88,9 @@ BOOST_AUTO_TEST_CASE(gradients_equal_finite_differences) {
   double worst = 0;
 
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (i >= 123 && i != parameters.size() - 8) { continue; }
+    if (i >= 123 && i != parameters.size() - 8) {
+      continue;
+    }
     const double kept = parameters[i];
     constexpr double step = 1e-6;
     parameters[i] = kept + step;
@@ -128,7 +131,9 @@ BOOST_AUTO_TEST_CASE(rows_are_drawn_by_seed_step_and_rank_alone) {
 
   const auto expected = rows(1, 2, 3);
   BOOST_TEST(expected.size() == 30u);
-  for (const auto row : expected) { BOOST_TEST((row >= 10 && row < 20)); }
+  for (const auto row : expected) {
+    BOOST_TEST((row >= 10 && row < 20));
+  }
   BOOST_TEST((expected == rows(1, 2, 3)));
   BOOST_TEST((expected != rows(2, 2, 3)));
   BOOST_TEST((expected != rows(1, 3, 3)));

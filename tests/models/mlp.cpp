@@ -1,5 +1,5 @@
-#include "local_training.hpp"
 #include "mlp.hpp"
+#include "local_training.hpp"
 #include "mnist.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -23,8 +23,7 @@ using models_test::message_of;
 struct small_set {
   int inputs() const { return 5; }
   int label(std::size_t i) const { return static_cast<int>(i * i % 3); }
-  template <class T>
-  void copy_input(std::size_t i, T* out) const {
+  template <class T> void copy_input(std::size_t i, T* out) const {
     for (std::uint64_t j = 0; j < 5; ++j) {
       out[j] = static_cast<T>(models::unit_interval(models::draw(4, i, j)) - 0.5);
     }
@@ -33,8 +32,7 @@ struct small_set {
 
 constexpr std::uint32_t seven[] = {3, 1, 4, 15, 9, 2, 6};
 
-template <class T>
-models::basic_mlp<T> small_model() {
+template <class T> models::basic_mlp<T> small_model() {
   models::basic_mlp<T> model({5, 7, 6, 3});
   model.initialise(1);
   std::uint64_t i = 0;
@@ -166,8 +164,9 @@ BOOST_AUTO_TEST_CASE(wrong_arguments_say_what_to_do) {
 
   BOOST_TEST(message_of([&] { model.loss_and_gradients(small_set{}, seven); }) ==
              "mlp: 7 examples of 5 inputs for a model of 784 - give at least one example");
-  BOOST_TEST(contains(message_of([&] { small_model<float>().loss_and_gradients(small_set{}, none); }),
-                      "mlp: 0 examples of 5 inputs for a model of 5 - "));
+  BOOST_TEST(
+      contains(message_of([&] { small_model<float>().loss_and_gradients(small_set{}, none); }),
+               "mlp: 0 examples of 5 inputs for a model of 5 - "));
   BOOST_TEST(contains(message_of([] { models::mlp({3}); }), "mlp: widths that cannot be built - "));
 }
 

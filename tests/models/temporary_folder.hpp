@@ -20,7 +20,9 @@ class temporary_folder {
 public:
   temporary_folder() {
     std::string name = (std::filesystem::temp_directory_path() / "tutti_models_XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) { throw std::runtime_error("no temporary folder"); }
+    if (mkdtemp(name.data()) == nullptr) {
+      throw std::runtime_error("no temporary folder");
+    }
     path_ = name;
   }
   temporary_folder(const temporary_folder&) = delete;
@@ -52,8 +54,7 @@ private:
 };
 
 /// What `action` throws, or "" if it throws nothing.
-template <class Action>
-std::string message_of(Action&& action) {
+template <class Action> std::string message_of(Action&& action) {
   try {
     action();
   } catch (const std::exception& thrown) {

@@ -19,7 +19,9 @@ using models_test::temporary_folder;
 
 models::text_data counting(std::size_t n) {
   std::vector<std::uint8_t> bytes;
-  for (std::size_t i = 0; i < n; ++i) { bytes.push_back(static_cast<std::uint8_t>(i)); }
+  for (std::size_t i = 0; i < n; ++i) {
+    bytes.push_back(static_cast<std::uint8_t>(i));
+  }
   return models::text_data(bytes);
 }
 
@@ -29,7 +31,9 @@ std::string as_string(std::span<const std::uint8_t> bytes) {
 
 /// One nat for every byte it is asked about, and it remembers which.
 struct counting_model {
-  struct { int context; } shape_;
+  struct {
+    int context;
+  } shape_;
   std::multiset<int> scored;
   int fewest_before = 1000;
 

@@ -28,8 +28,7 @@ std::vector<std::uint8_t> some_bytes(std::size_t n, std::uint64_t seed = 3) {
 }
 
 /// Everywhere different from zero, unlike what initialise leaves.
-template <class T>
-void fill_parameters(models::basic_transformer<T>& model, std::uint64_t seed) {
+template <class T> void fill_parameters(models::basic_transformer<T>& model, std::uint64_t seed) {
   std::uint64_t i = 0;
   for (const auto& tensor : model.parameters()) {
     for (T& value : tensor.values) {
@@ -60,7 +59,7 @@ BOOST_AUTO_TEST_CASE(gradients_equal_finite_differences) {
   model.loss_and_gradients(rows, 3);
   const auto parameters = model.parameters();
   const auto gradients = model.gradients();
-  double worst = 0;
+  double worst = 0, largest = 0;
 
   for (std::size_t tensor = 0; tensor < parameters.size(); ++tensor) {
     for (std::uint64_t draw = 0; draw < 40; ++draw) {
@@ -74,11 +73,14 @@ BOOST_AUTO_TEST_CASE(gradients_equal_finite_differences) {
       span[i] = kept - step;
       const double below = model.loss(rows, 3);
       span[i] = kept;
-      worst = std::max(worst, std::abs((above - below) / (2 * step) - gradients[tensor].values[i]));
+      const double gradient = gradients[tensor].values[i];
+      worst = std::max(worst, std::abs((above - below) / (2 * step) - gradient));
+      largest = std::max(largest, std::abs(gradient));
     }
   }
 
-  BOOST_TEST(worst < 1e-9);
+  BOOST_TEST(worst < 1e-8);
+  BOOST_TEST(largest > 0.01);
 }
 
 BOOST_AUTO_TEST_CASE(float_gradients_are_close_to_double_ones) {
@@ -92,7 +94,8 @@ BOOST_AUTO_TEST_CASE(float_gradients_are_close_to_double_ones) {
   model.loss_and_gradients(rows, 4);
 
   double worst = 0;
-  const auto expected = exact.gradients(), got = model.gradients();
+  const auto expected = exact.gradients();
+  const auto got = model.gradients();
   for (std::size_t t = 0; t < got.size(); ++t) {
     for (std::size_t i = 0; i < got[t].values.size(); ++i) {
       worst = std::max(worst, std::abs(expected[t].values[i] - double{got[t].values[i]}));
@@ -115,7 +118,9 @@ BOOST_AUTO_TEST_CASE(later_bytes_do_not_change_earlier_predictions) {
   fill_parameters(model, 4);
   auto rows = some_bytes(17);
   const double whole = model.nats(rows, 1), tail = model.nats(rows, 1, 10);
-  for (std::size_t i = 11; i < rows.size(); ++i) { rows[i] = 'z'; }
+  for (std::size_t i = 11; i < rows.size(); ++i) {
+    rows[i] = 'z';
+  }
   const double other_whole = model.nats(rows, 1), other_tail = model.nats(rows, 1, 10);
 
   BOOST_TEST(whole != other_whole);
@@ -186,9 +191,13 @@ BOOST_AUTO_TEST_CASE(tensors_are_aligned_and_padding_is_zero) {
   BOOST_TEST(in_tensors == 2 * model.parameter_count());
   double inside = 0, everything = 0;
   for (const auto& tensor : model.gradients()) {
-    for (float value : tensor.values) { inside += std::abs(value); }
+    for (float value : tensor.values) {
+      inside += std::abs(value);
+    }
   }
-  for (float value : model.flat_gradients()) { everything += std::abs(value); }
+  for (float value : model.flat_gradients()) {
+    everything += std::abs(value);
+  }
   BOOST_TEST(inside == everything, boost::test_tools::tolerance(1e-12));
 }
 
@@ -200,21 +209,25 @@ BOOST_AUTO_TEST_CASE(initialise_and_load_give_the_same_model) {
   BOOST_TEST(same_bits(first.flat_parameters(), second.flat_parameters()));
   second.initialise(9);
   BOOST_TEST(!same_bits(first.flat_parameters(), second.flat_parameters()));
-  BOOST_TEST(first.flat_parameters()[0] == 0.885542989f); // on every machine
+  BOOST_TEST(first.flat_parameters()[0] == -0.412843585f); // on every machine
 }
 
 BOOST_AUTO_TEST_CASE(learns_a_repeated_text) {
   models::transformer model(aligned);
   model.initialise(1);
   std::string text;
-  while (text.size() < 4 * 17) { text += "tutti "; }
+  while (text.size() < 4 * 17) {
+    text += "tutti ";
+  }
   const std::vector<std::uint8_t> rows(text.begin(), text.begin() + 4 * 17);
   const auto parameters = model.flat_parameters();
   const auto gradients = model.flat_gradients();
 
   for (int step = 0; step < 120; ++step) {
     model.loss_and_gradients(rows, 4);
-    for (std::size_t i = 0; i < parameters.size(); ++i) { parameters[i] -= 0.3f * gradients[i]; }
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      parameters[i] -= 0.3f * gradients[i];
+    }
   }
 
   BOOST_TEST(model.loss(rows, 4) < 0.1);

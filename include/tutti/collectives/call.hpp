@@ -60,6 +60,14 @@ void run_now(Comm& comm, execution<Comm>& what) {
   guard.all.wait(what);
 }
 
+/// Where this rank stands; a communicator that knows its nodes says so by `nodes()`.
+template <class Comm>
+layout layout_of(const Comm& comm) {
+  layout where{comm.rank(), comm.size()};
+  if constexpr (requires { std::span<const int>{comm.nodes()}; }) where.group_of = comm.nodes();
+  return where;
+}
+
 [[noreturn]] inline void reject(const char* call, int rank, std::string detail) {
   throw error{{.code = error_code::invalid_argument,
                .call = call,

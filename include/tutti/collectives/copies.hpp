@@ -31,7 +31,7 @@ plan copy_plan(const Comm& comm, const typename Parts::topology& topology, int r
                std::size_t n, std::size_t bytes) {
   if constexpr (carried<What, typename Parts::topology>::value)
     return detail::with_topology(topology, What, false, comm.size(), bytes, [&](const auto& t) {
-      return detail::make_plan(t, What, root, layout{comm.rank(), comm.size()}, n, false);
+      return detail::make_plan(t, What, root, detail::layout_of(comm), n, false);
     });
   else
     return {};
@@ -259,7 +259,7 @@ execution<Comm> start_barrier(Comm& comm, const options& how) {
   work.in = work.out;
   return {comm,
           detail::make_plan(recursive_doubling{}, collective::all_reduce, 0,
-                            layout{comm.rank(), comm.size()}, 1, false),
+                            detail::layout_of(comm), 1, false),
           std::move(work), how};
 }
 

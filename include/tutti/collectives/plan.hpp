@@ -265,7 +265,7 @@ constexpr chunk_range wanted_chunks(collective what, int root, int rank, int siz
 template <schedule_topology T>
 plan make_plan(const T& topology, collective what, int root, const layout& where, std::size_t n,
                bool gathers) {
-  const partition cut{n, where.size, topology.chunks(where.size)};
+  const partition cut{n, where.size, tutti::chunks_of(topology, where)};
   const bool reduces = what != collective::all_gather && what != collective::broadcast;
   planner build{where, cut, reduces, gathers};
   if (where.size > 1)

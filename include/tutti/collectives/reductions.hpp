@@ -92,7 +92,7 @@ execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int roo
       topology, What, must_meet, comm.size(), data.size_bytes(), [&](const auto& t) {
         constexpr bool gathers = std::remove_cvref_t<decltype(t)>::gathers;
         return execution<Comm>{comm,
-                               detail::make_plan(t, What, root, layout{comm.rank(), comm.size()},
+                               detail::make_plan(t, What, root, detail::layout_of(comm),
                                                  data.size(), gathers),
                                std::move(work), how};
       });
@@ -138,7 +138,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
     work.in = work.out;
     work.keep_gathered = true;
     execution<Comm> collect{comm,
-                            detail::make_plan(t, first, root, layout{comm.rank(), comm.size()},
+                            detail::make_plan(t, first, root, detail::layout_of(comm),
                                               data.size(), true),
                             std::move(work), how};
     detail::run_now(comm, collect);

@@ -25,6 +25,11 @@
 //   selective receive   probe(channel) -> std::optional<arrival>: a message is waiting
 //   splitting           split(color, key) -> communicator
 //   verification        verify(call, numbers): throws `mismatch` unless all ranks say the same
+//
+// and two facts: a communicator whose transport has no tags says `static constexpr std::uint32_t
+// channels = 1`, and its collectives take turns; an execution whose work is done in the order in which
+// it was enqueued (a CUDA stream) says `static constexpr bool in_order = true`, and the next round may
+// be posted on it before test() has said that the last one is complete.
 #pragma once
 
 #include <tutti/communicators/operation.hpp>
@@ -63,6 +68,10 @@ using channel = std::uint32_t;
 /// The exchange is posted and completed by the calling thread, on host memory.
 struct host_execution {};
 
+/// Whether work enqueued on E sees the outcome of what was enqueued before it.
+template <class E>
+concept in_order_execution = requires { requires E::in_order; };
+
 struct arrival {
   int peer;
   std::size_t bytes;
@@ -87,6 +96,13 @@ concept communicator =
       c.revoke(why);
       { c.in_flight() } -> std::same_as<operations&>;
     };
+
+/// On how many channels a communicator may have exchanges in flight; 0 for any number.
+template <class C>
+inline constexpr std::uint32_t channels_of = 0;
+template <class C>
+  requires requires { C::channels; }
+inline constexpr std::uint32_t channels_of<C> = C::channels;
 
 template <class C>
 concept selective_communicator = communicator<C> && requires(C c, channel ch) {

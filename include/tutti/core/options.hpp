@@ -4,9 +4,14 @@
 #include <tutti/core/part.hpp>
 
 #include <chrono>
-#include <span>
+#include <cstddef>
+#include <cstdint>
 
 namespace tutti {
+
+/// error: every rank throws error_code::non_finite naming step, tensor and rank. skip: no rank applies
+/// this step. pass: the values are applied as they are.
+enum class non_finite : std::uint8_t { error, skip, pass };
 
 using clock = std::chrono::steady_clock;
 using deadline = clock::time_point;
@@ -20,6 +25,13 @@ struct options {
 
   /// What this rank's contribution counts for, for reducers that weigh (`weighted_mean`).
   double weight = 1.0;
+
+  /// Gradients travel in buckets of about this many bytes, last tensors first, so that communication
+  /// overlaps the backward pass. The same on all ranks.
+  std::size_t bucket_bytes = std::size_t{4} << 20;
+
+  /// What a trainer does about a NaN or infinity in a reduced gradient. The same on all ranks.
+  tutti::non_finite non_finite = tutti::non_finite::error;
 
   deadline until() const { return clock::now() + timeout; }
 };

@@ -30,10 +30,15 @@
 //   2. combine(a, b) and combine(b, a) have the same bits (a NaN is any NaN)
 //   3. combine is associative: exactly for integers, within rounding otherwise
 //   4. lower(lift(x, 1), 1) is x
-//   5. gather does not depend on the order of its contributions
+//   5. gather, with the agreement before it, does not depend on the order of its contributions: a
+//      reducer may agree on one rank's contribution, but not because of its rank
+//   6. a reducer that says it is rank_count_invariant has the same bits in any order and grouping
+// and two facts about it, each optional: `int least_contributions()`, how many ranks it needs, default
+// 1; and `static constexpr determinism repeats`, what it promises of the bits, default run_to_run.
 // State is part of the value: a reducer that carries numbers carries them through every call.
 #pragma once
 
+#include <tutti/core/determinism.hpp>
 #include <tutti/core/element.hpp>
 #include <tutti/core/part.hpp>
 
@@ -146,6 +151,13 @@ inline constexpr bool is_weighted = false;
 template <class R>
   requires requires { R::weighted; }
 inline constexpr bool is_weighted<R> = R::weighted;
+
+/// The determinism that R promises, asked of the reducer that is named in the strategy.
+template <class R>
+inline constexpr determinism repeats_of = determinism::run_to_run;
+template <class R>
+  requires requires { { R::repeats } -> std::convertible_to<determinism>; }
+inline constexpr determinism repeats_of<R> = R::repeats;
 
 /// Whether R takes elements T; a reducer may narrow this with `template <class T> accepts`.
 template <class R, class T>

@@ -81,9 +81,11 @@ struct halving_doubling {
 private:
   /// The p' ranks that halve and double; each stands for the one or two chunks of its rank or pair.
   struct core_ranks {
-    int size;
-    int count = int(std::bit_floor(unsigned(size)));
-    int surplus = size - count;
+    int count;   ///< p'
+    int surplus; ///< rem
+
+    explicit constexpr core_ranks(int size)
+        : count{int(std::bit_floor(unsigned(size)))}, surplus{size - count} {}
 
     constexpr bool paired(int rank) const { return rank < 2 * surplus; }
     constexpr int index(int rank) const { return paired(rank) ? rank / 2 : rank - surplus; }

@@ -1,0 +1,53 @@
+// A population: clients whose data stays where it is, and who is asked in which round.
+//
+//   clients()                        how many
+//   examples(client)                 how many examples a client holds: its weight
+//   train(client, epochs, parameters, random, out)
+//                                    trains from `parameters` on the client's own data and writes the
+//                                    trained parameters to `out`, equally long. Draws only from
+//                                    `random`, a stream of (seed, round, client), so that the result does
+//                                    not depend on which rank runs the client
+//   evaluate(parameters, part, parts) -> score     optional: the part-th of `parts` shares of a test set
+//
+// Clients are logical: thousands live on a few ranks, and any rank can run any client.
+#pragma once
+
+#include <tutti/core/random.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace tutti {
+
+/// A sum over `count` test examples: correct answers, or losses.
+struct score {
+  double sum = 0;
+  double count = 0;
+};
+
+template <class P, class T>
+concept population = requires(P& p, int client, int epochs, std::span<const T> parameters,
+                              random_stream random, std::span<T> out) {
+  { p.clients() } -> std::convertible_to<int>;
+  { p.examples(client) } -> std::convertible_to<double>;
+  p.train(client, epochs, parameters, random, out);
+};
+
+/// `count` of `clients` distinct clients, drawn uniformly by (seed, round): the same on every rank.
+inline std::vector<int> draw_cohort(int clients, int count, std::uint64_t seed, std::uint32_t round) {
+  // Streams of clients are named 0 .. clients - 1; the draw itself has a name of its own.
+  random_stream random{seed, round, ~std::uint64_t{0}};
+  std::vector<int> all(static_cast<std::size_t>(clients));
+  for (int c = 0; c < clients; ++c) all[std::size_t(c)] = c;
+  for (int k = 0; k < count; ++k) {
+    const auto j = std::size_t(k) + random.below(std::uint32_t(clients - k));
+    std::swap(all[std::size_t(k)], all[j]);
+  }
+  all.resize(std::size_t(count));
+  return all;
+}
+
+} // namespace tutti

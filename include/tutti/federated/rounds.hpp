@@ -1,0 +1,132 @@
+// The rounds of federated averaging over a population.
+#pragma once
+
+#include <tutti/federated/population.hpp>
+#include <tutti/sync/ensemble.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+namespace tutti {
+
+/// What is known after a round; the same on every rank but for `seconds`.
+struct round_report {
+  int round = 0;      ///< from 1
+  int clients = 0;    ///< how many took part
+  double metric = 0;  ///< mean of the population's score, 0 when it has none
+  double seconds = 0; ///< since the run began
+};
+
+struct run_options {
+  int rounds = 100;       ///< at most
+  std::uint64_t seed = 1; ///< names every draw of the run
+};
+
+struct federated_report {
+  std::vector<round_report> rounds;
+  bool stopped = false; ///< by the callback, before the last round
+};
+
+namespace detail {
+
+template <class Ensemble, class T, class Population>
+class federated_rounds {
+public:
+  federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
+                   run_options how)
+      : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
+    detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
+    if (clients_.clients() < 1)
+      throw error{{.code = error_code::invalid_argument,
+                   .call = "run",
+                   .rank = parts_.comm.rank(),
+                   .detail = "the population has no clients"}};
+    for (tensor<T>& p : parameters_) {
+      tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
+      global_.insert(global_.end(), p.values.begin(), p.values.end());
+    }
+  }
+
+  /// `on_round(report)` returns whether to go on; it must answer the same on every rank.
+  template <class OnRound>
+  federated_report run(OnRound&& on_round) {
+    const auto start = clock::now();
+    federated_report report;
+    for (int r = 1; r <= how_.rounds && !report.stopped; ++r) {
+      const int took_part = one_round(std::uint32_t(r));
+      const std::chrono::duration<double> elapsed = clock::now() - start;
+      report.rounds.push_back({r, took_part, evaluate(), elapsed.count()});
+      report.stopped = !on_round(std::as_const(report.rounds.back()));
+    }
+    return report;
+  }
+
+private:
+  /// This rank's clients are every size-th of the cohort. Each rank folds its own in cohort order, then
+  /// the ranks' means are folded with the sums of their clients' weights.
+  int one_round(std::uint32_t round) {
+    const int rank = parts_.comm.rank(), size = parts_.comm.size();
+    const int all = clients_.clients();
+    const auto cohort = tutti::draw_cohort(all, parts_.sync.quorum(all), how_.seed, round);
+    std::vector<T> total(global_.size()), trained(global_.size());
+    double weight = 0;
+    for (std::size_t k = std::size_t(rank); k < cohort.size(); k += std::size_t(size)) {
+      const int client = cohort[k];
+      const double counts = client_weight(client);
+      clients_.train(client, parts_.sync.period(), std::span<const T>{global_},
+                     random_stream{how_.seed, round, std::uint64_t(client)}, std::span<T>{trained});
+      add_difference(total, trained, counts);
+      weight += counts;
+    }
+    if (weight > 0)
+      for (T& t : total) t = static_cast<T>(t / static_cast<T>(weight));
+    options how = parts_.how;
+    how.weight = weight;
+    tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
+    const T rate = static_cast<T>(parts_.sync.server_rate);
+    for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rate * total[i];
+    store();
+    return int(cohort.size());
+  }
+
+  double client_weight(int client) const {
+    if constexpr (is_weighted<typename Ensemble::reducer_type>)
+      return double(clients_.examples(client));
+    else
+      return 1.0;
+  }
+  TUTTI_UNFUSED void add_difference(std::vector<T>& total, const std::vector<T>& trained,
+                                    double weight) const {
+    TUTTI_UNFUSED_BODY
+    const T w = static_cast<T>(weight);
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] += w * (trained[i] - global_[i]);
+  }
+  void store() {
+    auto from = global_.begin();
+    for (tensor<T>& p : parameters_) {
+      std::copy(from, from + std::ptrdiff_t(p.values.size()), p.values.begin());
+      from += std::ptrdiff_t(p.values.size());
+    }
+  }
+  double evaluate() {
+    if constexpr (requires { clients_.evaluate(std::span<const T>{global_}, 0, 1); }) {
+      const score mine = clients_.evaluate(std::span<const T>{global_}, parts_.comm.rank(),
+                                           parts_.comm.size());
+      std::array<double, 2> sums{mine.sum, mine.count};
+      tutti::all_reduce(parts_.comm, sums, sum{}, options{.timeout = parts_.how.timeout});
+      return sums[1] > 0 ? sums[0] / sums[1] : 0;
+    } else {
+      return 0;
+    }
+  }
+
+  Ensemble parts_;
+  std::vector<tensor<T>> parameters_;
+  Population& clients_;
+  run_options how_;
+  std::vector<T> global_;
+};
+
+} // namespace detail
+} // namespace tutti

@@ -1,0 +1,194 @@
+// strategy: a communicator, a topology, a reducer, a codec and a sync policy, put together.
+//
+//   tutti::strategy{world, tutti::ring{}, tutti::mean{}, tutti::synchronous{}}
+//
+// Parts are given in any order. A communicator is required; the others default to
+//   topology   default_topology; star when the sync policy is carried by servers
+//   reducer    mean; weighted_mean over a population
+//   codec      identity
+//   sync       synchronous
+//   options    options{}
+// A communicator given as an lvalue is referred to and must outlive the strategy; everything else is
+// owned. `at_least<determinism::run_to_run>{}` among the parts asks for a level of determinism. What
+// cannot work does not compile, and one sentence says why.
+#pragma once
+
+#include <tutti/federated/rounds.hpp>
+#include <tutti/strategy/checks.hpp>
+#include <tutti/sync/asynchronous.hpp>
+#include <tutti/sync/federated.hpp>
+#include <tutti/sync/replicated.hpp>
+#include <tutti/sync/served.hpp>
+#include <tutti/sync/synchronous.hpp>
+
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace tutti {
+
+namespace detail {
+
+struct no_communicator {};
+
+/// A part as the strategy holds it: communicators given as lvalues by reference, all else by value.
+template <class Part>
+using held_part =
+    std::conditional_t<part_is<Part, communicator_part>, Part, std::remove_cvref_t<Part>>;
+
+template <class... Parts>
+struct strategy_parts {
+  static_assert(known_parts<Parts...>::value);
+  using comm = part_type<communicator_part, no_communicator, Parts...>;
+  using sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
+  using topology = std::remove_cvref_t<part_type<
+      topology_part,
+      std::conditional_t<sync::carrier == carried_by::placement, star, default_topology>, Parts...>>;
+  using reducer = std::remove_cvref_t<
+      part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
+                Parts...>>;
+  using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
+
+  static constexpr bool has_comm = !std::is_same_v<comm, no_communicator>;
+  static_assert(has_comm, "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
+                          "communicator of tutti::threads::run, or tutti::self{}");
+  static constexpr bool valid = [] {
+    if constexpr (has_comm)
+      return strategy_checks<std::remove_cvref_t<comm>, topology, reducer, codec, sync>::value;
+    else
+      return false;
+  }();
+};
+
+/// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
+template <class Part>
+inline constexpr Part default_part{};
+
+template <class Demand>
+inline constexpr determinism demanded = determinism::none;
+template <determinism Level>
+inline constexpr determinism demanded<at_least<Level>> = Level;
+
+} // namespace detail
+
+template <class... Parts>
+class strategy {
+  using chosen = detail::strategy_parts<Parts...>;
+  static_assert(chosen::valid);
+
+public:
+  using comm_type = std::remove_cvref_t<typename chosen::comm>;
+  using topology_type = typename chosen::topology;
+  using reducer_type = typename chosen::reducer;
+  using codec_type = typename chosen::codec;
+  using sync_type = typename chosen::sync;
+
+  /// What the parameters' bits depend on: run_to_run, or none when on the order of arrival.
+  static constexpr tutti::determinism determinism = sync_type::repeats;
+  static_assert(determinism >= detail::demanded<std::remove_cvref_t<
+                                   detail::part_type<demand_part, void, Parts...>>>,
+                "tutti::strategy: more determinism is asked for than these parts can give, since "
+                "asynchronous results depend on the order of arrival - use tutti::synchronous, or "
+                "drop tutti::at_least");
+
+  /// Not collective; nothing is sent before bind() or run().
+  explicit strategy(Parts... parts) : parts_{std::forward<Parts>(parts)...} {
+    detail::require_exact_arithmetic();
+  }
+
+  comm_type& comm() noexcept { return std::get<index_of<communicator_part>>(parts_); }
+  const topology_type& topology() const { return part<topology_part, topology_type>(); }
+  const reducer_type& reducer() const { return part<reducer_part, reducer_type>(); }
+  const codec_type& codec() const { return part<codec_part, codec_type>(); }
+  const sync_type& sync() const { return part<sync_part, sync_type>(); }
+
+  /// Binds a model: `parameters` are tensors (or plain values) that belong to the caller, `optimizer` is
+  /// one of tutti/optimizers. Collective: all ranks bind the same names and lengths, or every rank
+  /// throws `mismatch`; then rank 0's values are broadcast. The strategy and the values must outlive the
+  /// trainer. Options given here take the place of the strategy's.
+  template <class Parameters, class Optimizer>
+  auto bind(Parameters&& parameters, Optimizer optimizer) & {
+    return bind(parameters, std::move(optimizer), given_options());
+  }
+  template <class Parameters, class Optimizer>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const options& how) & {
+    using T = detail::tensor_element<Parameters>;
+    constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+    static_assert(real, "tutti::strategy::bind: parameters must be float or double - keep a float copy "
+                        "of shorter ones");
+    constexpr bool looped = !detail::over_population<sync_type>;
+    static_assert(looped, "tutti::strategy::bind: a federated strategy owns its loop - call run() with "
+                          "a population");
+    constexpr bool mixes = sync_type::carrier == carried_by::mixing;
+    static_assert(!mixes, "tutti::strategy::bind: no loop runs on a mixing topology - use a schedule or "
+                          "tutti::star");
+    if constexpr (real && looped && !mixes) {
+      using E = ensemble;
+      if constexpr (sync_type::carrier == carried_by::schedule)
+        return replicated_trainer<E, T, Optimizer>{resolve(how), detail::as_tensors(parameters),
+                                                   std::move(optimizer)};
+      else
+        return served_trainer<E, T, Optimizer>{resolve(how), detail::as_tensors(parameters),
+                                               std::move(optimizer)};
+    }
+  }
+
+  /// Runs federated rounds over a population, see federated/population.hpp. Collective. `parameters` are
+  /// the initial values on rank 0 and the final ones on every rank. `on_round(report)` says whether to
+  /// go on, and must answer the same on every rank.
+  template <class Parameters, class Population, class OnRound>
+  federated_report run(Parameters&& parameters, Population& clients, run_options how,
+                       OnRound&& on_round) & {
+    using T = detail::tensor_element<Parameters>;
+    constexpr bool federates = detail::over_population<sync_type>;
+    static_assert(federates, "tutti::strategy::run: only a federated strategy runs a population - add "
+                             "tutti::federated{}, or call bind()");
+    constexpr bool fits = population<Population, T>;
+    static_assert(fits, "tutti::strategy::run: this is no population - it needs clients(), "
+                        "examples(client) and train(client, epochs, parameters, random, out)");
+    if constexpr (federates && fits) {
+      detail::federated_rounds<ensemble, T, Population> rounds{
+          resolve(given_options()), detail::as_tensors(parameters), clients, how};
+      return rounds.run(on_round);
+    } else {
+      return {};
+    }
+  }
+  template <class Parameters, class Population>
+  federated_report run(Parameters&& parameters, Population& clients, run_options how = {}) & {
+    return run(parameters, clients, how, [](const round_report&) { return true; });
+  }
+
+private:
+  using ensemble =
+      detail::ensemble<comm_type, topology_type, reducer_type, codec_type, sync_type>;
+
+  template <class Noun>
+  static constexpr std::size_t index_of = [] {
+    std::size_t found = sizeof...(Parts), k = 0;
+    ((detail::part_is<Parts, Noun> ? void(found = k++) : void(++k)), ...);
+    return found;
+  }();
+
+  template <class Noun, class Default>
+  const Default& part() const {
+    if constexpr (index_of<Noun> < sizeof...(Parts))
+      return std::get<index_of<Noun>>(parts_);
+    else
+      return detail::default_part<Default>;
+  }
+  options given_options() const { return part<options_part, options>(); }
+  ensemble resolve(const options& how) {
+    return {comm(), topology(), reducer(), codec(), sync(), how};
+  }
+
+  std::tuple<Parts...> parts_;
+};
+
+/// A strategy of the given parts. (Copies of a strategy are copies, not strategies of strategies.)
+template <class First, class... Rest>
+  requires(detail::has_part<First> || sizeof...(Rest) > 0)
+strategy(First&&, Rest&&...)
+    -> strategy<detail::held_part<First>, detail::held_part<Rest>...>;
+
+} // namespace tutti

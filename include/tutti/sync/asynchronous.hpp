@@ -1,0 +1,30 @@
+// asynchronous: workers push gradients to servers and go on; a parameter server.
+#pragma once
+
+#include <tutti/sync/sync_policy.hpp>
+
+namespace tutti {
+
+/// Every push is applied by the owner of its key range as it arrives; the answer is the range as it then
+/// stands. A worker may be at most `staleness` steps ahead of the slowest one: its answer waits until
+/// that holds ("stale synchronous parallel", Ho et al., NIPS 2013). 0 keeps workers in step;
+/// `unbounded` never waits (Hogwild-style, Recht et al. 2011).
+/// Determinism: none, whatever the bound; results depend on the order of arrival.
+struct asynchronous {
+  using part = sync_part;
+  static constexpr contributes contribution = contributes::gradient;
+  static constexpr updates_at update = updates_at::owner;
+  static constexpr carried_by carrier = carried_by::placement;
+  static constexpr determinism repeats = determinism::none;
+
+  int staleness = unbounded;
+
+  constexpr int period() const noexcept { return 1; }
+  constexpr fragment_of fragment(std::int64_t) const noexcept { return {}; }
+  constexpr int quorum(int) const noexcept { return 1; }
+  constexpr int lead() const noexcept { return staleness; }
+  constexpr double worth(int) const noexcept { return 1.0; }
+  constexpr int delay() const noexcept { return 0; }
+};
+
+} // namespace tutti

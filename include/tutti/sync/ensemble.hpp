@@ -1,0 +1,143 @@
+// What the loops of the sync policies are given: the parts of a strategy, resolved.
+#pragma once
+
+#include <tutti/collectives/collectives.hpp>
+#include <tutti/communicators/rendezvous.hpp>
+#include <tutti/core/tensor.hpp>
+#include <tutti/sync/sync_policy.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tutti {
+
+/// The role of a rank in a bound strategy.
+enum class role : std::uint8_t { worker, server, both };
+
+constexpr std::string_view name(role r) noexcept {
+  return r == role::worker ? "worker" : r == role::server ? "server" : "both";
+}
+
+namespace detail {
+
+/// Refers to the parts; they belong to the strategy.
+template <class Comm, class Topology, class Reducer, class Codec, class Sync>
+struct ensemble {
+  using comm_type = Comm;
+  using topology_type = Topology;
+  using reducer_type = Reducer;
+  using codec_type = Codec;
+  using sync_type = Sync;
+
+  Comm& comm;
+  const Topology& topology;
+  const Reducer& reducer;
+  const Codec& codec;
+  const Sync& sync;
+  options how;
+};
+
+/// A contiguous range, a span or a vector: one tensor without a name.
+template <class Range>
+concept plain_values = requires(Range& r) { std::span{r}; } &&
+                       !requires(Range& r) { std::begin(r)->values; };
+
+/// Any range of tensors, or plain values, as tensors.
+template <class Range>
+auto as_tensors(Range& range) {
+  if constexpr (plain_values<Range>) {
+    const std::span values{range};
+    return std::vector{tensor<typename decltype(values)::element_type>{"values", values}};
+  } else {
+    using item = std::remove_cvref_t<decltype(*std::begin(range))>;
+    return std::vector<item>(std::begin(range), std::end(range));
+  }
+}
+
+template <class Range>
+using tensor_element = std::remove_const_t<typename decltype(decltype(detail::as_tensors(
+    std::declval<Range&>()))::value_type::values)::element_type>;
+
+inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t h = 14695981039346656037u) {
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+  return h;
+}
+
+/// All ranks bind the same thing: the same parts, options, tensor names and lengths. Throws
+/// `mismatch` on every rank, naming the first tensor that differs where that is known.
+template <class Comm, class Tensors>
+void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, const options& how) {
+  std::vector<std::uint64_t> one_each;
+  std::uint64_t all_of_them = plan;
+  for (const auto& t : tensors) {
+    one_each.push_back(hash_bytes(t.name) * 31 + t.values.size());
+    all_of_them = (all_of_them ^ one_each.back()) * 1099511628211u;
+  }
+  const std::uint64_t mine[] = {tensors.size(), all_of_them, plan};
+  const auto heads = detail::rendezvous(comm, "bind", mine, how.until());
+  const auto disagree = [&](int other, const std::string& detail) {
+    throw error{{.code = error_code::mismatch,
+                 .call = "bind",
+                 .rank = comm.rank(),
+                 .peer = comm.rank() == other ? 0 : other,
+                 .detail = detail + " - bind the same model and strategy on every rank"}};
+  };
+  const auto at = [](const std::vector<std::uint64_t>& v, int rank, std::size_t n, std::size_t k) {
+    return v[std::size_t(rank) * n + k];
+  };
+  bool differ = false;
+  for (int r = 1; r < comm.size(); ++r) {
+    if (at(heads, r, 3, 2) != heads[2])
+      disagree(r, "ranks 0 and " + std::to_string(r) + " plan different runs (parts or options)");
+    if (at(heads, r, 3, 0) != heads[0])
+      disagree(r, "rank 0 has " + std::to_string(heads[0]) + " tensors, rank " + std::to_string(r) +
+                      " has " + std::to_string(at(heads, r, 3, 0)));
+    differ = differ || at(heads, r, 3, 1) != heads[1];
+  }
+  if (!differ) return;
+  const auto hashes = detail::rendezvous(comm, "bind", one_each, how.until());
+  for (int r = 1; r < comm.size(); ++r)
+    for (std::size_t k = 0; k < one_each.size(); ++k)
+      if (at(hashes, r, one_each.size(), k) != hashes[k])
+        disagree(r, "tensor " + std::to_string(k) + " (here \"" + tensors[k].name + "\", " +
+                        std::to_string(tensors[k].values.size()) +
+                        " values) has another name or length on rank " + std::to_string(r) +
+                        " than on rank 0");
+}
+
+/// A number for what a run will do: the types of the parts and the options that must agree.
+template <class Ensemble>
+std::uint64_t plan_hash(const Ensemble& parts) {
+  std::uint64_t h = type_hash<void(typename Ensemble::topology_type, typename Ensemble::reducer_type,
+                                   typename Ensemble::codec_type, typename Ensemble::sync_type)>();
+  for (const std::uint64_t v : {std::uint64_t(parts.how.bucket_bytes),
+                                std::uint64_t(parts.how.non_finite),
+                                std::uint64_t(parts.sync.period()),
+                                std::uint64_t(std::int64_t(parts.sync.lead()))})
+    h = (h ^ v) * 1099511628211u;
+  return h;
+}
+
+/// State arrays of an optimizer over n values.
+template <class T, class Optimizer>
+class optimizer_state {
+public:
+  optimizer_state() = default;
+  explicit optimizer_state(std::size_t n) {
+    for (auto& slot : slots_) slot = std::vector<T>(n);
+  }
+  /// The state of values [offset, offset + n).
+  std::array<std::span<T>, Optimizer::slots> piece(std::size_t offset, std::size_t n) {
+    std::array<std::span<T>, Optimizer::slots> out;
+    for (std::size_t k = 0; k < out.size(); ++k)
+      out[k] = std::span<T>{slots_[k]}.subspan(offset, n);
+    return out;
+  }
+
+private:
+  std::array<std::vector<T>, Optimizer::slots> slots_;
+};
+
+} // namespace detail
+} // namespace tutti

@@ -1,0 +1,342 @@
+// The loop of policies that a placement carries: servers own key ranges, workers push and go on.
+#pragma once
+
+#include <tutti/communicators/rendezvous.hpp>
+#include <tutti/sync/bucket.hpp>
+#include <tutti/sync/ensemble.hpp>
+#include <tutti/topologies/placement.hpp>
+
+#include <cstdint>
+#include <cstring>
+#include <list>
+#include <limits>
+
+namespace tutti {
+
+/// A model bound to an asynchronous strategy. Made by strategy::bind; the strategy and the parameters
+/// must outlive it. Construction and finalize() are collective; between them a worker calls step() (or
+/// begin, ready, finish) as often as it likes, and a dedicated server calls serve(). A server that also
+/// works serves within its own step() and finalize().
+/// Cost of a worker's step: one message of each server's key range to it, and one back.
+/// Determinism: none.
+template <class Ensemble, class T, class Optimizer>
+class served_trainer {
+public:
+  using sync_type = typename Ensemble::sync_type;
+  static constexpr tutti::determinism determinism = sync_type::repeats;
+
+  served_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
+      : parts_{std::move(parts)}, parameters_{std::move(parameters)},
+        optimizer_{std::move(optimizer)}, rank_{parts_.comm.rank()}, size_{parts_.comm.size()},
+        servers_{parts_.topology.server_count(size_)} {
+    check_roles();
+    detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
+    pushes_ = parts_.comm.in_flight().next_channel();
+    replies_ = parts_.comm.in_flight().next_channel();
+    lay_out();
+    for (tensor<T>& p : parameters_) tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
+    load_flat();
+  }
+
+  tutti::role role() const noexcept {
+    if (!serves()) return role::worker;
+    return works() ? role::both : role::server;
+  }
+  Optimizer& optimizer() noexcept { return optimizer_; }
+  std::int64_t steps() const noexcept { return clock_; }
+  /// Pushes this server left out because of a NaN or infinity.
+  std::int64_t skipped() const noexcept { return skipped_; }
+
+  template <class Gradients>
+  void step(const Gradients& gradients) {
+    begin(gradients);
+    finish();
+  }
+  /// As for other trainers; a push is one message, so nothing travels before finish().
+  template <class Gradients>
+  void begin(const Gradients& gradients) {
+    if (!works()) misuse("step", "this rank is a dedicated server - call serve()");
+    std::size_t at = 0, k = 0;
+    for (const auto& g : detail::as_tensors(gradients)) {
+      if (k >= parameters_.size() || g.values.size() != parameters_[k].values.size())
+        misuse("step", "gradients and parameters have different lengths");
+      std::copy(g.values.begin(), g.values.end(), gradient_.span().begin() + std::ptrdiff_t(at));
+      at += g.values.size();
+      ++k;
+    }
+    if (k != parameters_.size()) misuse("step", "there are fewer gradients than parameters");
+  }
+  void ready(std::size_t) noexcept {}
+
+  /// Pushes the gradients and returns with the parameters as the servers then hold them.
+  void finish() {
+    ++clock_;
+    auto sent = push(header{kind_push, std::uint64_t(clock_)}, true);
+    auto answers = expect_answers();
+    if (serves()) accept(rank_, clock_, gradient_.span().subspan(own_.begin, length(own_)));
+    serve_until([&] { return sent.test() && answers.test() && (!serves() || may_go_on(clock_)); });
+    take_answers();
+    store_parameters();
+  }
+
+  /// On a server: answers until every worker has called finalize().
+  void serve() {
+    if (!serves()) misuse("serve", "this rank is not a server - call step()");
+    serve_until([&] { return everyone_done(); });
+  }
+
+  /// Collective, once, after the last step: ends with the same parameters on every rank.
+  void finalize() {
+    if (works()) {
+      if (serves()) clocks_[std::size_t(rank_)] = done;
+      auto sent = push(header{kind_done, 0}, false);
+      serve_until([&] { return sent.test() && (!serves() || everyone_done()); });
+    } else if (!everyone_done()) {
+      serve();
+    }
+    for (int s = 0; s < servers_; ++s) {
+      const shard range = shard_of(flat_.size(), s, servers_);
+      tutti::broadcast(parts_.comm, flat_.span().subspan(range.begin, length(range)), s, options{.timeout = parts_.how.timeout});
+    }
+    store_parameters();
+  }
+
+private:
+  struct header {
+    std::uint64_t kind;
+    std::uint64_t clock;
+  };
+  static constexpr std::uint64_t kind_push = 1, kind_done = 2;
+  static constexpr std::int64_t done = std::numeric_limits<std::int64_t>::max();
+  using comm_type = typename Ensemble::comm_type;
+  using handle = decltype(std::declval<comm_type&>().exchange(
+      host_execution{}, channel{}, std::declval<const exchange_round&>()));
+  struct reply {
+    std::vector<std::byte> bytes;
+    handle sending;
+  };
+
+  static std::size_t length(shard s) noexcept { return s.end - s.begin; }
+  bool serves() const noexcept { return rank_ < servers_; }
+  bool works() const noexcept { return tutti::is_worker(parts_.topology, rank_, size_); }
+  std::size_t wire_bytes(std::size_t n) const { return parts_.codec.template bytes<T>(n); }
+
+  void check_roles() const {
+    if (servers_ < 1 || servers_ > size_)
+      misuse("bind", "there are " + std::to_string(servers_) + " servers for " +
+                         std::to_string(size_) + " ranks - give 1 to " + std::to_string(size_));
+    if (parts_.topology.dedicates() && servers_ == size_)
+      misuse("bind", "all " + std::to_string(size_) +
+                         " ranks are dedicated servers and none is left to work - start more ranks");
+  }
+
+  void lay_out() {
+    std::size_t n = 0;
+    for (const tensor<T>& p : parameters_) n += p.values.size();
+    flat_ = detail::aligned_values<T>{n};
+    gradient_ = detail::aligned_values<T>{n};
+    own_ = serves() ? shard_of(n, rank_, servers_) : shard{0, 0};
+    state_ = detail::optimizer_state<T, Optimizer>{length(own_)};
+    clocks_.assign(std::size_t(size_), 0);
+    waiting_.assign(std::size_t(size_), false);
+    for (int r = 0; r < size_; ++r)
+      if (!tutti::is_worker(parts_.topology, r, size_)) clocks_[std::size_t(r)] = done;
+    for (int r = 0; r < size_; ++r) workers_ += clocks_[std::size_t(r)] != done;
+    outbox_.resize(std::size_t(servers_));
+    inbox_.resize(std::size_t(servers_));
+  }
+  void load_flat() {
+    auto to = flat_.span().begin();
+    for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
+  }
+  void store_parameters() {
+    auto from = flat_.span().begin();
+    for (tensor<T>& p : parameters_) {
+      std::copy(from, from + std::ptrdiff_t(p.values.size()), p.values.begin());
+      from += std::ptrdiff_t(p.values.size());
+    }
+  }
+
+  // --- the worker's side --------------------------------------------------------------------
+
+  handle push(header head, bool with_gradient) {
+    std::vector<outgoing> sends;
+    for (int s = 0; s < servers_; ++s) {
+      if (s == rank_) continue;
+      const shard range = with_gradient ? shard_of(flat_.size(), s, servers_) : shard{0, 0};
+      auto& box = outbox_[std::size_t(s)];
+      box.resize(sizeof head + wire_bytes(length(range)));
+      std::memcpy(box.data(), &head, sizeof head);
+      parts_.codec.template encode<T>(
+          std::span<const T>{gradient_.span().subspan(range.begin, length(range))},
+          box.data() + sizeof head);
+      sends.push_back({s, box});
+    }
+    return parts_.comm.exchange(host_execution{}, pushes_, {sends, {}});
+  }
+  handle expect_answers() {
+    std::vector<incoming> receives;
+    for (int s = 0; s < servers_; ++s) {
+      if (s == rank_) continue;
+      auto& box = inbox_[std::size_t(s)];
+      box.resize(wire_bytes(length(shard_of(flat_.size(), s, servers_))));
+      receives.push_back({s, box});
+    }
+    return parts_.comm.exchange(host_execution{}, replies_, {{}, receives});
+  }
+  void take_answers() {
+    for (int s = 0; s < servers_; ++s) {
+      if (s == rank_) continue;
+      const shard range = shard_of(flat_.size(), s, servers_);
+      parts_.codec.template decode<T>(inbox_[std::size_t(s)].data(),
+                                      flat_.span().subspan(range.begin, length(range)));
+    }
+  }
+
+  // --- the server's side --------------------------------------------------------------------
+
+  bool everyone_done() const {
+    for (const std::int64_t c : clocks_)
+      if (c != done) return false;
+    return open_replies_.empty();
+  }
+  std::int64_t slowest() const { return *std::min_element(clocks_.begin(), clocks_.end()); }
+  bool may_go_on(std::int64_t clock) const {
+    return parts_.sync.lead() == unbounded || slowest() >= clock - parts_.sync.lead();
+  }
+
+  /// Serves until finished(); with nothing happening for the whole timeout, throws.
+  template <class Finished>
+  void serve_until(Finished&& finished) {
+    deadline until = parts_.how.until();
+    for (;;) {
+      const auto seen = parts_.comm.progress();
+      try {
+        if (serves() && serve_some()) until = parts_.how.until();
+        if (finished()) return;
+      } catch (const error& e) {
+        give_up(e.details());
+      }
+      if (clock::now() >= until)
+        give_up({.code = error_code::timeout,
+                 .peer = serves() ? slowest_worker() : 0,
+                 .detail = "nothing was heard within the timeout"});
+      parts_.comm.idle(seen, until);
+    }
+  }
+  int slowest_worker() const {
+    return int(std::min_element(clocks_.begin(), clocks_.end()) - clocks_.begin());
+  }
+  [[noreturn]] void give_up(failure f) {
+    if (f.call.empty()) f.call = "step";
+    f.rank = rank_;
+    parts_.comm.revoke(f);
+    throw error{std::move(f)};
+  }
+
+  /// Accepts what has arrived and answers whom it may; whether anything happened.
+  bool serve_some() {
+    bool busy = false;
+    while (const auto message = parts_.comm.probe(pushes_)) {
+      receive(*message);
+      busy = true;
+    }
+    for (int r = 0; r < size_; ++r)
+      if (waiting_[std::size_t(r)] && may_go_on(clocks_[std::size_t(r)])) {
+        waiting_[std::size_t(r)] = false;
+        answer(r);
+        busy = true;
+      }
+    open_replies_.remove_if([](reply& r) { return r.sending.test(); });
+    return busy;
+  }
+
+  void receive(arrival message) {
+    arriving_.resize(message.bytes);
+    const incoming to{message.peer, arriving_};
+    auto receiving = parts_.comm.exchange(host_execution{}, pushes_, {{}, {&to, 1}});
+    detail::complete(parts_.comm, receiving, "serve", parts_.how.until());
+    header head{};
+    if (message.bytes >= sizeof head) std::memcpy(&head, arriving_.data(), sizeof head);
+    if (head.kind == kind_done) {
+      clocks_[std::size_t(message.peer)] = done;
+      return;
+    }
+    if (head.kind != kind_push || message.bytes != sizeof head + wire_bytes(length(own_)))
+      throw error{{.code = error_code::bad_data,
+                   .call = "serve",
+                   .peer = message.peer,
+                   .detail = "a push is not what this server expects"}};
+    std::vector<T> gradient(length(own_));
+    parts_.codec.template decode<T>(arriving_.data() + sizeof head, std::span<T>{gradient});
+    accept(message.peer, std::int64_t(head.clock), gradient);
+    waiting_[std::size_t(message.peer)] = true;
+  }
+
+  /// Applies one push to this server's key range.
+  void accept(int from, std::int64_t clock, std::span<T> gradient) {
+    clocks_[std::size_t(from)] = clock;
+    if (parts_.how.non_finite != non_finite::pass && !usable(from, clock, gradient)) return;
+    using R = typename Ensemble::reducer_type;
+    const double worth = parts_.sync.worth(0);
+    for (T& g : gradient)
+      g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, worth, 0),
+                           double(workers_), 0);
+    optimizer_.template update<T>(++updates_, flat_.span().subspan(own_.begin, length(own_)),
+                                  std::span<const T>{gradient}, state_.piece(0, length(own_)));
+  }
+  bool usable(int from, std::int64_t clock, std::span<const T> gradient) {
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+      if (!is_finite(gradient[i])) {
+        if (parts_.how.non_finite == non_finite::error) blame(from, clock, own_.begin + i);
+        ++skipped_;
+        return false;
+      }
+    return true;
+  }
+  [[noreturn]] void blame(int from, std::int64_t clock, std::size_t index) const {
+    std::size_t k = 0;
+    while (index >= parameters_[k].values.size()) index -= parameters_[k++].values.size();
+    throw error{{.code = error_code::non_finite,
+                 .call = "step",
+                 .rank = rank_,
+                 .peer = from,
+                 .detail = "step " + std::to_string(clock) + ": the gradient of \"" +
+                           parameters_[k].name + "\" on rank " + std::to_string(from) +
+                           " holds a NaN or an infinity"}};
+  }
+
+  void answer(int worker) {
+    std::vector<std::byte> bytes(wire_bytes(length(own_)));
+    parts_.codec.template encode<T>(
+        std::span<const T>{flat_.span().subspan(own_.begin, length(own_))}, bytes.data());
+    const outgoing to{worker, bytes};
+    auto sending = parts_.comm.exchange(host_execution{}, replies_, {{&to, 1}, {}});
+    open_replies_.push_back({std::move(bytes), std::move(sending)});
+  }
+
+  [[noreturn]] void misuse(const char* call, std::string detail) const {
+    throw error{{.code = error_code::invalid_argument,
+                 .call = call,
+                 .rank = rank_,
+                 .detail = std::move(detail)}};
+  }
+
+  Ensemble parts_;
+  std::vector<tensor<T>> parameters_;
+  Optimizer optimizer_;
+  int rank_, size_, servers_;
+  channel pushes_ = 0, replies_ = 0;
+  detail::aligned_values<T> flat_, gradient_;
+  shard own_{};
+  detail::optimizer_state<T, Optimizer> state_;
+  std::vector<std::int64_t> clocks_; ///< pushes of each worker; `done` when it has finished
+  std::vector<bool> waiting_;        ///< for an answer
+  int workers_ = 0;
+  std::int64_t clock_ = 0, updates_ = 0, skipped_ = 0;
+  std::vector<std::vector<std::byte>> outbox_, inbox_;
+  std::vector<std::byte> arriving_;
+  std::list<reply> open_replies_;
+};
+
+} // namespace tutti

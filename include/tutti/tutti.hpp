@@ -1,0 +1,22 @@
+// Everything of tutti that needs only the standard library.
+// MPI: <tutti/mpi/mpi.hpp>. CUDA: <tutti/cuda/...>. Proofs and drawings of schedules:
+// <tutti/topologies/proof.hpp>, <tutti/topologies/svg.hpp>. Law checkers: <tutti/reducers/laws.hpp>...
+#pragma once
+
+#include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/identity.hpp>
+#include <tutti/collectives/collectives.hpp>
+#include <tutti/communicators/checked.hpp>
+#include <tutti/communicators/counted.hpp>
+#include <tutti/communicators/faulty.hpp>
+#include <tutti/communicators/self.hpp>
+#include <tutti/communicators/threads.hpp>
+#include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/order_statistics.hpp>
+#include <tutti/strategy/strategy.hpp>
+#include <tutti/topologies/binomial_tree.hpp>
+#include <tutti/topologies/direct.hpp>
+#include <tutti/topologies/halving_doubling.hpp>
+#include <tutti/topologies/recursive_doubling.hpp>
+#include <tutti/topologies/ring.hpp>
+#include <tutti/topologies/star.hpp>
