@@ -11,6 +11,8 @@
 #include <tutti/communicators/faulty.hpp>
 #include <tutti/communicators/self.hpp>
 #include <tutti/communicators/threads.hpp>
+#include <tutti/optimizers/adam.hpp>
+#include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/order_statistics.hpp>
 #include <tutti/strategy/strategy.hpp>

@@ -1,6 +1,7 @@
 // Backup workers: of n workers the n - b fastest close a step, the others' gradients are dropped
 // (Chen, Pan, Monga, Bengio, Jozefowicz, "Revisiting distributed synchronous SGD", 2016).
 #include <tutti/core/random.hpp>
+#include <tutti/sync/laws.hpp>
 #include <tutti/sync/sync_policy.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -73,6 +74,7 @@ BOOST_AUTO_TEST_CASE(backup_workers_close_a_step_without_the_slowest) {
   BOOST_CHECK(with.dropped > 0);
   BOOST_CHECK_EQUAL(without.used, 7 * 100);
   BOOST_CHECK_EQUAL(without.dropped, 0);
+  BOOST_CHECK(tutti::check_sync_policy(backup_workers{{}, 2}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
 // error_feedback<top_k>: an opaque codec, and around it one that remembers what was not sent and adds
 // it to what is sent next (Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018).
 #include <tutti/codecs/codec.hpp>
+#include <tutti/codecs/laws.hpp>
 #include <tutti/core/random.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -105,6 +106,8 @@ BOOST_AUTO_TEST_CASE(top_k_sends_the_largest_and_nothing_else) {
 
   BOOST_CHECK_EQUAL(wire.size(), 3 * 8u);
   BOOST_CHECK((sent == std::vector<float>{0, -5, 0, 3, 3, 0, 0}));
+  const auto report = tutti::check_codec<float>(codec);
+  BOOST_CHECK_MESSAGE(report, report.text());
 }
 
 BOOST_AUTO_TEST_CASE(error_feedback_loses_nothing) {
@@ -127,6 +130,8 @@ BOOST_AUTO_TEST_CASE(error_feedback_loses_nothing) {
   for (std::size_t i = 0; i < n; ++i) arrived[i] += unsent[i];
   BOOST_CHECK(arrived == contributed);
   BOOST_CHECK(std::count(sent.begin(), sent.end(), 0.f) >= 45);
+  const auto report = tutti::check_codec<float>(codec);
+  BOOST_CHECK_MESSAGE(report, report.text());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
 // FedBuff: clients train and report whenever they are done; the server takes a step with every K
 // reports, each worth less the staler the model it started from (Nguyen et al., "Federated learning
 // with buffered asynchronous aggregation", AISTATS 2022).
+#include <tutti/sync/laws.hpp>
 #include <tutti/sync/sync_policy.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -53,6 +54,7 @@ BOOST_AUTO_TEST_CASE(fedbuff_weighs_reports_by_their_staleness) {
   BOOST_CHECK_EQUAL(policy.quorum(100), 2);
   BOOST_CHECK_EQUAL(policy.quorum(1), 1);
   BOOST_CHECK_EQUAL(policy.worth(3), .5);
+  BOOST_CHECK(tutti::check_sync_policy(policy));
 
   // Two reports of version 0; then one of version 1, and one of version 0 that is one step late.
   const double result = train_on(policy, {{1, 0}, {3, 0}, {1, 1}, {2, 0}}, 100);

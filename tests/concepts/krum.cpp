@@ -3,6 +3,7 @@
 // every rank makes the same choice (Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with
 // adversaries: Byzantine tolerant gradient descent", NIPS 2017).
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/laws.hpp>
 #include <tutti/topologies/schedule.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -129,6 +130,9 @@ BOOST_AUTO_TEST_CASE(krum_depends_on_the_contributions_and_not_on_who_made_them)
   auto turned = example;
   std::rotate(turned.begin(), turned.begin() + 3, turned.end());
   BOOST_CHECK(reduced_in_shards(krum{.f = 2}, turned) == example[0]);
+
+  const auto report = tutti::check_reducer<float>(krum{.f = 2});
+  BOOST_CHECK_MESSAGE(report, report.text());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,6 +3,7 @@
 // (the one-bin case of Demmel and Nguyen, "Parallel reproducible summation", 2015).
 #include <tutti/core/random.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/laws.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -127,6 +128,9 @@ BOOST_AUTO_TEST_CASE(order_invariant_sum_has_the_same_bits_in_any_order_and_for_
   BOOST_CHECK(reduced(contributions, 4) == expected);
   contributions.resize(40, std::vector<float>(100)); // more ranks, which add nothing
   BOOST_CHECK(reduced(contributions, 11) == expected);
+
+  const auto report = tutti::check_reducer<float>(order_invariant_sum{});
+  BOOST_CHECK_MESSAGE(report, report.text());
 }
 
 BOOST_AUTO_TEST_CASE(order_invariant_sum_is_the_sum_where_a_float_sum_is_not) {

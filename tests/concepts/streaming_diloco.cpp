@@ -1,6 +1,7 @@
 // Streaming DiLoCo: replicas train alone; every few steps one fragment of the parameters, in turn, is
 // agreed on, and the agreement is applied a few steps later, while training went on (Douillard et
 // al., "Streaming DiLoCo with overlapping communication", 2025).
+#include <tutti/sync/laws.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/schedule.hpp>
 
@@ -105,6 +106,7 @@ BOOST_AUTO_TEST_CASE(streaming_diloco_agrees_on_every_fragment_in_turn) {
   for (int k = 0; k < 240; ++k) t.step();
 
   BOOST_CHECK((t.exchanges() == std::vector<int>{20, 20, 20}));
+  BOOST_CHECK(tutti::check_sync_policy(streaming_diloco{}));
   for (const auto& r : t.replicas()) {
     BOOST_CHECK(r.anchor == t.replicas()[0].anchor);
     for (const double x : r.anchor) BOOST_CHECK_SMALL(x - 3, .05);

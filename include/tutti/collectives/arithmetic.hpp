@@ -56,9 +56,9 @@ constexpr void in_blocks(std::size_t n, Body&& body) {
 
 /// out = combine(a, out) or combine(out, a): one of two operands is already in its place.
 template <bool OwnFirst, class R, class A>
-TUTTI_UNFUSED void fold_into(const R& r, const A* __restrict in, A* __restrict inout,
+void fold_into(const R& r, const A* __restrict in, A* __restrict inout,
                              std::size_t n) {
-  TUTTI_UNFUSED_BODY
+  TUTTI_UNFUSED
   in_blocks(n, [&](std::size_t begin, auto count) {
     for (std::size_t i = begin; i < begin + count; ++i)
       inout[i] = OwnFirst ? r.combine(inout[i], in[i]) : r.combine(in[i], inout[i]);
@@ -67,9 +67,9 @@ TUTTI_UNFUSED void fold_into(const R& r, const A* __restrict in, A* __restrict i
 
 /// The left fold of any number of inputs, one of which may be `out` itself.
 template <class R, class A>
-TUTTI_UNFUSED void fold_all(const R& r, std::span<const std::byte* const> in, A* out,
+void fold_all(const R& r, std::span<const std::byte* const> in, A* out,
                             std::size_t n) {
-  TUTTI_UNFUSED_BODY
+  TUTTI_UNFUSED
   in_blocks(n, [&](std::size_t begin, auto count) {
     A partial[block_length];
     const A* first = reinterpret_cast<const A*>(in[0]) + begin;
@@ -95,17 +95,17 @@ void fold_accumulators(const R& r, std::span<const std::byte* const> in, std::by
 }
 
 template <class R, element T, class A>
-TUTTI_UNFUSED void lift_values(const R& r, const T* values, A* accumulators, std::size_t n,
+void lift_values(const R& r, const T* values, A* accumulators, std::size_t n,
                                std::size_t first, double weight) {
-  TUTTI_UNFUSED_BODY
+  TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     accumulators[i] = detail::lift<R, T>(r, values[i], weight, first + i);
 }
 
 template <class R, element T, class A>
-TUTTI_UNFUSED void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_t n,
+void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_t n,
                                       std::size_t first, double total) {
-  TUTTI_UNFUSED_BODY
+  TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
 }
@@ -125,11 +125,11 @@ const T* decoded(const C& codec, const std::byte* wire, std::size_t begin, std::
 /// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
 /// written to memory before it is combined, so a weight's multiplication never fuses with the addition.
 template <class R, element T, class C>
-TUTTI_UNFUSED void unite_by_folding(const R& r, const C& codec,
+void unite_by_folding(const R& r, const C& codec,
                                     std::span<const std::byte* const> wires,
                                     std::span<const double> weights, T* values, std::size_t n,
                                     std::size_t first, double total) {
-  TUTTI_UNFUSED_BODY
+  TUTTI_UNFUSED
   using A = reducer_accumulator_t<R, T>;
   in_blocks(n, [&](std::size_t begin, auto count) {
     T scratch[block_length];

@@ -149,8 +149,8 @@ private:
         offsets_[k] = used;
         if (is_staged(plan_.messages[k])) used += padded(bytes_of(plan_.messages[k]));
       }
-      own_offset_ = std::max(own_offset_, used);
-      most = std::max(most, used);
+      own_offset_ = (std::max)(own_offset_, used);
+      most = (std::max)(most, used);
     }
     return most + own_wire_bytes();
   }
@@ -280,7 +280,7 @@ private:
     constexpr std::size_t length = 1024;
     std::vector<std::byte> wire(wire_bytes(std::min(where.count, length)));
     for (std::size_t done = 0; done < where.count; done += length) {
-      const std::size_t n = std::min(length, where.count - done);
+      const std::size_t n = (std::min)(length, where.count - done);
       encode(values(where.offset + done), wire.data(), n);
       decode(wire.data(), values(where.offset + done), n);
     }

@@ -12,16 +12,10 @@
 #define TUTTI_HD
 #endif
 
-// Arithmetic loops state themselves that a multiplication and an addition are two roundings, so
-// that -march=native or -ffp-contract=fast cannot give two ranks different bits. g++ takes it as an
-// attribute of the function, clang as a pragma at the head of the body.
+// At the head of a body with clang: a multiplication and an addition are two roundings, whatever
+// -ffp-contract says. With g++ the same is said at the product itself, see core/rounded.hpp.
 #if defined(__clang__)
-#define TUTTI_UNFUSED
-#define TUTTI_UNFUSED_BODY _Pragma("clang fp contract(off)")
-#elif defined(__GNUC__)
-#define TUTTI_UNFUSED __attribute__((optimize("fp-contract=off")))
-#define TUTTI_UNFUSED_BODY
+#define TUTTI_UNFUSED _Pragma("clang fp contract(off)")
 #else
 #define TUTTI_UNFUSED
-#define TUTTI_UNFUSED_BODY
 #endif

@@ -34,8 +34,8 @@ public:
       : key_{std::uint32_t(seed), std::uint32_t(seed >> 32)},
         counter_{0, round, std::uint32_t(client), std::uint32_t(client >> 32)} {}
 
-  static constexpr result_type min() noexcept { return 0; }
-  static constexpr result_type max() noexcept { return ~result_type{0}; }
+  static constexpr result_type(min)() noexcept { return 0; }
+  static constexpr result_type(max)() noexcept { return ~result_type{0}; }
 
   constexpr result_type operator()() noexcept {
     if (used_ == 4) {

@@ -1,6 +1,7 @@
 // The rounds of federated averaging over a population.
 #pragma once
 
+#include <tutti/core/rounded.hpp>
 #include <tutti/federated/population.hpp>
 #include <tutti/sync/ensemble.hpp>
 
@@ -84,9 +85,7 @@ private:
     options how = parts_.how;
     how.weight = weight;
     tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
-    const T rate = static_cast<T>(parts_.sync.server_rate);
-    for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rate * total[i];
-    store();
+    apply(total);
     return int(cohort.size());
   }
 
@@ -96,13 +95,15 @@ private:
     else
       return 1.0;
   }
-  TUTTI_UNFUSED void add_difference(std::vector<T>& total, const std::vector<T>& trained,
-                                    double weight) const {
-    TUTTI_UNFUSED_BODY
+  void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
+    TUTTI_UNFUSED
     const T w = static_cast<T>(weight);
-    for (std::size_t i = 0; i < total.size(); ++i) total[i] += w * (trained[i] - global_[i]);
+    for (std::size_t i = 0; i < total.size(); ++i) total[i] += rounded(w * (trained[i] - global_[i]));
   }
-  void store() {
+  void apply(const std::vector<T>& difference) {
+    TUTTI_UNFUSED
+    const T rate = static_cast<T>(parts_.sync.server_rate);
+    for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rounded(rate * difference[i]);
     auto from = global_.begin();
     for (tensor<T>& p : parameters_) {
       std::copy(from, from + std::ptrdiff_t(p.values.size()), p.values.begin());

@@ -13,6 +13,7 @@
 // cannot work does not compile, and one sentence says why.
 #pragma once
 
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/federated/rounds.hpp>
 #include <tutti/strategy/checks.hpp>
 #include <tutti/sync/asynchronous.hpp>

@@ -132,8 +132,8 @@ private:
   /// Applies the optimizer to what this rank updates: everything, or its shard.
   void apply(bucket& b) {
     for (const detail::bucket_slot& s : b.slots) {
-      const std::size_t begin = std::max(s.offset, b.mine.begin);
-      const std::size_t end = std::min(s.offset + s.length, b.mine.end);
+      const std::size_t begin = (std::max)(s.offset, b.mine.begin);
+      const std::size_t end = (std::min)(s.offset + s.length, b.mine.end);
       if (begin >= end) continue;
       const std::span<T> values = parameters_[s.tensor].values.subspan(begin - s.offset, end - begin);
       const std::span<const T> gradient = b.values.span().subspan(begin, end - begin);
@@ -172,7 +172,7 @@ private:
   }
 
   [[noreturn]] void find_culprit() {
-    constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+    constexpr std::uint64_t none = (std::numeric_limits<std::uint64_t>::max)();
     std::array<std::uint64_t, 1> mine{none};
     for (std::size_t k = gradients_.size(); k-- > 0;)
       for (const T g : gradients_[k])

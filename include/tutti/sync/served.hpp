@@ -107,7 +107,7 @@ private:
     std::uint64_t clock;
   };
   static constexpr std::uint64_t kind_push = 1, kind_done = 2;
-  static constexpr std::int64_t done = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t done = (std::numeric_limits<std::int64_t>::max)();
   using comm_type = typename Ensemble::comm_type;
   using handle = decltype(std::declval<comm_type&>().exchange(
       host_execution{}, channel{}, std::declval<const exchange_round&>()));
