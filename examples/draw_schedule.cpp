@@ -32,8 +32,8 @@ std::string draw(const T& topology, const request& asked) {
   if (!tutti::carries<T>(asked.what))
     throw CLI::ValidationError(asked.topology + " has no " + std::string{tutti::name(asked.what)});
   const auto schedule = tutti::collect(topology, asked.what, asked.root, asked.ranks);
-  return tutti::svg(schedule, std::string{tutti::name(asked.what)} + " on " + asked.topology + ", " +
-                                  std::to_string(asked.ranks) + " ranks");
+  return tutti::svg(schedule, std::string{tutti::name(asked.what)} + " on " + asked.topology +
+                                  ", " + std::to_string(asked.ranks) + " ranks");
 }
 
 template <tutti::schedule_topology T>
@@ -45,7 +45,8 @@ std::string draw_pipelined(const T& topology, request asked) {
 
 std::string draw(const request& asked) {
   if (asked.topology == "ring") return draw_pipelined(tutti::ring{}, asked);
-  if (asked.topology == "recursive_doubling") return draw_pipelined(tutti::recursive_doubling{}, asked);
+  if (asked.topology == "recursive_doubling")
+    return draw_pipelined(tutti::recursive_doubling{}, asked);
   if (asked.topology == "halving_doubling") return draw_pipelined(tutti::halving_doubling{}, asked);
   if (asked.topology == "binomial_tree") return draw_pipelined(tutti::binomial_tree{}, asked);
   if (asked.topology == "direct") return draw_pipelined(tutti::direct{}, asked);
@@ -60,8 +61,8 @@ int main(int argc, char** argv) {
 
   CLI::App app{"Draws the schedule of a topology as an SVG."};
   app.add_option("--topology", asked.topology)
-      ->check(CLI::IsMember({"ring", "recursive_doubling", "halving_doubling", "binomial_tree",
-                             "direct", "star"}));
+      ->check(CLI::IsMember(
+          {"ring", "recursive_doubling", "halving_doubling", "binomial_tree", "direct", "star"}));
   app.add_option("--collective", asked.what)->transform(CLI::CheckedTransformer(names));
   app.add_option("--ranks", asked.ranks)->check(CLI::Range(1, 64));
   app.add_option("--root", asked.root, "of broadcast and reduce")->check(CLI::Range(0, 63));

@@ -84,7 +84,7 @@ template <class T> T largest(const T* a, int n) {
   return *std::max_element(partial, partial + lanes);
 }
 
-/// e^x for x <= 0, relative error below 3e-7, and zero below -87: 2^k times a polynomial, without a
+/// e^x for x <= 0, relative error below 2e-7, and zero below -87: 2^k times a polynomial, without a
 /// branch, so that loops over it vectorise (libm's expf does not without -ffast-math).
 inline float exponential(float x) {
   constexpr float to_integer = 12582912.0f; // 1.5 * 2^23: the sum's last bits are round(x / ln 2)

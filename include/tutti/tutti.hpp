@@ -11,6 +11,7 @@
 #include <tutti/communicators/faulty.hpp>
 #include <tutti/communicators/self.hpp>
 #include <tutti/communicators/threads.hpp>
+#include <tutti/communicators/traced.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
@@ -19,6 +20,7 @@
 #include <tutti/topologies/binomial_tree.hpp>
 #include <tutti/topologies/direct.hpp>
 #include <tutti/topologies/halving_doubling.hpp>
+#include <tutti/topologies/pipelined.hpp>
 #include <tutti/topologies/recursive_doubling.hpp>
 #include <tutti/topologies/ring.hpp>
 #include <tutti/topologies/star.hpp>

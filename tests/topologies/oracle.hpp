@@ -1,6 +1,7 @@
-// A second opinion on schedules, by brute force and as unlike the proof as can be: ranks run one at a
-// time in random order, each as far as it can, and pass messages through queues; values are trees of
-// shared nodes that are written out as text and compared; contributions are counted leaf by leaf.
+// A second opinion on schedules, by brute force and as unlike the proof as can be: ranks run one at
+// a time in random order, each as far as it can, and pass messages through queues; values are trees
+// of shared nodes that are written out as text and compared; contributions are counted leaf by
+// leaf.
 #pragma once
 
 #include <tutti/topologies/whole_schedule.hpp>
@@ -90,8 +91,7 @@ private:
   // --- rules --------------------------------------------------------------------------------
 
   bool copies() const {
-    return all_.what == tutti::collective::all_gather ||
-           all_.what == tutti::collective::broadcast;
+    return all_.what == tutti::collective::all_gather || all_.what == tutti::collective::broadcast;
   }
   bool has_at_start(int rank, int chunk) const {
     if (all_.what == tutti::collective::all_gather) return chunk * all_.size / all_.chunks == rank;

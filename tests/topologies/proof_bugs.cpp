@@ -1,9 +1,10 @@
-// Three all-reduces as they were shipped, whose ranks ended with different bits. All contributions are
-// there exactly once, so a checker of sets accepts each of them; the proof must not.
+// Three all-reduces as they were shipped, whose ranks ended with different bits. All contributions
+// are there exactly once, so a checker of sets accepts each of them; the proof must not.
 //
 // In all three the exchange is right and the fold is not: a rank begins with its own value. The
-// exchange is modelled as a schedule, the fold as the order that the proof is run with. With tutti's
-// own rule, rank order, the same schedules are proven, which is how each of them was repaired.
+// exchange is modelled as a schedule, the fold as the order that the proof is run with. With
+// tutti's own rule, rank order, the same schedules are proven, which is how each of them was
+// repaired.
 #include <tutti/topologies/proof.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -51,8 +52,8 @@ struct own_first {
   }
 };
 
-/// pmodels/mpich#6538: "recexch" reduces within a group of k from a rank's own value outwards, lower
-/// neighbours first: "((0 + (1 + [2])) + 3)" on rank 2 but "(((0 + [1]) + 2) + 3)" on rank 1.
+/// pmodels/mpich#6538: "recexch" reduces within a group of k from a rank's own value outwards,
+/// lower neighbours first: "((0 + (1 + [2])) + 3)" on rank 2 but "(((0 + [1]) + 2) + 3)" on rank 1.
 struct outwards {
   static constexpr int place(int self, int contributor, int size) {
     return contributor <= self ? self - contributor : size + contributor;
@@ -69,8 +70,7 @@ struct going_round {
 
 template <class Order>
 tutti::verdict all_reduce(int radix, int size) {
-  const auto schedule =
-      tutti::collect(recursive_exchange{radix}, collective::all_reduce, 0, size);
+  const auto schedule = tutti::collect(recursive_exchange{radix}, collective::all_reduce, 0, size);
   return tutti::prove<Order>(schedule);
 }
 

@@ -18,8 +18,9 @@ using tutti::collective;
 using tutti::transfer;
 using tutti::whole_schedule;
 
-/// Ranks 0 and 1 each gather all contributions, one after the other in the same order, and share the
-/// answering. Correct, but it takes one message out of order for the two to end with different bits.
+/// Ranks 0 and 1 each gather all contributions, one after the other in the same order, and share
+/// the answering. Correct, but it takes one message out of order for the two to end with different
+/// bits.
 struct two_collectors {
   using part = tutti::topology_part;
   static constexpr bool gathers = false;
@@ -171,7 +172,7 @@ private:
     }
   }
   void reroute(const message& m) {
-    const int elsewhere = below(mutant_.size + 1); // sometimes out of range, sometimes the rank itself
+    const int elsewhere = below(mutant_.size + 1); // perhaps out of range, perhaps the rank itself
     if (rarely() || elsewhere == mutant_.size) {
       (below(2) ? sent(m) : received(m)).peer = elsewhere;
     } else if (below(2)) { // another receiver
@@ -184,13 +185,12 @@ private:
       received(m).peer = elsewhere;
     }
   }
-  /// Another order of the same additions: two contributions to one rank change places, or where there
-  /// are none, one comes at another time.
+  /// Another order of the same additions: two contributions to one rank change places, or where
+  /// there are none, one comes at another time.
   void reassociate(const message& m, const std::vector<message>& all) {
     std::vector<message> others;
     for (const message& other : all)
-      if (other.to == m.to && sent(other).act == action::send &&
-          sent(other).round != sent(m).round)
+      if (other.to == m.to && sent(other).act == action::send && sent(other).round != sent(m).round)
         others.push_back(other);
     if (others.empty() || sent(m).act != action::send || rarely())
       return set_round(m, below(mutant_.rounds));
@@ -249,8 +249,9 @@ BOOST_AUTO_TEST_CASE(mutants_are_judged_as_by_brute_force) {
     const auto verdict = tutti::prove(mutant);
     const auto opinion = tests::oracle{mutant}.judge(unsigned(k));
 
-    BOOST_CHECK_MESSAGE(verdict.holds() == opinion.accepts(),
-                        "mutant " << k << ": " << verdict.text() << "\n" << describe(mutant));
+    BOOST_CHECK_MESSAGE(verdict.holds() == opinion.accepts(), "mutant " << k << ": "
+                                                                        << verdict.text() << "\n"
+                                                                        << describe(mutant));
     rejected += !opinion.accepts();
     accepted_by_sets += !opinion.accepts() && opinion.weak();
     ++rejected_by[int(verdict.code)];

@@ -53,8 +53,10 @@ BOOST_AUTO_TEST_CASE(costs_are_the_documented_ones) {
   };
 
   BOOST_CHECK((sent(tutti::ring{}, collective::all_reduce, 3) == tutti::traffic{14, 1400}));
-  BOOST_CHECK((sent(tutti::halving_doubling{}, collective::all_reduce, 3) == tutti::traffic{6, 1400}));
-  BOOST_CHECK((sent(tutti::recursive_doubling{}, collective::all_reduce, 3) == tutti::traffic{3, 2400}));
+  BOOST_CHECK(
+      (sent(tutti::halving_doubling{}, collective::all_reduce, 3) == tutti::traffic{6, 1400}));
+  BOOST_CHECK(
+      (sent(tutti::recursive_doubling{}, collective::all_reduce, 3) == tutti::traffic{3, 2400}));
   BOOST_CHECK((sent(tutti::binomial_tree{}, collective::reduce, 3) == tutti::traffic{1, 800}));
   BOOST_CHECK((sent(tutti::binomial_tree{}, collective::broadcast, 0) == tutti::traffic{3, 2400}));
   BOOST_CHECK((sent(tutti::direct{}, collective::reduce_scatter, 3) == tutti::traffic{7, 700}));

@@ -12,6 +12,13 @@
 #define TUTTI_HD
 #endif
 
+// Whether the compiler could fuse a multiplication and an addition on this target.
+#if defined(__GNUC__) && (!defined(__x86_64__) || defined(__FMA__))
+#define TUTTI_MAY_FUSE 1
+#else
+#define TUTTI_MAY_FUSE 0
+#endif
+
 // At the head of a body with clang: a multiplication and an addition are two roundings, whatever
 // -ffp-contract says. With g++ the same is said at the product itself, see core/rounded.hpp.
 #if defined(__clang__)

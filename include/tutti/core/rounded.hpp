@@ -3,20 +3,46 @@
 
 #include <tutti/core/config.hpp>
 
+#include <bit>
+#include <concepts>
+#include <cstdint>
+
 namespace tutti {
 
-/// Returns x. In `rounded(a * b) + c` the product is rounded to its type before the addition: g++ would
-/// otherwise fuse the two where the machine has an instruction for it. The function around it begins
-/// with TUTTI_UNFUSED for clang. Loops with it are vectorised. (Not an attribute of the function: g++
-/// inlines nothing into functions with optimisation attributes of their own.)
-template <class T>
-constexpr T rounded(T x) noexcept {
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
-#if __GNUC__ >= 12
-  return __builtin_assoc_barrier(x);
+/// `rounded(a * b) + c` has two roundings, as it is written. Compilers fuse the two where the machine
+/// has an instruction for it, in the vector part of a loop and not in its tail, say, so that a value's
+/// bits would depend on where its key range begins.
+///
+///   const rounding rounded;
+///   for (...) parameters[i] -= rounded(rate * gradients[i]);
+///
+/// Costs an exclusive-or with a zero that the compiler cannot see through, and nothing where the target
+/// has no such instruction; loops are vectorised (adam, 4,096 floats, -O3 -march=native: .19 ns a value
+/// against .18). The lighter means do not hold: g++ 12 forgets __builtin_assoc_barrier when it
+/// vectorises, clang 14 its pragma under -ffp-contract=fast, and an attribute of the function does not
+/// reach the lambdas in it.
+class rounding {
+public:
+  rounding() noexcept {
+#if TUTTI_MAY_FUSE
+    asm("" : "+r"(zero32_));
+    asm("" : "+r"(zero64_));
 #endif
-#endif
-  return x;
-}
+  }
+
+  template <std::floating_point T>
+  T operator()(T x) const noexcept {
+    if constexpr (sizeof(T) == 4)
+      return std::bit_cast<T>(std::bit_cast<std::uint32_t>(x) ^ zero32_);
+    else if constexpr (sizeof(T) == 8)
+      return std::bit_cast<T>(std::bit_cast<std::uint64_t>(x) ^ zero64_);
+    else
+      return x;
+  }
+
+private:
+  std::uint32_t zero32_ = 0;
+  std::uint64_t zero64_ = 0;
+};
 
 } // namespace tutti

@@ -96,12 +96,12 @@ private:
       return 1.0;
   }
   void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
-    TUTTI_UNFUSED
+    const rounding rounded;
     const T w = static_cast<T>(weight);
     for (std::size_t i = 0; i < total.size(); ++i) total[i] += rounded(w * (trained[i] - global_[i]));
   }
   void apply(const std::vector<T>& difference) {
-    TUTTI_UNFUSED
+    const rounding rounded;
     const T rate = static_cast<T>(parts_.sync.server_rate);
     for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rounded(rate * difference[i]);
     auto from = global_.begin();

@@ -17,13 +17,13 @@ template <class T>
 void adam_step(std::int64_t step, double learning_rate, double beta1, double beta2, double epsilon,
                double coupled_decay, double decoupled_decay, std::span<T> parameters,
                std::span<const T> gradients, T* __restrict m, T* __restrict v) {
-  TUTTI_UNFUSED
+  const rounding rounded;
   const double t = double(step);
   const T rate = T(learning_rate / (1 - std::pow(beta1, t)));
   const T unbias = T(1 / std::sqrt(1 - std::pow(beta2, t)));
   const T b1 = T(beta1), b2 = T(beta2), c1 = T(1 - beta1), c2 = T(1 - beta2);
   const T tiny = T(epsilon), decay = T(coupled_decay);
-  const T shrink = T(1 - learning_rate * decoupled_decay);
+  const T shrink = T(1 - rounded(learning_rate * decoupled_decay));
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const T g = gradients[i] + rounded(decay * parameters[i]);
     m[i] = rounded(b1 * m[i]) + rounded(c1 * g);
@@ -45,7 +45,7 @@ struct adam {
   double epsilon = 1e-8;
   double weight_decay = 0;
 
-  template <class T>
+  template <std::floating_point T>
   void update(std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
               optimizer_slots<T, 2> state) const {
     detail::adam_step<T>(step, learning_rate, beta1, beta2, epsilon, weight_decay, 0, parameters,
@@ -64,7 +64,7 @@ struct adamw {
   double epsilon = 1e-8;
   double weight_decay = 0.01;
 
-  template <class T>
+  template <std::floating_point T>
   void update(std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
               optimizer_slots<T, 2> state) const {
     detail::adam_step<T>(step, learning_rate, beta1, beta2, epsilon, 0, weight_decay, parameters,

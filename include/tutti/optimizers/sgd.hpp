@@ -18,10 +18,10 @@ struct sgd {
   bool nesterov = false;
   double weight_decay = 0;
 
-  template <class T>
+  template <std::floating_point T>
   void update(std::int64_t /*step*/, std::span<T> parameters, std::span<const T> gradients,
               optimizer_slots<T, 1> state) const {
-    TUTTI_UNFUSED
+    const rounding rounded;
     const T rate = T(learning_rate), keep = T(momentum), decay = T(weight_decay);
     T* const __restrict velocity = state[0].data();
     for (std::size_t i = 0; i < parameters.size(); ++i) {

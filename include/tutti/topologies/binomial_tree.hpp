@@ -9,8 +9,8 @@ namespace tutti {
 
 /// Ranks are counted from the root. In round k of reduce, those whose lowest set bit is k give what
 /// they have folded so far to the one 2^k below; broadcast is the mirror image.
-/// Cost, for each of the two: ceil(log2 p) rounds, p-1 messages of n elements in all, of which a rank
-/// sends at most one in reduce and at most ceil(log2 p) in broadcast. For small n.
+/// Cost, for each of the two: ceil(log2 p) rounds, p-1 messages of n elements in all, of which a
+/// rank sends at most one in reduce and at most ceil(log2 p) in broadcast. For small n.
 struct binomial_tree {
   using part = topology_part;
   static constexpr bool gathers = false;

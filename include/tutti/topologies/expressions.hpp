@@ -18,9 +18,10 @@ constexpr std::vector<Value> filled(std::size_t n, const Value& value) {
   return all;
 }
 
-/// Expressions over `inputs` leaves, one per rank: a leaf, the combination of two expressions, or the
-/// rounding of one. Equal expressions have equal numbers ("hash-consing"), where swapping the operands
-/// of a single combination makes no difference and rounding twice is rounding once. Leaf r is number r.
+/// Expressions over `inputs` leaves, one per rank: a leaf, the combination of two expressions, or
+/// the rounding of one. Equal expressions have equal numbers ("hash-consing"), where swapping the
+/// operands of a single combination makes no difference and rounding twice is rounding once. Leaf r
+/// is number r.
 class expressions {
 public:
   constexpr explicit expressions(int inputs)

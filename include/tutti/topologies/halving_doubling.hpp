@@ -7,78 +7,97 @@
 
 namespace tutti {
 
-/// In each round of reduce_scatter a rank gives half of the chunks it still holds to a partner p'/2,
-/// p'/4, ..., 1 away and folds in the other half; all_gather is its mirror image. When p is no power
-/// of two, p' is the one below and rem = p-p': the even one of ranks 2v and 2v+1, v < rem, first gives
-/// all it has to the odd one, which acts for both and hands chunk 2v back at the end.
-/// Cost, for each of the two: log2 p' rounds (two more when rem > 0) of one message, n (p-1)/p
-/// elements sent by each rank when p is a power of two, and up to 2n by an even one otherwise. For
-/// middling n and more ranks than a ring likes. (Rabenseifner, Optimization of collective reduction
-/// operations, 2004.)
+/// In each round of reduce_scatter a rank gives half of the chunks it still holds to a partner
+/// p'/2, p'/4, ..., 1 away and folds in the other half; all_gather is its mirror image. When p is
+/// no power of two, p' is the one below and rem = p-p': the even one of ranks 2v and 2v+1, v < rem,
+/// first gives what it has to the odd one, which acts for both and hands the result back at the
+/// end. all_reduce is both, without the handing back and forth in the middle. Cost of
+/// reduce_scatter as of all_gather: log2 p' rounds (two more when rem > 0; so too all_reduce) of
+/// one message, n (p-1)/p elements sent by each rank when p is a power of two, at most 2n
+/// otherwise. For middling n and more ranks than a ring likes. (Rabenseifner, Optimization of
+/// collective reduction operations, 2004.)
 struct halving_doubling {
   using part = topology_part;
   static constexpr bool gathers = false;
 
   static constexpr bool gives(collective what) noexcept {
-    return what == collective::reduce_scatter || what == collective::all_gather;
+    return what == collective::all_reduce || what == collective::reduce_scatter ||
+           what == collective::all_gather;
   }
   constexpr int chunks(int size) const noexcept { return size; }
-  constexpr int rounds(collective, int size) const noexcept {
-    const auto p = unsigned(size);
-    return int(std::bit_width(p)) - 1 + (std::has_single_bit(p) ? 0 : 2);
+  constexpr int rounds(collective what, int size) const noexcept {
+    const core_ranks core{size};
+    return core.steps() * (what == collective::all_reduce ? 2 : 1) + (core.surplus > 0 ? 2 : 0);
   }
 
   template <class Emit>
   constexpr void schedule(collective what, int /*root*/, const layout& where, Emit&& emit) const {
     const core_ranks core{where.size};
-    const bool reducing = what == collective::reduce_scatter;
-    const auto out = reducing ? action::send : action::publish;
-    const auto in = reducing ? action::combine : action::store;
-    const int last = rounds(what, where.size) - 1;
     const int self = where.rank, even = self & ~1;
-    const chunk_range all{0, where.size}, others{(even + 1) % where.size, where.size - 1};
     if (core.paired(self)) { // the first and the last round
-      const chunk_range first_chunks = reducing ? all : chunk_range{even};
-      const chunk_range last_chunks = reducing ? chunk_range{even} : others;
-      emit(transfer{0, self ^ 1, first_chunks, self == even ? out : in});
-      emit(transfer{last, self ^ 1, last_chunks, self == even ? action::store : action::publish});
-      if (self == even) return;
+      const bool gives = self == even, reducing = what != collective::all_gather;
+      const chunk_range given = reducing ? chunk_range{0, where.size} : chunk_range{even};
+      const int last = rounds(what, where.size) - 1;
+      if (reducing) emit(transfer{0, self ^ 1, given, gives ? action::send : action::combine});
+      else emit(transfer{0, self ^ 1, given, gives ? action::publish : action::store});
+      emit(transfer{last, self ^ 1, handed_back(what, even, where.size),
+                    gives ? action::store : action::publish});
+      if (gives) return;
     }
     const int v = core.index(self);
-    const int steps = int(std::bit_width(unsigned(core.count))) - 1;
-    for (int step = 0; step < steps; ++step) {
-      const int distance = 1 << (reducing ? steps - 1 - step : step);
-      const int round = step + (core.surplus > 0 ? 1 : 0), peer = core.rank(v ^ distance);
-      const chunk_range mine = core.block(v, distance), theirs = core.block(v ^ distance, distance);
-      emit(transfer{round, peer, reducing ? theirs : mine, out});
-      emit(transfer{round, peer, reducing ? mine : theirs, in});
-    }
+    int round = core.surplus > 0 ? 1 : 0;
+    if (what != collective::all_gather)
+      for (int distance = core.count / 2; distance > 0; distance /= 2, ++round) {
+        const int peer = core.rank(v ^ distance);
+        emit(transfer{round, peer, core.block(v ^ distance, distance), action::send});
+        emit(transfer{round, peer, core.block(v, distance), action::combine});
+      }
+    if (what != collective::reduce_scatter)
+      for (int distance = 1; distance < core.count; distance *= 2, ++round) {
+        const int peer = core.rank(v ^ distance);
+        emit(transfer{round, peer, core.block(v, distance), action::publish});
+        emit(transfer{round, peer, core.block(v ^ distance, distance), action::store});
+      }
   }
 
   constexpr tutti::traffic traffic(collective what, int /*root*/, const layout& where,
                                    std::size_t n) const {
     const core_ranks core{where.size};
     const partition cut{n, where.size, where.size};
-    const bool reducing = what == collective::reduce_scatter;
     const int self = where.rank, even = self & ~1;
     tutti::traffic sum;
     const auto count = [&sum](std::size_t elements) {
       if (elements > 0) sum = sum + tutti::traffic{1, elements};
     };
     if (core.paired(self)) {
-      if (self == even) count(reducing ? n : cut.length(even));
-      else count(reducing ? cut.length(even) : n - cut.length(even));
-      if (self == even) return sum;
+      const std::size_t own = cut.length(even);
+      if (self == even) {
+        count(what == collective::all_gather ? own : n);
+        return sum;
+      }
+      count(what == collective::reduce_scatter ? own
+            : what == collective::all_gather   ? n - own
+                                               : n);
     }
     const int v = core.index(self);
     for (int distance = 1; distance < core.count; distance *= 2) {
-      const chunk_range sent = core.block(reducing ? v ^ distance : v, distance);
-      count(cut.offset(sent.first + sent.count) - cut.offset(sent.first));
+      const chunk_range mine = core.block(v, distance), theirs = core.block(v ^ distance, distance);
+      if (what != collective::all_gather)
+        count(cut.offset(theirs.first + theirs.count) - cut.offset(theirs.first));
+      if (what != collective::reduce_scatter)
+        count(cut.offset(mine.first + mine.count) - cut.offset(mine.first));
     }
     return sum;
   }
 
 private:
+  /// What the odd rank of a pair gives the even one at the end.
+  static constexpr chunk_range handed_back(collective what, int even, int size) {
+    if (what == collective::all_reduce) return {0, size};
+    if (what == collective::reduce_scatter) return {even};
+    return {even + 1, size - 1}; // all but its own
+  }
+
   /// The p' ranks that halve and double; each stands for the one or two chunks of its rank or pair.
   struct core_ranks {
     int count;   ///< p'
@@ -87,6 +106,7 @@ private:
     explicit constexpr core_ranks(int size)
         : count{int(std::bit_floor(unsigned(size)))}, surplus{size - count} {}
 
+    constexpr int steps() const { return int(std::bit_width(unsigned(count))) - 1; }
     constexpr bool paired(int rank) const { return rank < 2 * surplus; }
     constexpr int index(int rank) const { return paired(rank) ? rank / 2 : rank - surplus; }
     constexpr int rank(int v) const { return v < surplus ? 2 * v + 1 : v + surplus; }

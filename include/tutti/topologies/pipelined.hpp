@@ -8,12 +8,12 @@
 
 namespace tutti {
 
-/// Every chunk of the inner schedule is cut into `segments` slices; copy s moves slice s of each chunk
-/// and starts in round s. While one slice is on its second hop the next is on its first, so in a tree
-/// all links are busy at the same time, and a fold runs while other slices travel.
-/// Cost: segments-1 rounds more, segments times the messages, the same elements. For large n on
-/// schedules of several rounds (pipelined{binomial_tree{}, 8}). Collectives that the inner schedule
-/// composes are pipelined as a whole.
+/// Every chunk of the inner schedule is cut into `segments` slices; copy s moves slice s of each
+/// chunk and starts in round s. While one slice is on its second hop the next is on its first, so
+/// in a tree all links are busy at the same time, and a fold runs while other slices travel. Cost:
+/// segments-1 rounds more, segments times the messages, the same elements. For large n on schedules
+/// of several rounds (pipelined{binomial_tree{}, 8}). Collectives that the inner schedule composes
+/// are pipelined as a whole.
 template <schedule_topology Inner>
 struct pipelined {
   static_assert(!placement_topology<Inner>,

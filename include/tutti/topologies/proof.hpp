@@ -1,23 +1,24 @@
 // The proof of a schedule: it is executed once with symbols instead of numbers.
 //
-// prove(topology, what, root, size) collects the transfers of all ranks and runs them by the rules of
-// topologies/schedule.hpp. Shown are
+// prove(topology, what, root, size) collects the transfers of all ranks and runs them by the rules
+// of topologies/schedule.hpp. Shown are
 //   * structure: every outgoing transfer meets an incoming one of the same round, ends, chunks and
-//     kind; nothing is out of range; a chunk is stored at most once a round and never also combined;
+//     kind; nothing is out of range; a chunk is stored at most once a round, and never combined too;
 //   * contributions: every result that is due holds every rank's contribution exactly once, and so
-//     does everything that is published in a reduction; in all_gather and broadcast, no chunk is read
-//     before it has arrived;
-//   * bits: all ranks that end with a result end with the same expression tree, up to the order of the
-//     two operands of a single combination. That is required with every message rounded, the sender
-//     keeping the rounded value, and every result rounded once at the end; equal trees with the
-//     roundings are equal trees without.
-// and derived: whether the topology gathers, and whether it may be run by pulling from peers' memory.
+//     does everything that is published in a reduction; in all_gather and broadcast, no chunk is
+//     read before it has arrived;
+//   * bits: all ranks that end with a result end with the same expression tree, up to the order of
+//     the two operands of a single combination. That is required with every message rounded, the
+//     sender keeping the rounded value, and every result rounded once at the end; equal trees with
+//     the roundings are equal trees without.
+// and derived: whether the topology gathers, and whether it may be run by pulling from peers'
+// memory.
 //
 // Messages meet only where their chunks are equal, so values of different chunks never mix, and one
 // leaf per rank stands for that rank's contribution to any chunk.
 //
-// It is constexpr; by static_assert sizes to 8 or so are affordable, larger ones belong into a program
-// built with optimisation (all sizes to 256: seconds). No other public header includes this one.
+// It is constexpr; by static_assert sizes to 8 or so are affordable, larger ones belong into a
+// program built with optimisation (all sizes to 256: seconds). No other public header includes it.
 #pragma once
 
 #include <tutti/topologies/expressions.hpp>
@@ -32,8 +33,8 @@
 
 namespace tutti {
 
-/// The place of a contribution in the fold at rank `self`: ascending. This is tutti's rule; a model of
-/// an executor with another rule is proven, or refuted, by passing that instead.
+/// The place of a contribution in the fold at rank `self`: ascending. This is tutti's rule; a model
+/// of an executor with another rule is proven, or refuted, by passing that instead.
 struct rank_order {
   static constexpr int place(int /*self*/, int contributor, int /*size*/) noexcept {
     return contributor;
@@ -184,8 +185,9 @@ private:
     if ((sent.act == action::send) != (t.act == action::combine))
       return fail(flaw::actions_differ, rank, t.round, in.first);
     const auto wrapped = [this](int k) { return k % all_.chunks; };
-    const bool same = in == out || (in.count == out.count && wrapped(in.first) == wrapped(out.first) &&
-                                    (in.count == 1 || wrapped(in.stride) == wrapped(out.stride)));
+    const bool same =
+        in == out || (in.count == out.count && wrapped(in.first) == wrapped(out.first) &&
+                      (in.count == 1 || wrapped(in.stride) == wrapped(out.stride)));
     return same || fail(flaw::chunks_differ, rank, t.round, in.first);
   }
 
@@ -194,7 +196,8 @@ private:
     for (int from = 0; from < all_.size; ++from)
       for (int to = 0; to < all_.size; ++to)
         if (const int at = queue_of(from, to).head; at != absent)
-          return fail(flaw::unmatched_send, from, round, posted_[std::size_t(at)].what->chunks.first);
+          return fail(flaw::unmatched_send, from, round,
+                      posted_[std::size_t(at)].what->chunks.first);
     return true;
   }
 
@@ -227,10 +230,10 @@ private:
     return every_chunk(t.chunks, all_.chunks, [&](int c) {
       int& value = values_[cell(rank, c)];
       sent_in_[cell(rank, c)] = t.round;
-      if (copies())
-        return value != absent || fail(flaw::read_before_arrival, rank, t.round, c);
+      if (copies()) return value != absent || fail(flaw::read_before_arrival, rank, t.round, c);
       if (t.act == action::publish && !trees_.is_complete(value))
-        return fail(trees_.repeats(value) ? flaw::contribution_repeated : flaw::published_incomplete,
+        return fail(trees_.repeats(value) ? flaw::contribution_repeated
+                                          : flaw::published_incomplete,
                     rank, t.round, c);
       value = round_off(value);
       return true;
@@ -264,8 +267,7 @@ private:
       const bool fine = every_chunk(a.what->chunks, all_.chunks, [&](int c) {
         fold& f = folds_[std::size_t(c)];
         if (f.value == absent) changes_.push_back({rank, c, absent});
-        return a.what->act == action::store ? store(f, rank, *a.what, c)
-                                            : combine(f, rank, a, c);
+        return a.what->act == action::store ? store(f, rank, *a.what, c) : combine(f, rank, a, c);
       });
       if (!fine) return false;
     }

@@ -7,12 +7,12 @@
 
 namespace tutti {
 
-/// After k rounds a rank holds the sum over the 2^k ranks around it. When p is no power of two, p' is
-/// the one below, and the rem = p-p' surplus ranks 0, 2, ..., 2 rem - 2 first give their values to
-/// their right neighbours, and get the result from them at the end.
-/// Cost: log2 p' rounds (two more when rem > 0), each sending all n elements once. For small n, where
-/// latency counts and volume does not. (Thakur, Rabenseifner and Gropp, Optimization of collective
-/// communication operations in MPICH, 2005, section 4.)
+/// After k rounds a rank holds the sum over the 2^k ranks around it. When p is no power of two, p'
+/// is the one below, and the rem = p-p' surplus ranks 0, 2, ..., 2 rem - 2 first give their values
+/// to their right neighbours, and get the result from them at the end. Cost: log2 p' rounds (two
+/// more when rem > 0), each sending all n elements once. For small n, where latency counts and
+/// volume does not. (Thakur, Rabenseifner and Gropp, Optimization of collective communication
+/// operations in MPICH, 2005, section 4.)
 struct recursive_doubling {
   using part = topology_part;
   static constexpr bool gathers = false;

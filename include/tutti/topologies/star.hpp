@@ -5,13 +5,13 @@
 
 namespace tutti {
 
-/// As a schedule: the data is cut into one chunk per server, chunk c is folded at rank c in one go and
-/// published to everyone (reduce and broadcast: all of it at the root). Every reduction is one fold of
-/// unreduced contributions, so gathering reducers run on it. With servers = p it is `direct`.
-/// As a placement: ranks 0 .. servers-1 are the servers of key ranges 0 .. servers-1; they also work
-/// unless `dedicated`. A schedule has every rank contribute, whatever `dedicated` says.
-/// Cost: 1 round each way. With one server it receives, and sends, n (p-1) elements; everyone else
-/// sends n. For few ranks, and for placements.
+/// As a schedule: the data is cut into one chunk per server, chunk c is folded at rank c in one go
+/// and published to everyone (reduce and broadcast: all of it at the root). Every reduction is one
+/// fold of unreduced contributions, so gathering reducers run on it. With servers = p it is
+/// `direct`. As a placement: ranks 0 .. servers-1 are the servers of key ranges 0 .. servers-1;
+/// they also work unless `dedicated`. A schedule has every rank contribute, whatever `dedicated`
+/// says. Cost: 1 round each way. With one server it receives, and sends, n (p-1) elements; everyone
+/// else sends n. For few ranks, and for placements.
 struct star {
   int servers = 1; ///< at least 1; more than there are ranks: all of them
   bool dedicated = false;

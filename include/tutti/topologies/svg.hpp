@@ -87,14 +87,16 @@ private:
   }
 
   void begin(std::string_view title) {
-    const int width = std::max(x(all_.rounds) + 16, left + 620);
+    const int width = (std::max)(x(all_.rounds) + 16, left + 620);
     const std::string size = std::to_string(width) + ' ' + std::to_string(y(all_.size) + 36);
-    out_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + size + "\" width=" +
-           number(width) + " font-family=\"sans-serif\" font-size=\"12\" fill=\"#808080\">\n<defs>\n";
+    out_ = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + size +
+           "\" width=" + number(width) +
+           " font-family=\"sans-serif\" font-size=\"12\" fill=\"#808080\">\n<defs>\n";
     for (const action act : {action::send, action::publish})
-      out_ += "<marker id=\"" + marker(act) + "\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" " +
-              "markerWidth=\"8\" markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">" +
-              "<path d=\"M0 0L8 4L0 8z\" fill=\"" + std::string{color(act)} + "\"/></marker>\n";
+      out_ +=
+          "<marker id=\"" + marker(act) + "\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" " +
+          "markerWidth=\"8\" markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">" +
+          "<path d=\"M0 0L8 4L0 8z\" fill=\"" + std::string{color(act)} + "\"/></marker>\n";
     out_ += "</defs>\n<text x=\"12\" y=\"24\" font-size=\"16\">" + escaped(title) + "</text>\n";
   }
   static std::string marker(action act) {
@@ -103,8 +105,8 @@ private:
 
   void band(int round) {
     if (round % 2 == 0)
-      out_ += "<rect x=" + number(x(round)) + " y=" + number(top - 22) + " width=" +
-              number(column) + " height=" + number(y(all_.size) - top + 2) +
+      out_ += "<rect x=" + number(x(round)) + " y=" + number(top - 22) +
+              " width=" + number(column) + " height=" + number(y(all_.size) - top + 2) +
               " fill-opacity=\".1\"/>\n";
     text(x(round) + column / 2, top - 6, "round " + std::to_string(round), "middle");
   }
@@ -114,15 +116,17 @@ private:
             std::string{anchor} + "\">" + escaped(words) + "</text>\n";
   }
   void line(int x1, int y1, int x2, int y2, std::string_view stroke, std::string_view more) {
-    out_ += "<line x1=" + number(x1) + " y1=" + number(y1) + " x2=" + number(x2) + " y2=" +
-            number(y2) + " stroke=\"" + std::string{stroke} + "\" " + std::string{more} + "/>\n";
+    out_ += "<line x1=" + number(x1) + " y1=" + number(y1) + " x2=" + number(x2) +
+            " y2=" + number(y2) + " stroke=\"" + std::string{stroke} + "\" " + std::string{more} +
+            "/>\n";
   }
   /// Labels lie above all arrows.
   void label(int at_x, int at_y, const message& m) {
     const int width = label_width(m.label);
-    labels_ += "<rect x=" + number(at_x - width / 2) + " y=" + number(at_y - 8) + " width=" +
-               number(width) + " height=\"16\" rx=\"8\" fill=\"" + std::string{color(m.act)} +
-               "\"/><text x=" + number(at_x) + " y=" + number(at_y + 4) +
+    labels_ += "<rect x=" + number(at_x - width / 2) + " y=" + number(at_y - 8) +
+               " width=" + number(width) + " height=\"16\" rx=\"8\" fill=\"" +
+               std::string{color(m.act)} + "\"/><text x=" + number(at_x) +
+               " y=" + number(at_y + 4) +
                " font-size=\"11\" fill=\"#fff\" text-anchor=\"middle\">" + m.label + "</text>\n";
   }
 
@@ -162,7 +166,8 @@ private:
       line(from, at, from + 36, at, color(act),
            "stroke-width=\"1.6\" marker-end=\"url(#" + marker(act) + ")\"");
       text(from + 44, at + 4,
-           act == action::send ? "send: folded in by the receiver" : "publish: stored by the receiver",
+           act == action::send ? "send: folded in by the receiver"
+                               : "publish: stored by the receiver",
            "start");
       from += 250;
     }
@@ -176,10 +181,11 @@ private:
 
 } // namespace detail
 
-/// An SVG document. Ranks are rows, rounds are bands, an arrow is a message and carries the numbers of
-/// its chunks.
+/// An SVG document. Ranks are rows, rounds are bands, an arrow is a message and carries the numbers
+/// of its chunks.
 inline std::string svg(const whole_schedule& all, std::string_view title = {}) {
-  const std::string plain = std::string{name(all.what)} + " of " + std::to_string(all.size) + " ranks";
+  const std::string plain =
+      std::string{name(all.what)} + " of " + std::to_string(all.size) + " ranks";
   return detail::schedule_drawing{all}.draw(title.empty() ? plain : title);
 }
 

@@ -10,26 +10,26 @@ namespace tutti {
 
 enum class flaw : std::uint8_t {
   none,
-  chunks_without_owner,   ///< reduce_scatter or all_gather on chunks that are no multiple of the ranks
+  chunks_without_owner, ///< reduce_scatter, all_gather: the chunks are no multiple of the ranks
   round_out_of_range,
   peer_out_of_range,
   message_to_self,
   chunks_out_of_range,
-  chunk_repeated,         ///< within a message, or between two ranks in a round
+  chunk_repeated, ///< within a message, or between two ranks in a round
   unmatched_send,
   unmatched_receive,
-  chunks_differ,          ///< between the two ends of a message
-  actions_differ,         ///< send meets combine, publish meets store
+  chunks_differ,  ///< between the two ends of a message
+  actions_differ, ///< send meets combine, publish meets store
   stored_twice,
   combined_and_stored,
-  reduced_in_a_copy,      ///< send or combine in all_gather or broadcast
+  reduced_in_a_copy, ///< send or combine in all_gather or broadcast
   read_before_arrival,
   published_incomplete,
   contribution_missing,
   contribution_repeated,
   result_missing,
-  results_differ,         ///< different expression trees on different ranks
-  rounded_results_differ  ///< equal trees, but not when messages are rounded
+  results_differ,        ///< different expression trees on different ranks
+  rounded_results_differ ///< equal trees, but not when messages are rounded
 };
 
 constexpr std::string_view name(flaw code) noexcept {

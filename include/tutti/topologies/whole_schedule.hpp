@@ -36,7 +36,8 @@ constexpr whole_schedule collect(const T& topology, collective what, int root, i
   return all;
 }
 
-/// Calls visit(chunk) for the chunks of a range in turn, until it answers false; whether it never did.
+/// Calls visit(chunk) for the chunks of a range in turn, until it answers false; whether it never
+/// did.
 template <class Visit>
 constexpr bool every_chunk(const chunk_range& range, int chunks, Visit&& visit) {
   const int stride = range.stride % chunks;

@@ -1,0 +1,127 @@
+// One rank of train_text: picks the strategy, trains, reports.
+#pragma once
+
+#include "results.hpp"
+
+namespace train_text {
+
+inline std::vector<std::string> topologies() {
+  return {"default",       "ring", "recursive_doubling", "halving_doubling",
+          "binomial_tree", "star", "direct"};
+}
+
+/// Each of these is a different strategy type; the name only says which one runs.
+template <class Use>
+void with_topology(const std::string& name, Use&& use) {
+  if (name == "default") return use(tutti::default_topology{});
+  if (name == "ring") return use(tutti::ring{});
+  if (name == "recursive_doubling") return use(tutti::recursive_doubling{});
+  if (name == "halving_doubling") return use(tutti::halving_doubling{});
+  if (name == "binomial_tree") return use(tutti::binomial_tree{});
+  if (name == "star") return use(tutti::star{});
+  return use(tutti::direct{});
+}
+template <class Use>
+void with_codec(const std::string& name, Use&& use) {
+  if (name == "bfloat16") return use(tutti::cast<tutti::bfloat16>{});
+  return use(tutti::identity{});
+}
+
+template <class Comm>
+class job {
+public:
+  job(Comm& world, const settings& s, const models::text_data& text)
+      : world_{world}, s_{s}, text_{text}, timed_{world}, comm_{timed_}, model_{s.recipe.shape},
+        bar_{world.rank() == 0, s.recipe.steps} {
+    model_.initialise(s.seed);
+  }
+
+  void run() {
+    with_codec(s_.codec, [&](auto codec) {
+      if (s_.sync == "synchronous")
+        with_topology(s_.topology, [&](auto topology) { synchronous(topology, codec); });
+      else if (s_.sync == "federated")
+        with_topology(s_.topology, [&](auto topology) { federated(topology, codec); });
+      else
+        asynchronous(codec);
+    });
+    report();
+  }
+
+private:
+  template <class Topology, class Codec>
+  void synchronous(Topology topology, Codec codec) {
+    tutti::strategy strategy{comm_, topology, codec, tutti::mean{}, tutti::synchronous{}};
+    train(strategy, 1);
+  }
+
+  /// Every push is an update of its own, so a round of all ranks makes as many as there are ranks.
+  template <class Codec>
+  void asynchronous(Codec codec) {
+    if (s_.topology != "default" && s_.topology != "star")
+      throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
+                               s_.topology + " has none - use --topology star");
+    tutti::strategy strategy{comm_, tutti::star{}, codec, tutti::mean{},
+                             tutti::asynchronous{.staleness = 4}};
+    train(strategy, world_.size());
+  }
+
+  template <class Strategy>
+  void train(Strategy& strategy, int updates_a_step) {
+    results_.determinism = name(Strategy::determinism);
+    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe));
+    train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
+                [&](int step, double loss) {
+                  seen_.add(step, loss);
+                  show(step);
+                });
+  }
+
+  /// Eight clients a rank, of which one a rank trains in each round.
+  template <class Topology, class Codec>
+  void federated(Topology topology, Codec codec) {
+    tutti::strategy strategy{comm_, topology, codec, tutti::weighted_mean{},
+                             tutti::federated{.fraction = 1.0 / 8}};
+    results_.determinism = name(decltype(strategy)::determinism);
+    writers clients{text_, s_, 8 * world_.size(), seen_};
+    const int rounds = std::max(1, s_.recipe.steps / writers::local_steps);
+    strategy.run(model_.flat_parameters(), clients, {.rounds = rounds, .seed = s_.seed},
+                 [&](const tutti::round_report& round) {
+                   clients.next_round();
+                   show(s_.recipe.steps * round.round / rounds);
+                   return true;
+                 });
+  }
+
+  double tokens(int steps) const {
+    return double(steps) * world_.size() * s_.recipe.batch * s_.recipe.shape.context;
+  }
+  void show(int step) {
+    bar_.update(step, status(seen_, tokens(step), bar_.seconds(), comm_, timed_));
+  }
+
+  void report() {
+    results_.tokens_per_second = tokens(int(seen_.losses.size())) / bar_.seconds();
+    results_.bytes_sent = double(comm_.sent().bytes);
+    measure(world_, model_, text_, results_);
+    results_.seconds = bar_.seconds();
+    if (world_.rank() == 0) print(results_, s_, model_, seen_);
+  }
+
+  Comm& world_;
+  const settings& s_;
+  const models::text_data& text_;
+  tutti::traced<Comm&> timed_;
+  tutti::counted<tutti::traced<Comm&>&> comm_;
+  model_type model_;
+  support::progress bar_;
+  history seen_;
+  results results_;
+};
+
+template <class Comm>
+void run(Comm& world, const settings& s, const models::text_data& text) {
+  job<Comm>{world, s, text}.run();
+}
+
+} // namespace train_text

@@ -1,0 +1,113 @@
+// The two loops of train_text: gradients into a bound trainer, and clients of a federated round.
+#pragma once
+
+#include "settings.hpp"
+#include "support/progress.hpp"
+#include "support/plot.hpp"
+
+#include <tutti/tutti.hpp>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+namespace train_text {
+
+using model_type = models::transformer;
+
+/// What a rank sees of its own training.
+struct history {
+  std::vector<support::point> losses; ///< a running mean over twenty steps
+  double mean = 0;
+
+  void add(long step, double loss) {
+    mean = losses.empty() ? loss : mean + (loss - mean) / 20;
+    losses.push_back({double(step), mean});
+  }
+};
+
+/// What the progress bar shows beside the loss.
+template <class Comm, class Traced>
+std::string status(const history& seen, double tokens, double seconds, const Comm& comm,
+                   const Traced& timed) {
+  char text[160];
+  std::snprintf(text, sizeof text, "loss %.3f  %.0f tokens/s  %s sent  %.0f %% communicating",
+                seen.mean, tokens / seconds,
+                support::bytes_text(double(comm.sent().bytes)).c_str(),
+                100 * timed.seconds() / seconds);
+  return text;
+}
+
+/// Steps of this rank through a trainer of any policy; a gradient is on its way as soon as it is final.
+template <class Trainer, class OnStep>
+void train_bound(Trainer& trainer, model_type& model, const models::text_data& text,
+                 const settings& s, int rank, int updates_a_step, OnStep&& on_step) {
+  std::vector<std::uint8_t> rows;
+  const auto& recipe = s.recipe;
+  for (int step = 0; step < recipe.steps; ++step) {
+    models::sample_rows(text.training(), recipe.shape.context, recipe.batch, s.seed,
+                        std::uint64_t(step), std::uint64_t(rank), rows);
+    trainer.optimizer().learning_rate = recipe.learning_rate(step) / updates_a_step;
+    trainer.begin(model.gradients());
+    const double loss = model.loss_and_gradients(rows, recipe.batch, [&](int tensor) {
+      trainer.ready(std::size_t(tensor));
+    });
+    trainer.finish();
+    on_step(step + 1, loss);
+  }
+  trainer.finalize();
+}
+
+inline tutti::adamw optimizer_of(const models::text_recipe& recipe) {
+  return {.learning_rate = recipe.peak_learning_rate,
+          .beta2 = recipe.beta2,
+          .weight_decay = recipe.weight_decay};
+}
+
+/// Federated: every client holds a stretch of the text of its own, and takes local_steps steps in a
+/// round, with an optimizer that begins anew.
+class writers {
+public:
+  static constexpr int local_steps = 100;
+
+  writers(const models::text_data& text, const settings& s, int clients, history& seen)
+      : text_{text}, s_{s}, clients_{clients}, seen_{seen}, model_{s.recipe.shape} {}
+
+  int clients() const { return clients_; }
+  double examples(int client) const { return double(shard(client).size()); }
+  void next_round() { ++round_; }
+
+  void train(int client, int epochs, std::span<const float> from, tutti::random_stream random,
+             std::span<float> to) {
+    const auto& recipe = s_.recipe;
+    tutti::adamw optimizer = optimizer_of(recipe);
+    std::vector<float> first(from.size()), second(from.size());
+    std::vector<std::uint8_t> rows;
+    const std::uint64_t name = random();
+    model_.load(from);
+    for (int step = 1; step <= epochs * local_steps; ++step) {
+      models::sample_rows(shard(client), recipe.shape.context, recipe.batch, name,
+                          std::uint64_t(step), 0, rows);
+      const int all = round_ * local_steps * epochs + step - 1;
+      optimizer.learning_rate = recipe.learning_rate(std::min(all, recipe.steps - 1));
+      seen_.add(all + 1, model_.loss_and_gradients(rows, recipe.batch));
+      optimizer.update<float>(step, model_.flat_parameters(), model_.flat_gradients(),
+                              {std::span{first}, std::span{second}});
+    }
+    std::copy(model_.flat_parameters().begin(), model_.flat_parameters().end(), to.begin());
+  }
+
+private:
+  std::span<const std::uint8_t> shard(int client) const {
+    return text_.shard(std::size_t(client), std::size_t(clients_));
+  }
+
+  const models::text_data& text_;
+  const settings& s_;
+  int clients_;
+  history& seen_;
+  model_type model_;
+  int round_ = 0;
+};
+
+} // namespace train_text

@@ -1,0 +1,40 @@
+// What train_text is told.
+#pragma once
+
+#include "models/recipes.hpp"
+#include "models/text.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace train_text {
+
+struct settings {
+  std::string data;
+  int ranks = 2;
+  std::string transport = "mpi";
+  std::string topology = "default";
+  std::string sync = "synchronous";
+  std::string codec = "identity";
+  models::text_recipe recipe;
+  std::uint64_t seed = 1;
+  std::string sample = "The ";
+  std::string plot;
+  std::string json;
+};
+
+/// The text to learn. By default the repository's own documents and headers.
+inline models::text_data read(const settings& s) {
+  const auto text = [&] {
+    if (!s.data.empty()) return models::text_data::read(std::filesystem::path{s.data});
+    const std::filesystem::path source{TUTTI_SOURCE_DIR};
+    return models::text_data::read(
+        std::vector{source / "README.md", source / "docs", source / "include"});
+  }();
+  text.require(s.recipe.shape.context);
+  return text;
+}
+
+} // namespace train_text

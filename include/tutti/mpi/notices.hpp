@@ -1,0 +1,185 @@
+// Notices: what a rank tells all others outside of any collective - that it failed, or that it left.
+#pragma once
+
+#include <tutti/mpi/native.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::mpi::detail {
+
+/// Half a kilobyte, so that every MPI sends it at once and its sender may go away.
+struct notice {
+  enum class kind : std::uint8_t { failed, left };
+
+  kind what = kind::left;
+  error_code code = error_code::peer_lost;
+  std::int32_t rank = -1;
+  std::int32_t peer = -1;
+  char call[40] = {};
+  char detail[320] = {};
+  char native[136] = {};
+
+  notice() = default;
+  explicit notice(const failure& f) : what{kind::failed}, code{f.code}, rank{f.rank}, peer{f.peer} {
+    write(f.call, call, sizeof call);
+    write(f.detail, detail, sizeof detail);
+    write(f.native, native, sizeof native);
+  }
+  failure told() const {
+    return {.code = code,
+            .call = call,
+            .rank = rank,
+            .peer = peer,
+            .detail = detail,
+            .native = native};
+  }
+
+private:
+  static void write(const std::string& text, char* to, std::size_t size) {
+    std::memcpy(to, text.data(), std::min(text.size(), size - 1));
+  }
+};
+
+/// One communicator's notices, on a communicator of their own. A receive from anyone is always
+/// posted; look() asks for it, which those who wait for something else do now and then.
+/// What is told on the board above holds here as well.
+class notice_board {
+public:
+  /// Takes `comm` over; `above` is the board of the communicator that this one was split from, and
+  /// `ranks_above` are its members there.
+  notice_board(MPI_Comm comm, std::shared_ptr<notice_board> above, std::vector<int> ranks_above)
+      : comm_{comm}, above_{std::move(above)}, ranks_above_{std::move(ranks_above)} {
+    detail::check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
+    detail::check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
+    left_.assign(std::size_t(size_), false);
+    listen();
+  }
+  notice_board(const notice_board&) = delete;
+  notice_board& operator=(const notice_board&) = delete;
+
+  /// A communicator on which something failed is not freed: messages may still be on their way, and
+  /// MPI may give its number to the next one.
+  ~notice_board() {
+    if (!is_running()) return;
+    const returning_errors scope;
+    if (listening_ != MPI_REQUEST_NULL) {
+      MPI_Cancel(&listening_);
+      MPI_Wait(&listening_, MPI_STATUS_IGNORE);
+    }
+    if (sent_.empty() && !failed_ && left_count_ == 0) MPI_Comm_free(&comm_);
+    for (auto& told : sent_)
+      if (!told->has_gone()) (void)told.release(); // MPI still reads it
+  }
+
+  /// True on every 64th call, when it also has looked for notices: the price of waiting is one
+  /// MPI_Test more in 64.
+  bool looks_now() {
+    if (++turns_ % 64 != 0) return false;
+    look();
+    return true;
+  }
+
+  void look() {
+    if (above_) above_->look();
+    for (;;) {
+      int here = 0;
+      MPI_Status status;
+      {
+        const returning_errors scope;
+        if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
+      }
+      if (!here) return;
+      note(status.MPI_SOURCE);
+      listen();
+    }
+  }
+
+  /// Tells everyone; the first failure stands.
+  void fail(const failure& why) noexcept {
+    if (failed()) return;
+    failed_ = why;
+    tell(notice{why});
+  }
+  void leave() noexcept { tell(notice{}); }
+
+  bool failed() const noexcept { return failed_.has_value() || (above_ && above_->failed()); }
+  failure why() const { return failed_ ? *failed_ : above_->why(); }
+
+  bool has_left(int peer) const noexcept {
+    if (left_[std::size_t(peer)]) return true;
+    return above_ && above_->has_left(ranks_above_[std::size_t(peer)]);
+  }
+  bool somebody_left() const noexcept {
+    return left_count_ > 0 || (above_ && above_->somebody_left());
+  }
+
+  /// Waits until every rank has come here; once a failure is known, for a bounded time. False when
+  /// somebody did not come.
+  bool meet() {
+    std::optional<deadline> until;
+    return detail::meet(comm_, [&] {
+      look();
+      if (!until && failed()) until = clock::now() + farewell;
+      return until;
+    });
+  }
+
+private:
+  void listen() {
+    detail::check(MPI_Irecv(received_.get(), int(sizeof(notice)), MPI_BYTE, MPI_ANY_SOURCE, 0, comm_,
+                            &listening_),
+                  "MPI_Irecv", rank_);
+  }
+  void note(int from) {
+    if (received_->what == notice::kind::failed) {
+      if (!failed_) failed_ = received_->told();
+    } else if (!left_[std::size_t(from)]) {
+      left_[std::size_t(from)] = true;
+      ++left_count_;
+    }
+  }
+  /// One notice on its way to everyone.
+  struct telling {
+    notice what;
+    std::vector<MPI_Request> sends;
+    bool has_gone() {
+      int gone = 0;
+      return MPI_Testall(int(sends.size()), sends.data(), &gone, MPI_STATUSES_IGNORE) ==
+                 MPI_SUCCESS && gone != 0;
+    }
+  };
+  /// A peer that cannot be told will find out by its deadline.
+  void tell(const notice& what) noexcept {
+    if (!is_running()) return;
+    const returning_errors scope;
+    sent_.push_back(std::make_unique<telling>());
+    telling& now = *sent_.back();
+    now.what = what;
+    now.sends.assign(std::size_t(size_), MPI_REQUEST_NULL);
+    for (int peer = 0; peer < size_; ++peer)
+      if (peer != rank_)
+        MPI_Isend(&now.what, int(sizeof(notice)), MPI_BYTE, peer, 0, comm_,
+                  &now.sends[std::size_t(peer)]);
+  }
+
+  MPI_Comm comm_;
+  std::shared_ptr<notice_board> above_;
+  std::vector<int> ranks_above_;
+  int rank_ = 0, size_ = 1;
+  unsigned turns_ = 0;
+  std::unique_ptr<notice> received_ = std::make_unique<notice>();
+  MPI_Request listening_ = MPI_REQUEST_NULL;
+  std::vector<std::unique_ptr<telling>> sent_;
+  std::optional<failure> failed_;
+  std::vector<bool> left_;
+  int left_count_ = 0;
+};
+
+} // namespace tutti::mpi::detail
