@@ -13,6 +13,7 @@
 int main(int argc, char** argv) try {
   const int ranks = argc > 1 ? std::atoi(argv[1]) : 4;
   bool right = true;
+  // example-begin hello
   tutti::threads::run(ranks, [&](auto& world) {
     std::vector<float> data(1000, 1.0f + static_cast<float>(world.rank()));
 
@@ -23,6 +24,7 @@ int main(int argc, char** argv) try {
     std::printf("%d ranks: every element is %g, it should be %g\n", world.size(), data[0], wanted);
     right = std::accumulate(data.begin(), data.end(), 0.0f) == 1000 * wanted;
   });
+  // example-end hello
   return right ? 0 : 1;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "%s\n", e.what());

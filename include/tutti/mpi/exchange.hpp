@@ -172,7 +172,7 @@ private:
   void each_piece(std::size_t bytes, Use&& use) const {
     for (std::size_t begin = 0;; begin += all_->limit) {
       const std::size_t rest = bytes - begin;
-      use(begin, int(std::min(rest, all_->limit)));
+      use(begin, int((std::min)(rest, all_->limit)));
       if (rest < all_->limit) return;
     }
   }

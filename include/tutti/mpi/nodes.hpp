@@ -37,7 +37,7 @@ inline std::vector<unsigned long long> allowed_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0)
-    std::memcpy(mask.data(), &set, std::min(sizeof set, mask.size() * sizeof mask[0]));
+    std::memcpy(mask.data(), &set, (std::min)(sizeof set, mask.size() * sizeof mask[0]));
 #endif
   return mask;
 }

@@ -43,7 +43,7 @@ struct notice {
 
 private:
   static void write(const std::string& text, char* to, std::size_t size) {
-    std::memcpy(to, text.data(), std::min(text.size(), size - 1));
+    std::memcpy(to, text.data(), (std::min)(text.size(), size - 1));
   }
 };
 

@@ -84,8 +84,9 @@ public:
   using codec_type = typename chosen::codec;
   using sync_type = typename chosen::sync;
 
-  /// What the parameters' bits depend on: run_to_run, or none when on the order of arrival.
-  static constexpr tutti::determinism determinism = sync_type::repeats;
+  /// What the parameters' bits depend on: as much as both the sync policy and the reducer promise.
+  static constexpr tutti::determinism determinism =
+      sync_type::repeats < repeats_of<reducer_type> ? sync_type::repeats : repeats_of<reducer_type>;
   static_assert(determinism >= detail::demanded<std::remove_cvref_t<
                                    detail::part_type<demand_part, void, Parts...>>>,
                 "tutti::strategy: more determinism is asked for than these parts can give, since "
