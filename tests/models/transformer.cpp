@@ -1,4 +1,6 @@
 #include "transformer.hpp"
+#include "local_training.hpp"
+#include "recipes.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -233,6 +235,34 @@ BOOST_AUTO_TEST_CASE(learns_a_repeated_text) {
   BOOST_TEST(model.loss(rows, 4) < 0.1);
   BOOST_TEST(model.sample("tutti tutti t", 11, 0, 1) == "utti tutti ");
   BOOST_TEST(model.sample("tutti tutti tutti tutti t", 5, 0, 1) == "utti ");
+}
+
+BOOST_AUTO_TEST_CASE(a_client_learns_its_text_and_repeats_itself) {
+  const auto text = some_bytes(400);
+  const auto train = [&](std::uint64_t seed) {
+    models::transformer model(aligned);
+    model.initialise(1);
+    const double first =
+        models::train_client(model, text, 1, 4, seed, [&](int) { models::descend(model, 0.3f); });
+    const double later =
+        models::train_client(model, text, 30, 4, seed, [&](int) { models::descend(model, 0.3f); });
+    BOOST_TEST(later < first - 1);
+    return std::vector<float>(model.flat_parameters().begin(), model.flat_parameters().end());
+  };
+
+  const auto once = train(1);
+
+  BOOST_TEST((once == train(1)));
+  BOOST_TEST((once != train(2)));
+}
+
+BOOST_AUTO_TEST_CASE(the_rate_rises_then_falls_to_nothing) {
+  const models::text_recipe recipe{.steps = 100, .warmup = 10, .peak_learning_rate = 1.0};
+
+  BOOST_TEST(recipe.learning_rate(0) == 0.1);
+  BOOST_TEST(recipe.learning_rate(9) > recipe.learning_rate(8));
+  BOOST_TEST(recipe.learning_rate(10) == 0.9);
+  BOOST_TEST(recipe.learning_rate(99) == 0.01, boost::test_tools::tolerance(1e-9));
 }
 
 BOOST_AUTO_TEST_CASE(sampling_depends_on_its_arguments_alone) {

@@ -3,10 +3,10 @@
 
 #include <tutti/topologies/schedule.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace tutti::detail {
@@ -60,7 +60,9 @@ struct plan {
   std::uint32_t last_lowers = 0;
 };
 
-/// Turns transfers, in any order of rounds, into a plan.
+/// Turns transfers, in any order of rounds, into a plan. (A template so that it costs a compiler
+/// nothing where no plan is made.)
+template <class Count = std::size_t>
 class planner {
 public:
   planner(const layout& where, partition cut, bool reduces, bool gathers)
@@ -79,20 +81,29 @@ public:
 
   /// `wanted` are the chunks whose finished values this rank must end with.
   plan finish(chunk_range wanted) {
-    if (!sorted_)
-      std::stable_sort(transfers_.begin(), transfers_.end(),
-                       [](const transfer& a, const transfer& b) { return a.round < b.round; });
-    for (auto first = transfers_.begin(); first != transfers_.end();) {
-      auto last = first;
-      while (last != transfers_.end() && last->round == first->round) ++last;
-      add_round({first, last});
-      first = last;
+    if (!sorted_) sort_by_round();
+    for (std::size_t first = 0, last = 0; first < transfers_.size(); first = last) {
+      while (last < transfers_.size() && transfers_[last].round == transfers_[first].round) ++last;
+      add_round({transfers_.data() + first, last - first});
     }
     close(wanted);
     return std::move(plan_);
   }
 
 private:
+  /// Counts the transfers of each round, then puts each in its place; the order within a round stays.
+  void sort_by_round() {
+    std::vector<std::size_t> place(1);
+    for (const transfer& t : transfers_) {
+      if (std::size_t(t.round) + 2 > place.size()) place.resize(std::size_t(t.round) + 2);
+      ++place[std::size_t(t.round) + 1];
+    }
+    for (std::size_t r = 1; r < place.size(); ++r) place[r] += place[r - 1];
+    std::vector<transfer> sorted(transfers_.size());
+    for (const transfer& t : transfers_) sorted[place[std::size_t(t.round)]++] = t;
+    transfers_ = std::move(sorted);
+  }
+
   enum chunk_state : unsigned char { raw, finished };
 
   template <class Visit>
@@ -103,8 +114,8 @@ private:
       while (c >= cut_.chunks) c -= cut_.chunks;
     }
   }
-  std::size_t elements(chunk_range range) const {
-    std::size_t total = 0;
+  Count elements(chunk_range range) const {
+    Count total = 0;
     each_chunk(range, [&](int c) { total += cut_.length(c); });
     return total;
   }
@@ -171,9 +182,9 @@ private:
       ++at;
     }
     if (combines_.empty()) return;
-    const bool alike = std::all_of(combines_.begin(), combines_.end(), [&](const combine_of& c) {
-      return c.what.chunks == combines_.front().what.chunks;
-    });
+    bool alike = true;
+    for (const combine_of& c : combines_)
+      alike = alike && c.what.chunks == combines_.front().what.chunks;
     if (alike)
       fold_range(combines_.front().what.chunks);
     else
@@ -186,7 +197,7 @@ private:
     add_pieces(range, fold_pieces_);
     for (const piece& where : fold_pieces_) {
       begin_fold(where);
-      for (const combine_of& c : combines_) plan_.operands.push_back({c.what.peer, c.at, within});
+      for (const combine_of& c : combines_) add_operand({c.what.peer, c.at, within});
       end_fold();
       within += where.count;
     }
@@ -194,16 +205,16 @@ private:
   }
 
   void fold_chunks() {
-    std::vector<int> done;
+    std::vector<unsigned char> done(std::size_t(cut_.chunks));
     for (const combine_of& outer : combines_)
       each_chunk(outer.what.chunks, [&](int chunk) {
-        if (cut_.length(chunk) == 0 || std::count(done.begin(), done.end(), chunk)) return;
-        done.push_back(chunk);
+        if (cut_.length(chunk) == 0 || done[std::size_t(chunk)]) return;
+        done[std::size_t(chunk)] = 1;
         begin_fold({cut_.offset(chunk), cut_.length(chunk)});
         for (const combine_of& c : combines_) {
           std::size_t within = 0;
           each_chunk(c.what.chunks, [&](int other) {
-            if (other == chunk) plan_.operands.push_back({c.what.peer, c.at, within});
+            if (other == chunk) add_operand({c.what.peer, c.at, within});
             within += cut_.length(other);
           });
         }
@@ -216,12 +227,17 @@ private:
     plan_.folds.push_back({where, std::uint32_t(plan_.operands.size()), 0});
     plan_.operands.push_back({plan_.rank, own_value, 0});
   }
+  /// Operands of a fold stand in rank order.
+  void add_operand(operand o) {
+    plan_.operands.push_back(o);
+    auto& all = plan_.operands;
+    for (std::size_t k = all.size() - 1;
+         k > plan_.folds.back().first_operand && all[k - 1].rank > o.rank; --k)
+      std::swap(all[k - 1], all[k]);
+  }
   void end_fold() {
     fold_step& fold = plan_.folds.back();
-    const auto begin = plan_.operands.begin() + std::ptrdiff_t(fold.first_operand);
-    std::sort(begin, plan_.operands.end(),
-              [](const operand& a, const operand& b) { return a.rank < b.rank; });
-    fold.operands = std::uint32_t(plan_.operands.end() - begin);
+    fold.operands = std::uint32_t(plan_.operands.size()) - fold.first_operand;
   }
   /// A gathered fold leaves finished values.
   void finish_gathered(chunk_range range) {
@@ -267,7 +283,7 @@ plan make_plan(const T& topology, collective what, int root, const layout& where
                bool gathers) {
   const partition cut{n, where.size, tutti::chunks_of(topology, where)};
   const bool reduces = what != collective::all_gather && what != collective::broadcast;
-  planner build{where, cut, reduces, gathers};
+  planner<> build{where, cut, reduces, gathers};
   if (where.size > 1)
     tutti::visit(topology, what, root, where, [&](const transfer& t) { build(t); });
   return build.finish(wanted_chunks(what, root, where.rank, where.size, cut.chunks));

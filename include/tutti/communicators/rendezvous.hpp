@@ -3,7 +3,7 @@
 
 #include <tutti/communicators/communicator.hpp>
 
-#include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace tutti::detail {
@@ -58,13 +58,16 @@ split_group split_members(Comm& comm, int color, int key, deadline until) {
                                 std::uint64_t(std::int64_t{key})};
   const auto all = detail::rendezvous(comm, "split", mine, until);
   split_group group;
-  for (int r = 0; r < comm.size(); ++r)
-    if (all[2 * std::size_t(r)] == mine[0]) group.members.push_back(r);
-  std::stable_sort(group.members.begin(), group.members.end(), [&](int a, int b) {
-    return std::int64_t(all[2 * std::size_t(a) + 1]) < std::int64_t(all[2 * std::size_t(b) + 1]);
-  });
-  const auto at = std::find(group.members.begin(), group.members.end(), comm.rank());
-  group.rank = int(at - group.members.begin());
+  const auto key_of = [&](int r) { return std::int64_t(all[2 * std::size_t(r) + 1]); };
+  for (int r = 0; r < comm.size(); ++r) {
+    if (all[2 * std::size_t(r)] != mine[0]) continue;
+    auto& members = group.members; // by key; equal keys stay in rank order
+    members.push_back(r);
+    for (std::size_t k = members.size() - 1; k > 0 && key_of(members[k - 1]) > key_of(r); --k)
+      std::swap(members[k - 1], members[k]);
+  }
+  for (std::size_t k = 0; k < group.members.size(); ++k)
+    if (group.members[k] == comm.rank()) group.rank = int(k);
   return group;
 }
 

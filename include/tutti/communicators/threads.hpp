@@ -19,6 +19,12 @@
 
 namespace tutti::threads {
 
+/// How a rank waits when there is a core for every rank: it looks `spins` times before it sleeps. With
+/// more ranks than cores it sleeps at once.
+struct spin_then_sleep {
+  static constexpr int spins = 4000;
+};
+
 namespace detail {
 
 /// One send, until its receiver has copied it. Lives in the sender's exchange handle.
@@ -54,6 +60,7 @@ struct membership {
 };
 
 /// What the ranks of one communicator share.
+template <class Waiting>
 class group {
 public:
   group(std::shared_ptr<membership> all, std::vector<int> members)
@@ -125,9 +132,10 @@ private:
 };
 
 /// The sends and receives of one round.
+template <class Waiting>
 class handle {
 public:
-  handle(std::shared_ptr<group> all, int rank, channel on, const exchange_round& round)
+  handle(std::shared_ptr<group<Waiting>> all, int rank, channel on, const exchange_round& round)
       : group_{std::move(all)}, rank_{rank}, on_{on},
         receives_(round.receives.begin(), round.receives.end()), sends_(round.sends.size()) {
     for (std::size_t k = 0; k < sends_.size(); ++k) {
@@ -257,7 +265,7 @@ private:
     }
   }
 
-  std::shared_ptr<group> group_;
+  std::shared_ptr<group<Waiting>> group_;
   int rank_;
   channel on_;
   std::vector<incoming> receives_;
@@ -268,14 +276,15 @@ private:
 
 /// A rank's handle on its group of threads. Used by the thread that it was given to.
 /// Messages are copied once, from the sender's memory to the receiver's.
-class communicator {
+template <class Waiting>
+class basic_communicator {
 public:
   using part = communicator_part;
+  using handle = detail::handle<Waiting>;
   static constexpr bool idle_blocks = true; ///< idle() sleeps, so every wake-up looks at the clock
 
-  using handle = detail::handle;
-
-  communicator(std::shared_ptr<detail::group> all, int rank) : group_{std::move(all)}, rank_{rank} {}
+  basic_communicator(std::shared_ptr<detail::group<Waiting>> all, int rank)
+      : group_{std::move(all)}, rank_{rank} {}
 
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return int(group_->threads.size()); }
@@ -291,7 +300,7 @@ public:
   void idle(std::uint64_t seen, deadline until) {
     detail::mailbox& mine = box();
     if (group_->everyone->left.size() <= std::thread::hardware_concurrency())
-      for (int spins = 0; spins < 4000; ++spins)
+      for (int k = 0; k < Waiting::spins; ++k)
         if (mine.events.load() > seen) return;
     std::unique_lock lock{mine.guard};
     mine.sleeping.store(true);
@@ -311,7 +320,7 @@ public:
   }
 
   /// Collective. The ranks of one color form a communicator, ordered by (key, rank).
-  communicator split(int color, int key, const options& how = {}) {
+  basic_communicator split(int color, int key, const options& how = {}) {
     const auto mine = tutti::detail::split_members(*this, color, key, how.until());
     return {group_->child(splits_++, mine.members), mine.rank};
   }
@@ -325,11 +334,13 @@ private:
     throw error{std::move(why)};
   }
 
-  std::shared_ptr<detail::group> group_;
+  std::shared_ptr<detail::group<Waiting>> group_;
   int rank_;
   std::uint64_t splits_ = 0;
   operations operations_;
 };
+
+using communicator = basic_communicator<spin_then_sleep>;
 
 /// Runs program(communicator&) on `ranks` threads and returns when all have returned.
 /// When one throws, every other rank's calls fail with `peer_lost` naming it, and its exception is
@@ -344,7 +355,7 @@ void run(int ranks, Program&& program) {
   std::vector<int> ids;
   for (int r = 0; r < ranks; ++r) ids.push_back(r);
   auto everyone = std::make_shared<detail::membership>(ranks);
-  auto world = std::make_shared<detail::group>(everyone, std::move(ids));
+  auto world = std::make_shared<detail::group<spin_then_sleep>>(everyone, std::move(ids));
   std::mutex guard;
   std::exception_ptr first;
   const auto leave = [&](int rank, const char* reason) {

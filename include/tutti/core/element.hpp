@@ -57,6 +57,8 @@ constexpr To element_cast(From x) noexcept {
     return x;
   else if constexpr (std::same_as<To, bfloat16> || std::same_as<To, half>)
     return To(static_cast<float>(x));
+  else if constexpr (std::same_as<From, bfloat16> || std::same_as<From, half>)
+    return static_cast<To>(static_cast<float>(x));
   else
     return static_cast<To>(x);
 }
