@@ -15,6 +15,7 @@
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
 #include <tutti/strategy/strategy.hpp>
 #include <tutti/topologies/binomial_tree.hpp>

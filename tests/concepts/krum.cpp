@@ -2,89 +2,29 @@
 // the coordinates, the squared distances between them are summed over the shards, and out of the sum
 // every rank makes the same choice (Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with
 // adversaries: Byzantine tolerant gradient descent", NIPS 2017).
-#include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/laws.hpp>
 #include <tutti/topologies/schedule.hpp>
 
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(concepts)
 
-namespace {
-
-/// The outcome of the agreement: the contribution of one rank.
-struct contribution_of {
-  using part = tutti::reducer_part;
-
-  std::size_t rank = 0;
-
-  template <class A>
-  constexpr A gather(std::span<A> column) const {
-    return column[rank];
-  }
-};
-
-/// The contribution with the least sum of squared distances to its size - f - 2 nearest.
-struct krum {
-  using part = tutti::reducer_part;
-  using agreement_reducer = tutti::sum;
-
-  int f = 1;
-
-  constexpr int least_contributions() const { return 2 * f + 3; }
-  constexpr std::size_t agreement(std::size_t /*n*/, int size) const {
-    return std::size_t(size) * std::size_t(size);
-  }
-
-  template <class T>
-  void observe_gathered(tutti::gathered_rows<T> all, std::size_t /*first*/,
-                        std::span<double> distances) const {
-    const std::size_t size = all.rows.size();
-    for (std::size_t i = 0; i < size; ++i)
-      for (std::size_t j = 0; j < size; ++j) {
-        double total = 0;
-        for (std::size_t k = 0; k < all.n; ++k) {
-          const double d = double(all.rows[i][k]) - double(all.rows[j][k]);
-          total += d * d;
-        }
-        distances[i * size + j] = total;
-      }
-  }
-
-  contribution_of agreed(std::span<const double> distances) const {
-    const auto size = std::size_t(std::lround(std::sqrt(double(distances.size()))));
-    contribution_of best;
-    double least = std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < size; ++i)
-      if (const double s = score(distances.subspan(i * size, size), i); s < least) {
-        least = s;
-        best.rank = i;
-      }
-    return best;
-  }
-
-  double score(std::span<const double> row, std::size_t own) const {
-    std::vector<double> others{row.begin(), row.end()};
-    others.erase(others.begin() + std::ptrdiff_t(own));
-    std::sort(others.begin(), others.end());
-    double total = 0;
-    for (std::size_t k = 0; k + std::size_t(f) + 2 < row.size(); ++k) total += others[k];
-    return total;
-  }
-};
+using tutti::krum;
+using tutti::mean_of_chosen;
 
 static_assert(tutti::reducer<krum> && tutti::agreeing_reducer<krum>);
 static_assert(tutti::observes_gathered<krum, float> && tutti::observes_gathered<krum, double>);
 static_assert(!tutti::observes_own<krum, double> && !tutti::folding_reducer<krum, double>);
-static_assert(std::same_as<tutti::working_reducer_t<krum>, contribution_of>);
-static_assert(tutti::gathering_reducer<contribution_of, double>);
+static_assert(std::same_as<tutti::working_reducer_t<krum>, mean_of_chosen>);
+static_assert(tutti::gathering_reducer<mean_of_chosen, double>);
 static_assert(tutti::needs_every_contribution<krum, double>);
 static_assert(tutti::reducer_of<krum, double> && tutti::accepts_element<krum, double>);
+
+namespace {
 
 /// What reduce_scatter on `direct` does: rank r sees all contributions to shard r.
 std::vector<double> reduced_in_shards(const krum& r, std::vector<std::vector<double>> contributions) {

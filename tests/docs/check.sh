@@ -64,7 +64,7 @@ blocks() {
       read -r _ _ source name _ < <(sed -n '1s/^<!-- from \([^ ]*\): \([^ ]*\) -->$/x x \1 \2/p' "$scratch/$block")
       if [[ -z ${name-} ]]; then
         wrong "$document:$number: no comment <!-- from FILE: NAME --> above this block"
-      elif [[ ! $source =~ ^((tests|examples|bench)/.*|[a-z_]+)\.(cpp|hpp|cu|cuh)$ || ! -f $source ]]; then
+      elif [[ ! $source =~ ^(tests|examples|bench)/.*\.(cpp|hpp|cu|cuh)$ || ! -f $source ]]; then
         wrong "$document:$number: $source is no source file that is tested"
       elif ! example "$name" "$source" >"$scratch/wanted"; then
         wrong "$document:$number: $source has no example '$name' (// example-begin and // example-end)"

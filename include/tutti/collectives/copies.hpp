@@ -30,7 +30,7 @@ template <collective What, class Comm, class Parts>
 plan copy_plan(const Comm& comm, const typename Parts::topology& topology, int root,
                std::size_t n, std::size_t bytes) {
   if constexpr (carried<What, typename Parts::topology>::value)
-    return detail::with_topology(topology, What, false, comm.size(), bytes, [&](const auto& t) {
+    return detail::with_topology<What, false>(topology, comm.size(), bytes, [&](const auto& t) {
       return detail::make_plan(t, What, root, detail::layout_of(comm), n, false);
     });
   else

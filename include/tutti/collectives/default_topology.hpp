@@ -8,6 +8,7 @@
 #include <tutti/topologies/star.hpp>
 
 #include <cstddef>
+#include <type_traits>
 
 namespace tutti {
 
@@ -26,20 +27,22 @@ inline constexpr int most_direct_ranks = 8;
 inline constexpr std::size_t most_doubling_bytes = 4096;
 
 /// Calls use(topology) with the topology itself, or with the one that the default stands for.
-template <class Topology, class Use>
-decltype(auto) with_topology(const Topology& topology, collective /*what*/, bool /*must_meet*/,
-                             int /*size*/, std::size_t /*bytes*/, Use&& use) {
-  return use(topology);
-}
-template <class Use>
-decltype(auto) with_topology(const default_topology&, collective what, bool must_meet, int size,
-                             std::size_t bytes, Use&& use) {
-  if (what == collective::broadcast) return use(binomial_tree{});
-  if (what == collective::reduce) return must_meet ? use(star{}) : use(binomial_tree{});
-  if (must_meet || size <= most_direct_ranks) return use(direct{});
-  if (what == collective::all_reduce && bytes <= most_doubling_bytes)
-    return use(recursive_doubling{});
-  return use(halving_doubling{});
+template <collective What, bool MustMeet, class Topology, class Use>
+decltype(auto) with_topology(const Topology& topology, int size, std::size_t bytes, Use&& use) {
+  if constexpr (!std::is_same_v<Topology, default_topology>) {
+    return use(topology);
+  } else if constexpr (What == collective::broadcast) {
+    return use(binomial_tree{});
+  } else if constexpr (What == collective::reduce) {
+    return use(std::conditional_t<MustMeet, star, binomial_tree>{});
+  } else {
+    if (MustMeet || size <= most_direct_ranks) return use(direct{});
+    if constexpr (!MustMeet) {
+      if constexpr (What == collective::all_reduce)
+        if (bytes <= most_doubling_bytes) return use(recursive_doubling{});
+      return use(halving_doubling{});
+    }
+  }
 }
 
 } // namespace detail

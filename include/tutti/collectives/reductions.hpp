@@ -88,8 +88,8 @@ execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int roo
   if constexpr (is_weighted<R>) detail::agree_on_weights(comm, how, work);
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
-  return detail::with_topology(
-      topology, What, must_meet, comm.size(), data.size_bytes(), [&](const auto& t) {
+  return detail::with_topology<What, must_meet>(
+      topology, comm.size(), data.size_bytes(), [&](const auto& t) {
         constexpr bool gathers = std::remove_cvref_t<decltype(t)>::gathers;
         return execution<Comm>{comm,
                                detail::make_plan(t, What, root, detail::layout_of(comm),
@@ -130,7 +130,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
                              carries_or_default<Topology>(collective::reduce_scatter));
   constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
   constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
-  detail::with_topology(topology, first, true, comm.size(), data.size_bytes(), [&](const auto& t) {
+  detail::with_topology<first, true>(topology, comm.size(), data.size_bytes(), [&](const auto& t) {
     task work;
     work.call = call;
     work.math = detail::copying(sizeof(T)); // rows are kept as they come

@@ -12,8 +12,10 @@
 //   in_flight()             the collectives that are under way, see communicators/operation.hpp
 //
 // Matching is first-in-first-out per (peer, channel): the k-th receive from a peer on a channel meets
-// the peer's k-th send on it. Lengths of meeting messages are equal. No tags, no probing and no
-// buffering are assumed, so that MPI, threads, sockets and NCCL groups all fit.
+// the peer's k-th send on it; the receives from one peer on one channel that are in flight at the same
+// time belong to one exchange. Lengths of meeting messages are equal. A rank tests all exchanges that
+// it has in flight, not one of them to its end. No tags, no probing and no buffering are assumed, so
+// that MPI, threads, sockets and NCCL groups all fit.
 //
 // An exchange handle is move-only and owns what is in flight; the memory that the round names stays
 // untouched by the caller until test() has returned true.

@@ -71,19 +71,18 @@ public:
     std::scoped_lock lock{guard_};
     return why_;
   }
+  /// Groups below fail first: whoever sees this one fail sees them fail, too.
   void revoke(const failure& why) {
-    std::vector<std::shared_ptr<group>> below;
     {
       std::scoped_lock lock{guard_};
       if (!revoked_.load()) {
+        for (auto& child : children_)
+          if (auto alive = child.lock()) alive->revoke(why);
         why_ = why;
         revoked_.store(true);
       }
-      for (auto& child : children_)
-        if (auto alive = child.lock()) below.push_back(std::move(alive));
     }
     ring_all();
-    for (auto& child : below) child->revoke(why);
   }
   void ring_all() {
     for (mailbox& box : boxes) box.ring();

@@ -1,0 +1,102 @@
+// krum: the contributions in the middle of the crowd, where up to f of them may be anything.
+#pragma once
+
+#include <tutti/reducers/elementary.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+namespace tutti {
+
+/// The mean of chosen contributions: what is left of krum when the choice is made.
+struct mean_of_chosen {
+  using part = reducer_part;
+
+  std::vector<std::size_t> ranks; ///< in rank order, at least one
+
+  template <class A>
+  constexpr A gather(std::span<A> column) const {
+    A total = column[ranks[0]];
+    for (std::size_t k = 1; k < ranks.size(); ++k) total = total + column[ranks[k]];
+    return ranks.size() == 1 ? total : total / A(ranks.size());
+  }
+};
+
+/// The score of a contribution is the sum of its squared distances to the size - f - 2 nearest others;
+/// the result is the contribution with the least score, or with `keep` > 1 (Multi-Krum) the mean of that
+/// many. Of equal scores the lower rank's wins. Needs 2 f + 3 ranks, and keep of them at most size - f.
+/// A contribution with a NaN or infinity is infinitely far from all others.
+/// On `direct` each rank measures its shard and the size^2 distances are summed over the ranks, 8 bytes
+/// each; on `star` the centre measures everything. Work: size^2 / 2 operations an element of the shard.
+/// Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with adversaries: Byzantine tolerant
+/// gradient descent" (NIPS 2017), section 3.
+struct krum {
+  using part = reducer_part;
+  using agreement_reducer = sum;
+  template <class T>
+  static constexpr bool accepts = real_element<T>;
+
+  int f = 1;    ///< how many contributions may be arbitrary
+  int keep = 1; ///< how many are averaged
+
+  constexpr int least_contributions() const {
+    return 2 * f + 3 > keep + f ? 2 * f + 3 : keep + f;
+  }
+  constexpr std::size_t agreement(std::size_t /*n*/, int size) const {
+    return std::size_t(size) * std::size_t(size);
+  }
+
+  template <class T>
+  void observe_gathered(gathered_rows<T> all, std::size_t /*first*/,
+                        std::span<double> distances) const {
+    const std::size_t size = all.rows.size();
+    for (std::size_t i = 0; i < size; ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        distances[i * size + j] = distances[j * size + i] =
+            squared_distance(all.rows[i], all.rows[j], all.n);
+  }
+
+  mean_of_chosen agreed(std::span<const double> distances) const {
+    std::size_t size = 0;
+    while (size * size < distances.size()) ++size;
+    std::vector<std::size_t> order(size);
+    std::vector<double> scores(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      order[i] = i;
+      scores[i] = score(distances.subspan(i * size, size), i);
+    }
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return scores[a] < scores[b]; });
+    order.resize(std::size_t(keep));
+    std::sort(order.begin(), order.end());
+    return {std::move(order)};
+  }
+
+  /// The score of contribution `own`, given its distances to all.
+  double score(std::span<const double> row, std::size_t own) const {
+    std::vector<double> others;
+    for (std::size_t k = 0; k < row.size(); ++k)
+      if (k != own) others.push_back(row[k] == row[k] ? row[k] : infinitely_far);
+    std::sort(others.begin(), others.end());
+    double total = 0;
+    for (std::size_t k = 0; k + std::size_t(f) + 2 < row.size(); ++k) total += others[k];
+    return total;
+  }
+
+private:
+  static constexpr double infinitely_far = std::numeric_limits<double>::infinity();
+
+  template <class T>
+  static double squared_distance(const T* a, const T* b, std::size_t n) {
+    double total = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+      const double d = double(element_cast<accumulator_t<T>>(a[k])) -
+                       double(element_cast<accumulator_t<T>>(b[k]));
+      total += d * d;
+    }
+    return total == total ? total : infinitely_far;
+  }
+};
+
+} // namespace tutti
