@@ -1,5 +1,5 @@
-// The main job: a small transformer learns to write, one byte after the other, trained by a strategy
-// that is picked from those assembled below at compile time.
+// The main job: a small transformer learns to write, one byte after the other. The strategy that
+// trains it is picked from those that train_text/job.hpp assembles at compile time.
 // test: --steps 30 --ranks 2 --batch 4 --transport threads
 // test: --steps 30 --ranks 3 --batch 2 --transport threads --sync asynchronous
 // test: --steps 30 --ranks 2 --batch 4 --transport threads --sync federated
@@ -24,7 +24,8 @@ settings parse(int argc, char** argv) {
       ->check(CLI::IsMember(train_text::topologies()));
   app.add_option("--sync", s.sync, "when they agree")
       ->check(CLI::IsMember({"synchronous", "asynchronous", "federated"}));
-  app.add_option("--codec", s.codec, "what travels")->check(CLI::IsMember({"identity", "bfloat16"}));
+  app.add_option("--codec", s.codec, "what travels")
+      ->check(CLI::IsMember({"identity", "bfloat16"}));
   app.add_option("--steps", s.recipe.steps, "of each rank")->check(CLI::Range(1, 1000000));
   app.add_option("--batch", s.recipe.batch, "rows of a rank's step")->check(CLI::Range(1, 4096));
   app.add_option("--learning-rate", s.recipe.peak_learning_rate, "at its highest");

@@ -38,7 +38,7 @@ std::string status(const history& seen, double tokens, double seconds, const Com
   return text;
 }
 
-/// Steps of this rank through a trainer of any policy; a gradient is on its way as soon as it is final.
+/// Steps of this rank through a trainer of any policy; a gradient travels as soon as it is final.
 template <class Trainer, class OnStep>
 void train_bound(Trainer& trainer, model_type& model, const models::text_data& text,
                  const settings& s, int rank, int updates_a_step, OnStep&& on_step) {

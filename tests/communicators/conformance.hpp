@@ -253,7 +253,7 @@ void waiting_is_bounded(Comm& comm, report& r) {
     const auto begin = clock::now();
     auto handle = post(group, 1, m);
     const auto got = failure_of([&] {
-      tutti::detail::complete(group, handle, "waiting", begin + std::chrono::milliseconds{1500});
+      tutti::detail::complete(group, handle, "waiting", begin + std::chrono::milliseconds{400});
     });
     r.check(got.failed && got.what.code == error_code::timeout && got.what.peer == last,
             [&] { return "a timeout naming rank " + std::to_string(last) + " - " + told(got); });

@@ -1,0 +1,111 @@
+// The main program of the tests under MPI: test_mpi --ranks N [Boost.Test's own arguments].
+// N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs of
+// one, and pass; here they fail.
+#include "mpi/on_mpi.hpp"
+
+#include <tutti/mpi/environment.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr std::chrono::seconds longest_silence{120};
+
+int this_rank = -1;
+
+/// Ends the job when nothing has been heard for too long.
+class watchdog {
+public:
+  watchdog() : thread_{[this] { watch(); }} {}
+  ~watchdog() {
+    {
+      std::scoped_lock lock{guard_};
+      over_ = true;
+    }
+    bell_.notify_all();
+    thread_.join();
+  }
+  void hear(std::string_view what) {
+    std::scoped_lock lock{guard_};
+    last_ = what;
+    ++count_;
+  }
+
+private:
+  void watch() {
+    std::unique_lock lock{guard_};
+    while (!over_) {
+      const auto before = count_;
+      const bool heard =
+          bell_.wait_for(lock, longest_silence, [&] { return over_ || count_ != before; });
+      if (heard || over_) {
+        bell_.wait_for(lock, std::chrono::milliseconds{100}, [&] { return over_; });
+        continue;
+      }
+      const auto& now = boost::unit_test::framework::current_test_case();
+      std::fprintf(stderr, "rank %d: no progress for %d s in test %s, last heard of: %s\n", this_rank,
+                   static_cast<int>(longest_silence.count()), now.p_name->c_str(), last_.c_str());
+      std::abort();
+    }
+  }
+
+  std::mutex guard_;
+  std::condition_variable bell_;
+  std::string last_ = "nothing";
+  unsigned long count_ = 0;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+watchdog* dog = nullptr;
+
+} // namespace
+
+void going_on(std::string_view what) { dog->hear(what); }
+
+bool agreed(const report& mine) {
+  if (!mine.passed()) std::fprintf(stderr, "rank %d: %s\n", this_rank, mine.text().c_str());
+  int failed = mine.passed() ? 0 : 1, done = 0;
+  MPI_Request request = MPI_REQUEST_NULL;
+  MPI_Iallreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD, &request);
+  while (!done) {
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    if (!done) std::this_thread::yield();
+  }
+  return failed == 0;
+}
+
+int main(int argc, char** argv) {
+  tutti::mpi::environment env{argc, argv};
+  int size = 0, expected = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);
+
+  char leave_signals_alone[] = "--catch_system_errors=no";
+  char plain_text[] = "--color_output=no";
+  std::vector<char*> arguments{argv[0], leave_signals_alone, plain_text};
+  for (int k = 1; k < argc; ++k) {
+    if (std::string_view{argv[k]} == "--ranks" && k + 1 < argc)
+      expected = std::atoi(argv[++k]);
+    else
+      arguments.push_back(argv[k]);
+  }
+  if (size != expected) {
+    std::fprintf(stderr, "expected %d ranks (--ranks), this job has %d: is it the launcher of another "
+                         "MPI?\n", expected, size);
+    return 2;
+  }
+
+  watchdog watching;
+  dog = &watching;
+  return boost::unit_test::unit_test_main([] { return true; }, static_cast<int>(arguments.size()),
+                                          arguments.data());
+}
