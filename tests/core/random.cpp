@@ -76,15 +76,21 @@ BOOST_AUTO_TEST_CASE(below_stays_below_and_reaches_every_value) {
 }
 
 BOOST_AUTO_TEST_CASE(below_has_no_bias) {
-  // Of 2^32 words, a remainder modulo 3 * 2^30 would hit the first third twice as often as the others.
+  // Of 2^32 words, the remainders modulo 3 * 2^30 hit the first third of the values twice as often as
+  // the rest, and their scaled products every third value.
   constexpr std::uint32_t third = 1u << 30;
   constexpr int draws = 60000;
   tutti::random_stream draw{2};
-  int count[3] = {};
-  for (int k = 0; k < draws; ++k) ++count[draw.below(3 * third) / third];
+  int by_place[3] = {}, by_remainder[3] = {};
+  for (int k = 0; k < draws; ++k) {
+    const std::uint32_t x = draw.below(3 * third);
+    ++by_place[x / third];
+    ++by_remainder[x % 3];
+  }
 
   const double expected = draws / 3., deviation = std::sqrt(expected * 2 / 3);
-  for (const int c : count) BOOST_CHECK_SMALL(c - expected, 4 * deviation);
+  for (const int c : by_place) BOOST_CHECK_SMALL(c - expected, 4 * deviation);
+  for (const int c : by_remainder) BOOST_CHECK_SMALL(c - expected, 4 * deviation);
 }
 
 BOOST_AUTO_TEST_CASE(uniform_is_in_range_and_evenly_spread) {

@@ -91,19 +91,20 @@ commands() {
 }
 
 links() {
-  local document target found place
+  local document target found place text
   for document in "$@"; do
+    text=$(awk '/^```/ { inside = !inside; next } !inside' "$document")
     while read -r target; do
       [[ -z $target || $target == http*://* || $target == \#* ]] && continue
       [[ -e $(dirname "$document")/${target%%#*} ]] || wrong "$document: $target does not exist"
-    done < <(grep -oE '\]\([^)]+\)|src="[^"]+"' "$document" | sed -E 's/^(\]\(|src=")//; s/[)"]$//')
+    done < <(grep -oE '\]\([^)]+\)|src="[^"]+"' <<<"$text" | sed -E 's/^(\]\(|src=")//; s/[)"]$//')
     # `core/part.hpp`, `<tutti/tutti.hpp>`, `tests/run.sh`: below the root, include or include/tutti.
     while read -r target; do
       found=""
       for place in . include include/tutti; do [[ -e $place/$target ]] && found=1; done
       [[ -n $found ]] || wrong "$document: $target does not exist"
-    done < <(grep -oE '`[^`]+`' "$document" |
-      grep -oE '[A-Za-z0-9_]+(/[A-Za-z0-9_]+)+\.(hpp|cuh|cpp|cu|sh|awk|svg|md|txt)\b' | sort -u)
+    done < <(grep -oE '`[^`]+`' <<<"$text" |
+      grep -oE '[A-Za-z0-9_]+(/[A-Za-z0-9_]+)+\.(hpp|cuh|cpp|cu|sh|awk|svg|md)\b' | sort -u)
   done
 }
 

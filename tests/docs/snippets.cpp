@@ -157,13 +157,20 @@ struct midrange {
 
   template <class A>
   constexpr A gather(std::span<A> column) const {
-    const auto [least, greatest] = std::minmax_element(column.begin(), column.end());
-    return *least / 2 + *greatest / 2;
+    A least = column[0], greatest = column[0];
+    for (const A x : column) {
+      least = tutti::min{}.combine(least, x);
+      greatest = tutti::max{}.combine(greatest, x);
+    }
+    return least == greatest ? least : least / 2 + greatest / 2;
   }
 };
 // example-end reducer
 
 BOOST_AUTO_TEST_CASE(a_gathering_reducer_runs_where_contributions_meet) {
+  const auto laws = tutti::check_reducer<float>(midrange{});
+  BOOST_CHECK_MESSAGE(laws, laws.text());
+
   const auto found = on_ranks(4, [](auto& world) {
     std::vector<float> data(10, float(world.rank() * world.rank()));
     tutti::all_reduce(world, data, midrange{}, tutti::direct{});

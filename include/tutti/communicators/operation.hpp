@@ -4,7 +4,6 @@
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 
-#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -60,7 +59,10 @@ public:
   std::uint32_t next_channel() noexcept { return next_++ & 0x3fffu; }
 
   void enter(operation& o) { active_.push_back(&o); }
-  void leave(operation& o) noexcept { std::erase(active_, &o); }
+  void leave(operation& o) noexcept {
+    for (std::size_t k = 0; k < active_.size(); ++k)
+      if (active_[k] == &o) active_[k] = active_.back(), active_.pop_back();
+  }
   std::size_t count() const noexcept { return active_.size(); }
 
   /// Advances every operation once.

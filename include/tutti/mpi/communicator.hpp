@@ -29,8 +29,7 @@ struct limits {
 /// limits::message_bytes or more becomes several, the last one shorter than that.
 ///
 /// Errors: transport with the text of MPI; mismatch when a message is longer or shorter than what was
-/// expected; peer_lost when a rank has left, or was unwound with an exchange in flight. Where somebody
-/// else initialised MPICH, an error of a message ends the job instead, see mpi/native.hpp.
+/// expected; peer_lost when a rank has left, or was unwound with an exchange in flight.
 class communicator {
 public:
   using part = communicator_part;
@@ -54,10 +53,10 @@ public:
 
   handle exchange(host_execution, channel on, const exchange_round& round) {
     all_->throw_if_failed();
-    if (on > all_->last_tag) [[unlikely]]
-      reject("channel " + std::to_string(on) + " is above this MPI's largest tag, " +
-             std::to_string(all_->last_tag));
-    return {all_, int(on), round};
+    if (on >= detail::tags::channels) [[unlikely]]
+      reject("channel " + std::to_string(on) + " - channels are below " +
+             std::to_string(detail::tags::channels));
+    return {all_, on, round};
   }
 
   /// Messages move while they are tested; there is nothing else to do.
@@ -73,16 +72,11 @@ public:
   void revoke(failure why) noexcept { all_->notices->fail(why); }
   operations& in_flight() noexcept { return operations_; }
 
-  /// `bytes` of a message of limits::message_bytes or more is the length of its first piece.
   std::optional<arrival> probe(channel on) {
     if (all_->notices->looks_now()) all_->throw_if_failed();
-    int here = 0, bytes = 0;
-    MPI_Status status;
-    detail::check(MPI_Iprobe(MPI_ANY_SOURCE, int(on), all_->comm, &here, &status), "MPI_Iprobe",
-                  rank());
-    if (!here) return std::nullopt;
-    detail::check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", rank());
-    return arrival{status.MPI_SOURCE, std::size_t(bytes)};
+    if (const auto first = all_->first_early(on)) return first;
+    all_->take_early_messages();
+    return all_->first_early(on);
   }
 
   /// Collective. The ranks of one color form a communicator, ordered by (key, rank).

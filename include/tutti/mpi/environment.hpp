@@ -6,7 +6,6 @@
 
 #include <cstdio>
 #include <exception>
-#include <string_view>
 
 namespace tutti::mpi {
 
@@ -69,21 +68,6 @@ private:
     owned_ = true;
     detail::check(MPI_Comm_dup(MPI_COMM_WORLD, &closing_), "MPI_Comm_dup");
     detail::check(MPI_Comm_set_errhandler(closing_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-    char version[MPI_MAX_LIBRARY_VERSION_STRING] = {};
-    int length = 0;
-    detail::check(MPI_Get_library_version(version, &length), "MPI_Get_library_version");
-    if (!std::string_view{version}.starts_with("MPICH")) return;
-    MPI_Errhandler handler = MPI_ERRHANDLER_NULL;
-    detail::check(MPI_Comm_create_errhandler(&decide, &handler), "MPI_Comm_create_errhandler");
-    detail::check(MPI_Comm_set_errhandler(MPI_COMM_SELF, handler), "MPI_Comm_set_errhandler");
-    detail::check(MPI_Errhandler_free(&handler), "MPI_Errhandler_free");
-  }
-
-  /// The handler of MPI_COMM_SELF: our own errors are returned, a user's stay fatal.
-  static void decide(MPI_Comm* comm, int* code, ...) {
-    if (detail::errors_are_returned) return;
-    std::fprintf(stderr, "Fatal MPI error: %s\n", detail::text_of(*code).c_str());
-    MPI_Abort(*comm, *code);
   }
 
   int unwinding_;

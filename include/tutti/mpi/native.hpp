@@ -39,7 +39,9 @@ inline std::string text_of(int code) {
                .native = detail::text_of(code)}};
 }
 
-/// Every return code of MPI goes through here.
+/// Every return code of MPI goes through here. (MPICH 4.0 hands errors of MPI_Test and MPI_Testall to
+/// the error handler of MPI_COMM_SELF, a user's, instead of the communicator's, so there they end the
+/// job with MPI's own text.)
 inline void check(int code, const char* function, int rank = -1, int peer = -1) {
   if (code != MPI_SUCCESS) [[unlikely]]
     detail::raise(code, function, rank, peer);
@@ -52,18 +54,6 @@ inline bool is_running() noexcept {
   MPI_Finalized(&ended);
   return begun != 0 && ended == 0;
 }
-
-/// True while tutti completes a request of its own. MPICH (4.0.2) hands errors of MPI_Test and
-/// MPI_Testall not to the error handler of the request's communicator but to that of MPI_COMM_SELF,
-/// which `environment` therefore makes ask here.
-inline thread_local bool errors_are_returned = false;
-
-struct returning_errors {
-  returning_errors() noexcept { errors_are_returned = true; }
-  ~returning_errors() { errors_are_returned = false; }
-  returning_errors(const returning_errors&) = delete;
-  returning_errors& operator=(const returning_errors&) = delete;
-};
 
 /// Gives the core to others: at once for the first thousand times, then for a millisecond.
 class patience {
@@ -88,10 +78,7 @@ bool meet(MPI_Comm comm, Bound&& bound) {
   patience between;
   for (;;) {
     int here = 0;
-    {
-      const returning_errors scope;
-      if (MPI_Test(&all, &here, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
-    }
+    if (MPI_Test(&all, &here, MPI_STATUS_IGNORE) != MPI_SUCCESS) return false;
     if (here) return true;
     const std::optional<deadline> until = bound();
     if (until && clock::now() >= *until) return false;

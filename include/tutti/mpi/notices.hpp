@@ -68,7 +68,6 @@ public:
   /// MPI may give its number to the next one.
   ~notice_board() {
     if (!is_running()) return;
-    const returning_errors scope;
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
       MPI_Wait(&listening_, MPI_STATUS_IGNORE);
@@ -92,8 +91,7 @@ public:
       int here = 0;
       MPI_Status status;
       {
-        const returning_errors scope;
-        if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
+            if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
       }
       if (!here) return;
       note(status.MPI_SOURCE);
@@ -158,7 +156,6 @@ private:
   /// A peer that cannot be told will find out by its deadline.
   void tell(const notice& what) noexcept {
     if (!is_running()) return;
-    const returning_errors scope;
     sent_.push_back(std::make_unique<telling>());
     telling& now = *sent_.back();
     now.what = what;

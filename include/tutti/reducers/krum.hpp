@@ -3,7 +3,6 @@
 
 #include <tutti/reducers/elementary.hpp>
 
-#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -60,17 +59,13 @@ struct krum {
   mean_of_chosen agreed(std::span<const double> distances) const {
     std::size_t size = 0;
     while (size * size < distances.size()) ++size;
-    std::vector<std::size_t> order(size);
     std::vector<double> scores(size);
-    for (std::size_t i = 0; i < size; ++i) {
-      order[i] = i;
+    for (std::size_t i = 0; i < size; ++i)
       scores[i] = score(distances.subspan(i * size, size), i);
-    }
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return scores[a] < scores[b]; });
-    order.resize(std::size_t(keep));
-    std::sort(order.begin(), order.end());
-    return {std::move(order)};
+    mean_of_chosen chosen;
+    for (std::size_t i = 0; i < size; ++i) // those that fewer than `keep` others are better than
+      if (rank_of(scores, i) < std::size_t(keep)) chosen.ranks.push_back(i);
+    return chosen;
   }
 
   /// The score of contribution `own`, given its distances to all.
@@ -78,14 +73,22 @@ struct krum {
     std::vector<double> others;
     for (std::size_t k = 0; k < row.size(); ++k)
       if (k != own) others.push_back(row[k] == row[k] ? row[k] : infinitely_far);
-    std::sort(others.begin(), others.end());
     double total = 0;
-    for (std::size_t k = 0; k + std::size_t(f) + 2 < row.size(); ++k) total += others[k];
+    for (std::size_t k = 0; k < others.size(); ++k)
+      if (rank_of(others, k) + std::size_t(f) + 2 < row.size()) total += others[k];
     return total;
   }
 
 private:
   static constexpr double infinitely_far = std::numeric_limits<double>::infinity();
+
+  /// How many values come before values[i], equal ones in their order.
+  static std::size_t rank_of(const std::vector<double>& values, std::size_t i) {
+    std::size_t before = 0;
+    for (std::size_t k = 0; k < values.size(); ++k)
+      before += values[k] < values[i] || (values[k] == values[i] && k < i);
+    return before;
+  }
 
   template <class T>
   static double squared_distance(const T* a, const T* b, std::size_t n) {

@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <list>
 #include <limits>
 
 namespace tutti {
@@ -95,8 +94,9 @@ public:
       serve();
     }
     for (int s = 0; s < servers_; ++s) {
-      const shard range = shard_of(flat_.size(), s, servers_);
-      tutti::broadcast(parts_.comm, flat_.span().subspan(range.begin, length(range)), s, options{.timeout = parts_.how.timeout});
+      const shard range = range_of(s);
+      tutti::broadcast(parts_.comm, flat_.span().subspan(range.begin, length(range)), s,
+                       options{.timeout = parts_.how.timeout});
     }
     store_parameters();
   }
@@ -142,8 +142,9 @@ private:
     for (int r = 0; r < size_; ++r)
       if (!tutti::is_worker(parts_.topology, r, size_)) clocks_[std::size_t(r)] = done;
     for (int r = 0; r < size_; ++r) workers_ += clocks_[std::size_t(r)] != done;
-    outbox_.resize(std::size_t(servers_));
-    inbox_.resize(std::size_t(servers_));
+    const auto all = std::size_t(servers_);
+    outbox_.resize(all * sizeof(header) + bytes_before(servers_));
+    inbox_.resize(bytes_before(servers_));
   }
   void load_flat() {
     auto to = flat_.span().begin();
@@ -159,38 +160,41 @@ private:
 
   // --- the worker's side --------------------------------------------------------------------
 
+  shard range_of(int server) const { return shard_of(flat_.size(), server, servers_); }
+  /// Encoded bytes of the key ranges of servers 0 .. server - 1.
+  std::size_t bytes_before(int server) const {
+    std::size_t total = 0;
+    for (int s = 0; s < server; ++s) total += wire_bytes(length(range_of(s)));
+    return total;
+  }
+
   handle push(header head, bool with_gradient) {
     std::vector<outgoing> sends;
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_) continue;
-      const shard range = with_gradient ? shard_of(flat_.size(), s, servers_) : shard{0, 0};
-      auto& box = outbox_[std::size_t(s)];
-      box.resize(sizeof head + wire_bytes(length(range)));
-      std::memcpy(box.data(), &head, sizeof head);
+      const shard range = with_gradient ? range_of(s) : shard{0, 0};
+      std::byte* at = outbox_.data() + std::size_t(s) * sizeof head + bytes_before(s);
+      std::memcpy(at, &head, sizeof head);
       parts_.codec.template encode<T>(
           std::span<const T>{gradient_.span().subspan(range.begin, length(range))},
-          box.data() + sizeof head);
-      sends.push_back({s, box});
+          at + sizeof head);
+      sends.push_back({s, {at, sizeof head + wire_bytes(length(range))}});
     }
     return parts_.comm.exchange(host_execution{}, pushes_, {sends, {}});
   }
   handle expect_answers() {
     std::vector<incoming> receives;
-    for (int s = 0; s < servers_; ++s) {
-      if (s == rank_) continue;
-      auto& box = inbox_[std::size_t(s)];
-      box.resize(wire_bytes(length(shard_of(flat_.size(), s, servers_))));
-      receives.push_back({s, box});
-    }
+    for (int s = 0; s < servers_; ++s)
+      if (s != rank_)
+        receives.push_back({s, {inbox_.data() + bytes_before(s), wire_bytes(length(range_of(s)))}});
     return parts_.comm.exchange(host_execution{}, replies_, {{}, receives});
   }
   void take_answers() {
-    for (int s = 0; s < servers_; ++s) {
-      if (s == rank_) continue;
-      const shard range = shard_of(flat_.size(), s, servers_);
-      parts_.codec.template decode<T>(inbox_[std::size_t(s)].data(),
-                                      flat_.span().subspan(range.begin, length(range)));
-    }
+    for (int s = 0; s < servers_; ++s)
+      if (s != rank_)
+        parts_.codec.template decode<T>(
+            inbox_.data() + bytes_before(s),
+            flat_.span().subspan(range_of(s).begin, length(range_of(s))));
   }
 
   // --- the server's side --------------------------------------------------------------------
@@ -247,7 +251,11 @@ private:
         answer(r);
         busy = true;
       }
-    open_replies_.remove_if([](reply& r) { return r.sending.test(); });
+    for (std::size_t k = 0; k < open_replies_.size();)
+      if (!open_replies_[k].sending.test())
+        ++k;
+      else
+        open_replies_[k] = std::move(open_replies_.back()), open_replies_.pop_back();
     return busy;
   }
 
@@ -334,9 +342,9 @@ private:
   std::vector<bool> waiting_;        ///< for an answer
   int workers_ = 0;
   std::int64_t clock_ = 0, updates_ = 0, skipped_ = 0;
-  std::vector<std::vector<std::byte>> outbox_, inbox_;
+  std::vector<std::byte> outbox_, inbox_; ///< one message a server, one after the other
   std::vector<std::byte> arriving_;
-  std::list<reply> open_replies_;
+  std::vector<reply> open_replies_;
 };
 
 } // namespace tutti
