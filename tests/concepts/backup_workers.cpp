@@ -47,9 +47,8 @@ tally serve(const backup_workers& policy, int n, int steps) {
   std::int64_t version = 0;
   int collected = 0;
   while (version < steps) {
-    const auto next = std::min_element(coming.begin(), coming.end(), [](auto& a, auto& b) {
-      return a.arrives < b.arrives;
-    });
+    const auto next = std::min_element(coming.begin(), coming.end(),
+                                       [](auto& a, auto& b) { return a.arrives < b.arrives; });
     const bool counts = policy.worth(int(version - next->version)) > 0;
     ++(counts ? count.used : count.dropped);
     collected += counts;

@@ -1,6 +1,7 @@
 // Pipelined double binary tree: two trees over the two halves of the data, every rank a leaf of one
 // of them, so that all links are busy in both directions (Sanders, Speck, Träff, "Two-tree
-// algorithms for full bandwidth broadcast, reduction and scan", 2009); and pipelining as an adaptor.
+// algorithms for full bandwidth broadcast, reduction and scan", 2009); and pipelining as an
+// adaptor.
 #include "play.hpp"
 
 #include <tutti/topologies/direct.hpp>
@@ -62,12 +63,16 @@ struct double_tree {
       const auto rank_of = [&](int v) { return (v + which) % where.size; };
       const int self = (where.rank + where.size - which) % where.size;
       const int up = height - tree.depth(self), down = height + tree.depth(self);
-      tree.each_child(self, [&](int c) { emit(transfer{up - 1, rank_of(c), {which}, action::combine}); });
+      tree.each_child(self, [&](int c) {
+        emit(transfer{up - 1, rank_of(c), {which}, action::combine});
+      });
       if (self != 0) {
         emit(transfer{up, rank_of(tree.parent(self)), {which}, action::send});
         emit(transfer{down - 1, rank_of(tree.parent(self)), {which}, action::store});
       }
-      tree.each_child(self, [&](int c) { emit(transfer{down, rank_of(c), {which}, action::publish}); });
+      tree.each_child(self, [&](int c) {
+        emit(transfer{down, rank_of(c), {which}, action::publish});
+      });
     }
   }
 };

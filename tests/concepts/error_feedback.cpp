@@ -1,5 +1,6 @@
-// error_feedback<top_k>: an opaque codec, and around it one that remembers what was not sent and adds
-// it to what is sent next (Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018).
+// error_feedback<top_k>: an opaque codec, and around it one that remembers what was not sent and
+// adds it to what is sent next (Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS
+// 2018).
 #include <tutti/codecs/codec.hpp>
 #include <tutti/codecs/laws.hpp>
 #include <tutti/core/random.hpp>

@@ -34,7 +34,8 @@ struct report {
   int started_from; ///< the server's version
 };
 
-double train_on(const fedbuff& policy, const std::vector<report>& in_order_of_arrival, int clients) {
+double train_on(const fedbuff& policy, const std::vector<report>& in_order_of_arrival,
+                int clients) {
   double parameter = 0, buffered = 0;
   int version = 0, held = 0;
   for (const auto& r : in_order_of_arrival) {

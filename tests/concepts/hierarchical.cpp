@@ -37,9 +37,9 @@ constexpr int index_in_group(const tutti::layout& where, int rank) {
   return index;
 }
 
-/// Member j of a node with g members is responsible for chunks j, j + g, ...; the number of chunks is
-/// a multiple of every g, so nodes of different sizes meet: members j of g and k of h share one chunk
-/// in lcm(g, h), again a range with a stride.
+/// Member j of a node with g members is responsible for chunks j, j + g, ...; the number of chunks
+/// is a multiple of every g, so nodes of different sizes meet: members j of g and k of h share one
+/// chunk in lcm(g, h), again a range with a stride.
 struct hierarchical {
   using part = tutti::topology_part;
   static constexpr bool gathers = false;

@@ -1,7 +1,7 @@
-// Krum on sharded `direct`: a geometry-wise reducer. Each rank sees all contributions to its shard of
-// the coordinates, the squared distances between them are summed over the shards, and out of the sum
-// every rank makes the same choice (Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning with
-// adversaries: Byzantine tolerant gradient descent", NIPS 2017).
+// Krum on sharded `direct`: a geometry-wise reducer. Each rank sees all contributions to its shard
+// of the coordinates, the squared distances between them are summed over the shards, and out of the
+// sum every rank makes the same choice (Blanchard, El Mhamdi, Guerraoui, Stainer, "Machine learning
+// with adversaries: Byzantine tolerant gradient descent", NIPS 2017).
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/laws.hpp>
 #include <tutti/topologies/schedule.hpp>
@@ -27,14 +27,17 @@ static_assert(tutti::reducer_of<krum, double> && tutti::accepts_element<krum, do
 namespace {
 
 /// What reduce_scatter on `direct` does: rank r sees all contributions to shard r.
-std::vector<double> reduced_in_shards(const krum& r, std::vector<std::vector<double>> contributions) {
+std::vector<double> reduced_in_shards(const krum& r,
+                                      std::vector<std::vector<double>> contributions) {
   const auto size = int(contributions.size());
   const tutti::partition cut{contributions[0].size(), size, size};
   std::vector<const double*> rows(contributions.size());
   std::vector<double> distances(r.agreement(cut.n, size)), seen = distances;
   for (int rank = 0; rank < size; ++rank) {
-    for (std::size_t k = 0; k < rows.size(); ++k) rows[k] = contributions[k].data() + cut.offset(rank);
-    r.observe_gathered(tutti::gathered_rows<double>{rows, cut.length(rank)}, cut.offset(rank), seen);
+    for (std::size_t k = 0; k < rows.size(); ++k)
+      rows[k] = contributions[k].data() + cut.offset(rank);
+    r.observe_gathered(tutti::gathered_rows<double>{rows, cut.length(rank)}, cut.offset(rank),
+                       seen);
     for (std::size_t k = 0; k < seen.size(); ++k) distances[k] += seen[k];
   }
   const auto working = r.agreed(distances);
@@ -46,8 +49,8 @@ std::vector<double> reduced_in_shards(const krum& r, std::vector<std::vector<dou
   return out;
 }
 
-const std::vector<std::vector<double>> example{{.9, 2.3, 3}, {1.4, 1.7, 3.6}, {.5, 2, 2.6},
-                                               {1.1, 2.8, 3.1}, {.7, 1.2, 3.9}, {6, -5, 8},
+const std::vector<std::vector<double>> example{{.9, 2.3, 3},    {1.4, 1.7, 3.6}, {.5, 2, 2.6},
+                                               {1.1, 2.8, 3.1}, {.7, 1.2, 3.9},  {6, -5, 8},
                                                {-4, 9, -3}};
 
 } // namespace

@@ -104,7 +104,8 @@ private:
   }
   bool arrived(const std::vector<tutti::incoming>& receives) {
     for (const auto& r : receives)
-      if (devices_.links[{r.peer, rank_}].empty()) return false; // one message per peer will do here
+      if (devices_.links[{r.peer, rank_}].empty())
+        return false; // one message per peer will do here
     for (const auto& r : receives) {
       auto& link = devices_.links[{r.peer, rank_}];
       std::memcpy(r.bytes.data(), link.front().data(), r.bytes.size());
@@ -148,11 +149,10 @@ struct enqueued_ring {
       const auto c = std::size_t(t.chunks.first);
       if (tutti::is_outgoing(t.act))
         sends.push_back({t.peer, std::as_bytes(std::span{&data[c], 1})});
-      else
-        receives.push_back({t.peer, std::as_writable_bytes(std::span{&received[c], 1})});
+      else receives.push_back({t.peer, std::as_writable_bytes(std::span{&received[c], 1})});
     }
-    groups.push_back(comm.exchange(stream_execution{&on}, comm.in_flight().next_channel(),
-                                   {sends, receives}));
+    groups.push_back(
+        comm.exchange(stream_execution{&on}, comm.in_flight().next_channel(), {sends, receives}));
     on.work.push_back([this, transfers] { // the kernel
       for (const auto& t : transfers) {
         const auto c = std::size_t(t.chunks.first);

@@ -1,5 +1,5 @@
-// For every concept, and every way to fail it, the type that only just does not satisfy it; beside it
-// the smallest type that does.
+// For every concept, and every way to fail it, the type that only just does not satisfy it; beside
+// it the smallest type that does.
 #include <tutti/codecs/identity.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/reducers/elementary.hpp>
@@ -16,7 +16,8 @@ namespace concepts::near_misses {
 
 static_assert(tutti::element<float> && tutti::element<tutti::half> && tutti::element<std::int8_t>);
 static_assert(!tutti::element<bool> && !tutti::element<char> && !tutti::element<std::int16_t>);
-static_assert(!tutti::element<long double> && !tutti::element<const float> && !tutti::element<float&>);
+static_assert(!tutti::element<long double> && !tutti::element<const float> &&
+              !tutti::element<float&>);
 static_assert(tutti::real_element<tutti::bfloat16> && !tutti::real_element<std::int64_t>);
 
 // --- schedules ----------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // An order-invariant sum: the ranks first agree on the largest exponent of every block, then add
-// integers, which are associative, so the bits depend neither on the order nor on the number of ranks
-// (the one-bin case of Demmel and Nguyen, "Parallel reproducible summation", 2015).
+// integers, which are associative, so the bits depend neither on the order nor on the number of
+// ranks (the one-bin case of Demmel and Nguyen, "Parallel reproducible summation", 2015).
 #include <tutti/core/random.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/laws.hpp>
@@ -45,7 +45,8 @@ struct sum_of_multiples {
   }
   template <class T>
   T lower(std::int64_t a, double /*total*/, std::size_t index) const {
-    return finite(index) ? T(std::ldexp(double(a), unit(index))) : std::numeric_limits<T>::quiet_NaN();
+    return finite(index) ? T(std::ldexp(double(a), unit(index)))
+                         : std::numeric_limits<T>::quiet_NaN();
   }
 };
 
@@ -54,7 +55,9 @@ struct order_invariant_sum {
   using agreement_reducer = tutti::max;
   static constexpr auto repeats = tutti::determinism::rank_count_invariant;
 
-  constexpr std::size_t agreement(std::size_t n, int /*size*/) const { return (n + block - 1) / block; }
+  constexpr std::size_t agreement(std::size_t n, int /*size*/) const {
+    return (n + block - 1) / block;
+  }
 
   template <class T>
   void observe(std::span<const T> mine, std::span<double> exponents) const {
@@ -94,7 +97,8 @@ std::vector<float> reduced(const rows& contributions, std::size_t from) {
   auto seen = numbers;
   for (const auto& row : contributions) {
     r.observe(std::span<const float>{row}, std::span{seen});
-    for (std::size_t k = 0; k < seen.size(); ++k) numbers[k] = tutti::max{}.combine(numbers[k], seen[k]);
+    for (std::size_t k = 0; k < seen.size(); ++k)
+      numbers[k] = tutti::max{}.combine(numbers[k], seen[k]);
   }
   const auto working = r.agreed(numbers);
   std::vector<float> out(n);

@@ -1,6 +1,7 @@
 // PAT, parallel aggregated trees (NCCL 2.23; Jeaugey, "PAT: a new algorithm for all-gather and
 // reduce-scatter operations at scale", 2025): a binomial tree per chunk, all trees at once, far
-// partners first; chunks that take the same hop travel in one message, their numbers a stride apart.
+// partners first; chunks that take the same hop travel in one message, their numbers a stride
+// apart.
 #include "play.hpp"
 
 #include <tutti/topologies/schedule.hpp>
@@ -11,8 +12,8 @@ BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-/// Chunk c reaches the rank that is `offset` further in the round of the lowest set bit of `offset`,
-/// highest bits first; reduce_scatter is the same film backwards.
+/// Chunk c reaches the rank that is `offset` further in the round of the lowest set bit of
+/// `offset`, highest bits first; reduce_scatter is the same film backwards.
 class pat {
   /// f(distance, skip, count) for every hop: chunks whose offset from the receiver is
   /// distance * (2m + 1) for m in [skip, skip + count).

@@ -13,7 +13,9 @@ struct carousel {
   static constexpr bool gathers = false;
   enum { none, forgets, repeats, misnames } mistake = none;
 
-  static constexpr bool gives(tutti::collective what) { return what == tutti::collective::all_reduce; }
+  static constexpr bool gives(tutti::collective what) {
+    return what == tutti::collective::all_reduce;
+  }
   constexpr int chunks(int) const { return 2; }
   constexpr int rounds(tutti::collective, int size) const { return size - 1; }
 
@@ -46,10 +48,13 @@ BOOST_AUTO_TEST_CASE(the_player_notices_what_is_wrong) {
   BOOST_CHECK_EQUAL(verdict({carousel::repeats}, 3), "a contribution is missing or counted twice");
 
   outcome different = play(carousel{}, tutti::collective::all_reduce, 1);
-  different.ranks = {{combined(combined(contribution(0, 3), contribution(1, 3)), contribution(2, 3))},
-                     {combined(contribution(0, 3), combined(contribution(1, 3), contribution(2, 3)))}};
-  BOOST_CHECK_EQUAL(wrong_all_reduce(different), "ranks combined the contributions in different ways");
-  different.ranks[1] = {combined(contribution(2, 3), combined(contribution(1, 3), contribution(0, 3)))};
+  different.ranks = {
+      {combined(combined(contribution(0, 3), contribution(1, 3)), contribution(2, 3))},
+      {combined(contribution(0, 3), combined(contribution(1, 3), contribution(2, 3)))}};
+  BOOST_CHECK_EQUAL(wrong_all_reduce(different),
+                    "ranks combined the contributions in different ways");
+  different.ranks[1] = {
+      combined(contribution(2, 3), combined(contribution(1, 3), contribution(0, 3)))};
   BOOST_CHECK_EQUAL(wrong_all_reduce(different), "");
 }
 

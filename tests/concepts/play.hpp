@@ -80,7 +80,8 @@ inline void play_round(outcome& o, const mail& sent, const mail& received, int c
     for (std::size_t k = 0; k < transfers.size(); ++k) {
       const auto& t = transfers[k];
       const auto [from, to] = ends;
-      const auto act = t.act == tutti::action::combine ? tutti::action::send : tutti::action::publish;
+      const auto act =
+          t.act == tutti::action::combine ? tutti::action::send : tutti::action::publish;
       if (found == sent.end() || found->second.size() != transfers.size() ||
           found->second[k].act != act ||
           numbers(found->second[k].chunks, chunks) != numbers(t.chunks, chunks)) {
@@ -92,8 +93,7 @@ inline void play_round(outcome& o, const mail& sent, const mail& received, int c
       for (const int c : numbers(t.chunks, chunks))
         if (t.act == tutti::action::store)
           o.ranks[std::size_t(to)][std::size_t(c)] = start[std::size_t(from)][std::size_t(c)];
-        else
-          folds[{to, c}].push_back(from);
+        else folds[{to, c}].push_back(from);
     }
   }
   for (const auto& [ends, transfers] : sent)
@@ -121,10 +121,8 @@ outcome play(const T& topology, tutti::collective what, int size, std::vector<in
     tutti::visit(topology, what, root, {rank, size, groups}, [&](const tutti::transfer& t) {
       if (t.round < 0 || t.round >= rounds || t.peer == rank || t.peer < 0 || t.peer >= size)
         o.wrong = "a transfer that cannot be";
-      if (tutti::is_outgoing(t.act))
-        sent[t.round][{rank, t.peer}].push_back(t);
-      else
-        received[t.round][{t.peer, rank}].push_back(t);
+      if (tutti::is_outgoing(t.act)) sent[t.round][{rank, t.peer}].push_back(t);
+      else received[t.round][{t.peer, rank}].push_back(t);
     });
   for (int round = 0; round < rounds && o.wrong.empty(); ++round)
     detail::play_round(o, sent[round], received[round], chunks);

@@ -1,6 +1,7 @@
 // PowerSGD: a codec of two additive stages. A gradient matrix M is sent as M Q and then Mt P, both
-// averaged over the ranks, and becomes P Qt (Vogels, Karimireddy, Jaggi, "PowerSGD: practical low-rank
-// gradient compression for distributed optimization", NeurIPS 2019, algorithm 1, with error feedback).
+// averaged over the ranks, and becomes P Qt (Vogels, Karimireddy, Jaggi, "PowerSGD: practical
+// low-rank gradient compression for distributed optimization", NeurIPS 2019, algorithm 1, with
+// error feedback).
 #include <tutti/codecs/codec.hpp>
 #include <tutti/core/random.hpp>
 
@@ -27,7 +28,8 @@ matrix times(const matrix& a, const matrix& b, std::size_t n, std::size_t m, std
   return out;
 }
 
-/// Gram-Schmidt on the columns of an n x r matrix; a column that depends on the others becomes zero.
+/// Gram-Schmidt on the columns of an n x r matrix; a column that depends on the others becomes
+/// zero.
 void orthogonalize(matrix& a, std::size_t n, std::size_t r) {
   for (std::size_t j = 0; j < r; ++j) {
     const auto dot = [&](std::size_t k) {

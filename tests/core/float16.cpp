@@ -64,8 +64,8 @@ float float_of(std::uint32_t bits) {
 template <class T>
 std::string wrong_conversion(float x) {
   const T got{x};
-  const bool right = std::isnan(x) ? got.bits == format_of<T>.nan
-                                   : same(value_of<T>(got.bits), nearest<T>(x));
+  const bool right =
+      std::isnan(x) ? got.bits == format_of<T>.nan : same(value_of<T>(got.bits), nearest<T>(x));
   return right ? std::string{} : std::to_string(x) + " becomes " + std::to_string(float(got));
 }
 

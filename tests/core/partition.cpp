@@ -44,8 +44,9 @@ BOOST_AUTO_TEST_CASE(a_partition_covers_everything_in_equal_parts) {
     for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t(size - 1),
                                 std::size_t(size + 1), std::size_t{1000}, std::size_t{1} << 40})
       for (const int chunks : {1, 2, size, 3 * size, 4 * size + 1}) {
-        BOOST_CHECK_MESSAGE(wrong({n, size, chunks}).empty(),
-                            n << " on " << size << " in " << chunks << ": " << wrong({n, size, chunks}));
+        BOOST_CHECK_MESSAGE(wrong({n, size, chunks}).empty(), n << " on " << size << " in "
+                                                                << chunks << ": "
+                                                                << wrong({n, size, chunks}));
         BOOST_CHECK_MESSAGE(wrong_shares(n, size, 3).empty(), n << " on " << size);
       }
 }

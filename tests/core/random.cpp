@@ -33,10 +33,10 @@ std::vector<std::uint32_t> first_draws(tutti::random_stream stream, int n = 9) {
 } // namespace
 
 BOOST_AUTO_TEST_CASE(a_stream_is_the_blocks_of_its_name) {
-  const auto draws = first_draws(tutti::random_stream{0x1122334455667788u, 7, 0x99aabbccddeeff00u}, 8);
+  const auto draws =
+      first_draws(tutti::random_stream{0x1122334455667788u, 7, 0x99aabbccddeeff00u}, 8);
   for (std::uint32_t b = 0; b < 2; ++b) {
-    const block expected =
-        tutti::philox({b, 7, 0xddeeff00, 0x99aabbcc}, {0x55667788, 0x11223344});
+    const block expected = tutti::philox({b, 7, 0xddeeff00, 0x99aabbcc}, {0x55667788, 0x11223344});
     BOOST_CHECK(std::equal(expected.begin(), expected.end(), draws.begin() + 4 * b));
   }
 }
@@ -76,8 +76,8 @@ BOOST_AUTO_TEST_CASE(below_stays_below_and_reaches_every_value) {
 }
 
 BOOST_AUTO_TEST_CASE(below_has_no_bias) {
-  // Of 2^32 words, the remainders modulo 3 * 2^30 hit the first third of the values twice as often as
-  // the rest, and their scaled products every third value.
+  // Of 2^32 words, the remainders modulo 3 * 2^30 hit the first third of the values twice as often
+  // as the rest, and their scaled products every third value.
   constexpr std::uint32_t third = 1u << 30;
   constexpr int draws = 60000;
   tutti::random_stream draw{2};

@@ -50,13 +50,11 @@ struct behind : tutti::sync_defaults {
 
 BOOST_AUTO_TEST_CASE(shipped_policies_keep_the_laws) {
   using tutti::check_sync_policy;
-  const tutti::law_report reports[] = {check_sync_policy(tutti::synchronous{}),
-                                       check_sync_policy(tutti::sharded{}),
-                                       check_sync_policy(with_staleness(0)),
-                                       check_sync_policy(with_staleness(tutti::unbounded)),
-                                       check_sync_policy(with_fraction(.1)),
-                                       check_sync_policy(with_fraction(0)),
-                                       check_sync_policy(with_fraction(1))};
+  const tutti::law_report reports[] = {
+      check_sync_policy(tutti::synchronous{}), check_sync_policy(tutti::sharded{}),
+      check_sync_policy(with_staleness(0)),    check_sync_policy(with_staleness(tutti::unbounded)),
+      check_sync_policy(with_fraction(.1)),    check_sync_policy(with_fraction(0)),
+      check_sync_policy(with_fraction(1))};
   for (const auto& r : reports)
     BOOST_CHECK_MESSAGE(r, "report " << (&r - reports) << ": " << r.text());
 }

@@ -1,6 +1,6 @@
 // The optimizers give the bits of their description where the machine and the flags would fuse
-// multiplications with additions: this file is compiled with -O3 -march=native -ffp-contract=fast, see
-// CMakeLists.txt. The namespace has another name here, so that the linker does not take these
+// multiplications with additions: this file is compiled with -O3 -march=native -ffp-contract=fast,
+// see CMakeLists.txt. The namespace has another name here, so that the linker does not take these
 // functions for those of the other files.
 #include "trial.hpp"
 

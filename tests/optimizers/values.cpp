@@ -17,7 +17,8 @@ double after(const O& o, double parameter, std::vector<double> gradients) {
   for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = {&state[k], 1};
   std::int64_t step = 0;
   for (const double g : gradients)
-    o.template update<double>(++step, std::span{&parameter, 1}, std::span<const double>{&g, 1}, slots);
+    o.template update<double>(++step, std::span{&parameter, 1}, std::span<const double>{&g, 1},
+                              slots);
   return parameter;
 }
 
@@ -26,12 +27,15 @@ double after(const O& o, double parameter, std::vector<double> gradients) {
 BOOST_AUTO_TEST_CASE(sgd_on_numbers_worked_out_by_hand) {
   BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .5}, 1, {.5, -1}), 1.25, 1e-12);
   // v: 1, 1.5, 1.75
-  BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .1, .momentum = .5}, 1, {1, 1, 1}), .575, 1e-12);
+  BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .1, .momentum = .5}, 1, {1, 1, 1}), .575,
+                    1e-12);
   // g + m v: 1.5, 1.75, 1.875
-  BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .1, .momentum = .5, .nesterov = true}, 1, {1, 1, 1}),
-                    .4875, 1e-12);
+  BOOST_CHECK_CLOSE(
+      after(tutti::sgd{.learning_rate = .1, .momentum = .5, .nesterov = true}, 1, {1, 1, 1}), .4875,
+      1e-12);
   // g' = 2 + .5 * 4; then 0 + .5 * 3.6
-  BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .1, .weight_decay = .5}, 4, {2, 0}), 3.42, 1e-12);
+  BOOST_CHECK_CLOSE(after(tutti::sgd{.learning_rate = .1, .weight_decay = .5}, 4, {2, 0}), 3.42,
+                    1e-12);
 }
 
 BOOST_AUTO_TEST_CASE(the_first_step_of_adam_is_the_learning_rate_in_the_direction_of_the_sign) {
@@ -49,9 +53,12 @@ BOOST_AUTO_TEST_CASE(adam_on_numbers_worked_out_by_hand) {
 }
 
 BOOST_AUTO_TEST_CASE(weight_decay_is_part_of_the_gradient_in_adam_and_not_in_adamw) {
-  // Scaled by the moments, the decay of a zero gradient is a whole step; decoupled, it is rate * decay.
-  BOOST_CHECK_CLOSE(after(tutti::adam{.learning_rate = .01, .weight_decay = .5}, 3, {0}), 2.99, 1e-5);
-  BOOST_CHECK_CLOSE(after(tutti::adamw{.learning_rate = .01, .weight_decay = .5}, 3, {0}), 2.985, 1e-12);
+  // Scaled by the moments, the decay of a zero gradient is a whole step; decoupled, it is rate *
+  // decay.
+  BOOST_CHECK_CLOSE(after(tutti::adam{.learning_rate = .01, .weight_decay = .5}, 3, {0}), 2.99,
+                    1e-5);
+  BOOST_CHECK_CLOSE(after(tutti::adamw{.learning_rate = .01, .weight_decay = .5}, 3, {0}), 2.985,
+                    1e-12);
   BOOST_CHECK_CLOSE(after(tutti::adamw{.learning_rate = .01, .weight_decay = 0}, 3, {.2, -.7, .1}),
                     after(tutti::adam{.learning_rate = .01}, 3, {.2, -.7, .1}), 1e-12);
 }

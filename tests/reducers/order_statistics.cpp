@@ -16,11 +16,11 @@ double of(const R& r, std::vector<double> column) {
 }
 
 /// Seven contributions, the last two of them bad: one column per coordinate.
-const std::vector<double> columns[] = {{.9, 1.4, .5, 1.1, .7, 6, -4},
-                                       {2.3, 1.7, 2, 2.8, 1.2, -5, 9},
-                                       {3, 3.6, 2.6, 3.1, 3.9, 8, -3}};
+const std::vector<double> columns[] = {
+    {.9, 1.4, .5, 1.1, .7, 6, -4}, {2.3, 1.7, 2, 2.8, 1.2, -5, 9}, {3, 3.6, 2.6, 3.1, 3.9, 8, -3}};
 
-static_assert(tutti::gathering_reducer<tutti::median, float> && !tutti::folding_reducer<tutti::median, float>);
+static_assert(tutti::gathering_reducer<tutti::median, float> &&
+              !tutti::folding_reducer<tutti::median, float>);
 static_assert(tutti::needs_every_contribution<tutti::trimmed_mean, tutti::half>);
 static_assert(!tutti::accepts_element<tutti::median, std::int32_t>);
 static_assert(tutti::trimmed_mean{.trim = 3}.least_contributions() == 7);

@@ -16,6 +16,7 @@ template <element W>
 struct cast {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::additive;
+  static constexpr bool elementwise = true;
 
   template <element T>
   constexpr std::size_t bytes(std::size_t n) const noexcept {

@@ -7,13 +7,16 @@
 //   encode(span<const T>, out)   writes bytes<T>(n) bytes
 //   decode(in, span<T>)          reads them
 //
+// `static constexpr bool elementwise = true` says that each value is encoded by itself, in as many bytes
+// as every other; then parts of a message are decoded alone. Otherwise a message is decoded whole.
+//
 // A codec that remembers (error feedback) also names `state<T>`, default-constructible, one value per
 // rank and bucket, saved with the checkpoint; then encode takes it first: encode(state, values, out).
 //
 // Two rules keep the bits of all ranks equal however lossy the codec is. A rank keeps what it sent: its
-// own contribution is replaced by decode(encode(x)). And a finished result is rounded to the wire once,
-// by its owner, before it is published; so decode(encode(y)) must be y for every y that decode returns,
-// unless the codec is opaque, whose finished results are forwarded as the bytes that were received.
+// own contribution is replaced by decode(encode(x)), and so is a finished result when it is published.
+// Results may be published on by whoever received them, so decode(encode(y)) must be y for every y that
+// decode returns; an opaque codec need not promise that, since its results travel one hop.
 //
 //   exact     decode(encode(x)) is x
 //   additive  partial results travel as accumulators and may be combined anywhere: any topology
@@ -61,6 +64,12 @@ concept stateful_codec_of =
       c.encode(memory, values, wire);
       c.decode(received, out);
     };
+
+template <class C>
+inline constexpr bool is_elementwise = C::kind == codec_kind::exact;
+template <class C>
+  requires requires { C::elementwise; }
+inline constexpr bool is_elementwise<C> = C::elementwise;
 
 template <class C, class T>
 concept codec_of = stateless_codec_of<C, T> || stateful_codec_of<C, T>;

@@ -1,15 +1,17 @@
 // check_codec: puts a codec through the laws of codecs/codec.hpp.
 //
 //   name           broken when
-//   bytes          encode leaves one of its bytes(n) bytes unwritten, or writes before or behind them;
-//                  or decode writes before or behind its n values, or reads bytes that are not its own
+//   bytes          encode leaves one of its bytes(n) bytes unwritten, or writes before or behind
+//                  them; or decode writes before or behind its n values, or reads other bytes
 //   repeatable     encoding the same values twice gives different bytes
 //   round trip     decode(encode(x)) is not x, though the codec is `exact`
-//   idempotent     decode(encode(y)) is not y for a y that decode returned, though it is not `opaque`
-//   symmetric      decode(encode(-x)) is not -decode(encode(x)): a rounding that leans to one side adds
-//                  up over many ranks and steps
+//   idempotent     decode(encode(y)) is not y for a y that decode returned, though it is not
+//                  `opaque`
+//   symmetric      decode(encode(-x)) is not -decode(encode(x)): a rounding that leans to one side
+//                  adds up over many ranks and steps
 //
-// A codec with state starts every trial with a fresh one; only `bytes` and `repeatable` are asked of it.
+// A codec with state starts every trial with a fresh one; only `bytes` and `repeatable` are asked
+// of it.
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
@@ -36,21 +38,22 @@ struct codec_under_test {
 
 template <class T, class C>
 codec_under_test<T> under_test(const C& codec) {
-  return {&codec, C::kind, stateful_codec_of<C, T> && !stateless_codec_of<C, T>,
-          [](const void* c, std::size_t n) {
-            return static_cast<const C*>(c)->template bytes<T>(n);
-          },
-          [](const void* c, std::span<const T> values, std::byte* out) {
-            if constexpr (stateless_codec_of<C, T>) {
-              static_cast<const C*>(c)->encode(values, out);
-            } else {
-              typename C::template state<T> fresh{};
-              static_cast<const C*>(c)->encode(fresh, values, out);
-            }
-          },
-          [](const void* c, const std::byte* in, std::span<T> out) {
-            static_cast<const C*>(c)->decode(in, out);
-          }};
+  return {
+      &codec,
+      C::kind,
+      stateful_codec_of<C, T> && !stateless_codec_of<C, T>,
+      [](const void* c, std::size_t n) { return static_cast<const C*>(c)->template bytes<T>(n); },
+      [](const void* c, std::span<const T> values, std::byte* out) {
+        if constexpr (stateless_codec_of<C, T>) {
+          static_cast<const C*>(c)->encode(values, out);
+        } else {
+          typename C::template state<T> fresh{};
+          static_cast<const C*>(c)->encode(fresh, values, out);
+        }
+      },
+      [](const void* c, const std::byte* in, std::span<T> out) {
+        static_cast<const C*>(c)->decode(in, out);
+      }};
 }
 
 inline constexpr std::size_t guard = 64;
@@ -77,8 +80,8 @@ std::vector<std::byte> encoded(law_report& report, const codec_under_test<T>& c,
   for (auto& w : wire) {
     c.encode(c.codec, std::span<const T>{values}, w.data());
     if (!w.intact())
-      report.add("bytes", "encoding " + std::to_string(values.size()) + " values writes outside of "
-                              "the " + std::to_string(bytes) + " bytes");
+      report.add("bytes", "encoding " + std::to_string(values.size()) +
+                              " values writes outside of the " + std::to_string(bytes) + " bytes");
   }
   for (std::size_t k = 0; k < bytes; ++k)
     if (wire[0].data()[k] != wire[1].data()[k]) {
@@ -157,9 +160,10 @@ void check_values(law_report& report, const codec_under_test<T>& c, const std::v
 /// lengths. Opaque codecs are tried on finite values only.
 template <element T, codec C>
 law_report check_codec(const C& codec, std::uint64_t seed = 1) {
-  static_assert(codec_of<C, T>,
-                "tutti::check_codec: this type does not encode such elements - give it bytes, encode and "
-                "decode, as codecs/codec.hpp says");
+  static_assert(
+      codec_of<C, T>,
+      "tutti::check_codec: this type does not encode such elements - give it bytes, encode "
+      "and decode, as codecs/codec.hpp says");
   law_report report;
   if constexpr (codec_of<C, T>) {
     const auto c = detail::under_test<T>(codec);

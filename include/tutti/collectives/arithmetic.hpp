@@ -26,6 +26,8 @@ struct arithmetic {
   std::size_t accumulator_bytes = 1;
   bool in_place = true; ///< accumulators are the values themselves: nothing to lift or lower
   bool exact = true;    ///< encoded values are the values themselves
+  bool elementwise = true; ///< encodings may be cut between any two values
+  bool rounds = false;  ///< a result is rounded to the wire when it is finished, not when published
 
   std::size_t (*wire_bytes)(const arithmetic&, std::size_t n) = nullptr;
   void (*encode)(const arithmetic&, const std::byte* values, std::byte* wire,
@@ -110,17 +112,40 @@ void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_
     values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
 }
 
-/// One block of one contribution, decoded.
+/// The contributions to n elements, decoded: block by block where the codec allows it, else all of each.
 template <element T, class C>
-const T* decoded(const C& codec, const std::byte* wire, std::size_t begin, std::size_t count,
-                 T* scratch) {
-  if constexpr (C::kind == codec_kind::exact) {
-    return reinterpret_cast<const T*>(wire) + begin;
-  } else {
-    codec.template decode<T>(wire + codec.template bytes<T>(begin), std::span<T>{scratch, count});
-    return scratch;
+class contributions {
+public:
+  contributions(const C& codec, std::span<const std::byte* const> wires, std::size_t n)
+      : codec_{codec}, wires_{wires}, n_{n} {
+    if constexpr (!is_elementwise<C>) {
+      whole_.resize(wires.size() * n);
+      for (std::size_t k = 0; k < wires.size(); ++k)
+        codec.template decode<T>(wires[k], std::span<T>{whole_}.subspan(k * n, n));
+    }
   }
-}
+  std::size_t count() const noexcept { return wires_.size(); }
+
+  /// Values [begin, begin + length) of contribution k.
+  const T* block(std::size_t k, std::size_t begin, std::size_t length) {
+    if constexpr (!is_elementwise<C>) {
+      return whole_.data() + k * n_ + begin;
+    } else if constexpr (C::kind == codec_kind::exact) {
+      return reinterpret_cast<const T*>(wires_[k]) + begin;
+    } else {
+      codec_.template decode<T>(wires_[k] + codec_.template bytes<T>(begin),
+                                std::span<T>{scratch_, length});
+      return scratch_;
+    }
+  }
+
+private:
+  const C& codec_;
+  std::span<const std::byte* const> wires_;
+  std::size_t n_;
+  std::vector<T> whole_;
+  T scratch_[block_length];
+};
 
 /// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
 /// written to memory before it is combined, so a weight's multiplication never fuses with the addition.
@@ -131,11 +156,11 @@ void unite_by_folding(const R& r, const C& codec,
                                     std::size_t first, double total) {
   TUTTI_UNFUSED
   using A = reducer_accumulator_t<R, T>;
+  contributions<T, C> all{codec, wires, n};
   in_blocks(n, [&](std::size_t begin, auto count) {
-    T scratch[block_length];
     A partial[block_length], lifted[block_length];
-    for (std::size_t k = 0; k < wires.size(); ++k) {
-      const T* in = detail::decoded<T>(codec, wires[k], begin, count, scratch);
+    for (std::size_t k = 0; k < all.count(); ++k) {
+      const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
       A* to = k == 0 ? partial : lifted;
       detail::lift_values<R, T, A>(r, in, to, count, first + begin, weight);
@@ -150,11 +175,11 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
                         std::span<const double> weights, T* values, std::size_t n,
                         std::size_t first, double total) {
   using A = reducer_accumulator_t<R, T>;
+  contributions<T, C> all{codec, wires, n};
   std::vector<A> block(wires.size() * block_length), column(wires.size());
   in_blocks(n, [&](std::size_t begin, auto count) {
-    T scratch[block_length];
-    for (std::size_t k = 0; k < wires.size(); ++k) {
-      const T* in = detail::decoded<T>(codec, wires[k], begin, count, scratch);
+    for (std::size_t k = 0; k < all.count(); ++k) {
+      const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
       detail::lift_values<R, T, A>(r, in, block.data() + k * block_length, count, first + begin,
                                    weight);
@@ -219,6 +244,8 @@ arithmetic arithmetic_of(const R& r, const C& c) {
   a.value_bytes = sizeof(T);
   a.accumulator_bytes = sizeof(typename f::A);
   a.exact = C::kind == codec_kind::exact;
+  a.elementwise = is_elementwise<C>;
+  a.rounds = C::kind == codec_kind::additive;
   a.in_place = a.exact && plain_lift<R, T> && std::is_same_v<typename f::A, T>;
   a.wire_bytes = &f::wire_bytes;
   a.encode = &f::encode;

@@ -28,8 +28,8 @@ template <class... Parts>
 struct known_parts {
   static_assert((has_part<Parts> && ...),
                 "tutti: an argument is not a part - parts are reducers, topologies, codecs, sync "
-                "policies, communicators and tutti::options; your own type becomes one by "
-                "`using part = tutti::reducer_part;` (or another noun's)");
+                "policies, communicators and tutti::options; your own type becomes one by naming its "
+                "noun: using part = tutti::reducer_part");
   static_assert(count_parts<reducer_part, Parts...> <= 1, "tutti: two reducers were given - keep one");
   static_assert(count_parts<topology_part, Parts...> <= 1,
                 "tutti: two topologies were given - keep one, or nest them as in "

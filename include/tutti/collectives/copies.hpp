@@ -14,6 +14,9 @@ template <class T>
 concept copyable_element = std::is_trivially_copyable_v<T>;
 
 template <class T>
+concept has_values = requires(T& t) { std::span{t}; };
+
+template <class T>
 task copy_task(const char* call, const T* in, T* out) {
   static_assert(copyable_element<T>, "tutti: only trivially copyable elements can be moved between "
                                      "ranks - send the bytes of a serialised form instead");
@@ -102,22 +105,20 @@ request launch(Comm& comm, Make&& make) {
 } // namespace detail
 
 template <communicator Comm, class Data, class... Parts>
-  requires(detail::has_part<Parts> && ...)
+  requires(!detail::has_values<Parts> && ...)
 void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
   auto op = detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
   detail::run_now(comm, op);
 }
 
 template <communicator Comm, class Data, class... Parts>
-  requires(detail::has_part<Parts> && ...)
 request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
   return detail::launch(comm, [&] {
     return detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
   });
 }
 
-template <communicator Comm, class Mine, class All, class... Parts>
-  requires(!detail::has_part<All>)
+template <communicator Comm, class Mine, detail::has_values All, class... Parts>
 void all_gather(Comm& comm, const Mine& mine, All&& all, Parts&&... parts) {
   const std::span from{mine};
   const std::span to{all};

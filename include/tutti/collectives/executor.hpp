@@ -107,7 +107,7 @@ private:
     staged_.reset(new std::byte[staging_bytes()]);
     if (plan_.gathers || task_.math.in_place || !task_.math.lift) return;
     accumulators_.reset(new std::byte[plan_.elements * task_.math.accumulator_bytes]);
-    if (!task_.math.exact) round_to_wire({0, plan_.elements});
+    if (!task_.math.exact) keep_what_is_sent({0, plan_.elements});
     task_.math.lift(task_.math, task_.out, accumulators_.get(), plan_.elements, 0, task_.weight);
   }
 
@@ -177,6 +177,9 @@ private:
       }
     }
     pending_.emplace(comm_.exchange(host_execution{}, channel_, {sends_, receives_}));
+    if (task_.math.exact) return;
+    for (std::uint32_t k = round.first_message; k < round.last_message; ++k)
+      if (plan_.messages[k].act == action::publish) unpack(k); // a rank keeps what it publishes
   }
 
   std::byte* in_place(const message& m) const {
@@ -243,9 +246,22 @@ private:
       unite(f.where);
   }
   const std::byte* received(const operand& o) const {
-    const std::size_t unit =
-        plan_.gathers ? wire_bytes(o.offset) : o.offset * task_.math.accumulator_bytes;
-    return staged_.get() + offsets_[o.message] + unit;
+    return staged_.get() + offsets_[o.message] + bytes_before(plan_.messages[o.message], o.offset);
+  }
+  /// Where element `offset` of a received message begins.
+  std::size_t bytes_before(const message& m, std::size_t offset) const {
+    if (!plan_.gathers) return offset * task_.math.accumulator_bytes;
+    std::size_t bytes = 0;
+    for (std::uint32_t k = 0; offset > 0; ++k) {
+      const std::size_t count = plan_.pieces[m.first_piece + k].count;
+      if (count > offset && !task_.math.elementwise)
+        throw error{{.code = error_code::unsupported,
+                     .detail = "this topology folds a part of a message, and this codec can only "
+                               "decode whole ones - use tutti::direct"}};
+      bytes += wire_bytes((std::min)(count, offset));
+      offset -= (std::min)(count, offset);
+    }
+    return bytes;
   }
   const std::byte* own(const piece& where) {
     if (!plan_.gathers) return partials(where.offset);
@@ -257,7 +273,7 @@ private:
   void unite(const piece& where) {
     task_.math.unite(task_.math, operands_, task_.weights, values(where.offset), where.count,
                      where.offset, task_.total);
-    if (!task_.math.exact) round_to_wire(where);
+    if (task_.math.rounds) keep_what_is_sent(where);
   }
 
   // --- finishing ----------------------------------------------------------------------------
@@ -272,13 +288,13 @@ private:
     if (!task_.math.lower) return;
     task_.math.lower(task_.math, partials(where.offset), values(where.offset), where.count,
                      where.offset, task_.total);
-    if (!task_.math.exact) round_to_wire(where);
+    if (task_.math.rounds) keep_what_is_sent(where);
   }
 
-  /// values = decode(encode(values)), a block at a time.
-  void round_to_wire(const piece& where) const {
-    constexpr std::size_t length = 1024;
-    std::vector<std::byte> wire(wire_bytes(std::min(where.count, length)));
+  /// values = decode(encode(values)), a block at a time where the codec allows it.
+  void keep_what_is_sent(const piece& where) const {
+    const std::size_t length = task_.math.elementwise ? 1024 : where.count;
+    std::vector<std::byte> wire(wire_bytes((std::min)(where.count, length)));
     for (std::size_t done = 0; done < where.count; done += length) {
       const std::size_t n = (std::min)(length, where.count - done);
       encode(values(where.offset + done), wire.data(), n);

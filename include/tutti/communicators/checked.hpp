@@ -10,7 +10,7 @@ namespace tutti {
 
 /// Before each collective all ranks compare what they are about to do; where they differ, every rank
 /// throws error_code::mismatch naming two ranks and what each called. Nothing of the data has moved
-/// then, and the communicator remains usable. Costs size - 1 messages of 40 bytes a rank and call.
+/// then, and the communicator remains usable. Costs size - 1 messages of 32 bytes a rank and call.
 template <class Inner>
 class checked : public decorator<Inner> {
 public:

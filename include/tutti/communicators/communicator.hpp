@@ -29,9 +29,8 @@
 //   verification        verify(call, numbers): throws `mismatch` unless all ranks say the same
 //
 // and two facts: a communicator whose transport has no tags says `static constexpr std::uint32_t
-// channels = 1`, and its collectives take turns; an execution whose work is done in the order in which
-// it was enqueued (a CUDA stream) says `static constexpr bool in_order = true`, and the next round may
-// be posted on it before test() has said that the last one is complete.
+// channels = 1`, and its user has one collective in flight on it at a time; an execution whose work is
+// done in the order in which it was enqueued (a CUDA stream) says `static constexpr bool in_order = true`.
 #pragma once
 
 #include <tutti/communicators/operation.hpp>

@@ -57,6 +57,9 @@ class operations {
 public:
   /// A channel for the next operation; equal on all ranks that start operations in the same order.
   std::uint32_t next_channel() noexcept { return next_++ & 0x3fffu; }
+  /// A channel for longer than one operation, apart from all that next_channel() returns. Below 2^15, as
+  /// are the tags that every MPI has; after 16,384 of them they repeat.
+  std::uint32_t reserve_channel() noexcept { return 0x4000u | (reserved_++ & 0x3fffu); }
 
   void enter(operation& o) { active_.push_back(&o); }
   void leave(operation& o) noexcept {
@@ -83,6 +86,7 @@ public:
 private:
   std::vector<operation*> active_;
   std::uint32_t next_ = 0;
+  std::uint32_t reserved_ = 0;
 };
 
 /// Holds an operation in flight, and what it uses. Move-only; empty is the same as complete.

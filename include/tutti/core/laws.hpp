@@ -78,10 +78,8 @@ template <class X>
 bool same_value(const X& a, const X& b) {
   if constexpr (std::floating_point<X> || std::same_as<X, bfloat16> || std::same_as<X, half>)
     return std::memcmp(&a, &b, sizeof(X)) == 0 || (!(a == a) && !(b == b));
-  else if constexpr (std::equality_comparable<X>)
-    return a == b;
-  else
-    return std::memcmp(&a, &b, sizeof(X)) == 0;
+  else if constexpr (std::equality_comparable<X>) return a == b;
+  else return std::memcmp(&a, &b, sizeof(X)) == 0;
 }
 /// The same number: a NaN is any NaN, a zero any zero.
 template <class X>
@@ -98,13 +96,23 @@ bool same_values(const std::vector<X>& a, const std::vector<X>& b) {
   return true;
 }
 
+/// The distance of 1 to its next neighbour.
+template <real_element T>
+inline constexpr double epsilon_of = std::same_as<T, bfloat16> ? 0x1p-7
+                                     : std::same_as<T, half>
+                                         ? 0x1p-10
+                                         : double(std::numeric_limits<accumulator_t<T>>::epsilon());
+
+template <element T>
+double double_of(T x) {
+  return double(element_cast<accumulator_t<T>>(x));
+}
+
 /// Ordinary numbers: in [-2, 2) for real elements, any bits for integers.
 template <element T>
 T random_element(random_stream& draw) {
-  if constexpr (real_element<T>)
-    return element_cast<T>(accumulator_t<T>(4 * draw.uniform() - 2));
-  else
-    return static_cast<T>((std::uint64_t{draw()} << 32) | draw());
+  if constexpr (real_element<T>) return element_cast<T>(accumulator_t<T>(4 * draw.uniform() - 2));
+  else return static_cast<T>((std::uint64_t{draw()} << 32) | draw());
 }
 
 /// Numbers at which arithmetic is known to go wrong; all of them finite, on demand.

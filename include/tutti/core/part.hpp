@@ -67,7 +67,7 @@ constexpr decltype(auto) pick(First&& first, Rest&&... rest) {
     return detail::pick<Noun, Default>(std::forward<Rest>(rest)...);
 }
 
-template <class T>
+template <class...>
 inline constexpr bool always_false = false;
 
 } // namespace detail

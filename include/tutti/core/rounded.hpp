@@ -9,18 +9,18 @@
 
 namespace tutti {
 
-/// `rounded(a * b) + c` has two roundings, as it is written. Compilers fuse the two where the machine
-/// has an instruction for it, in the vector part of a loop and not in its tail, say, so that a value's
-/// bits would depend on where its key range begins.
+/// `rounded(a * b) + c` has two roundings, as it is written. Compilers fuse the two where the
+/// machine has an instruction for it - in the vector part of a loop, say, and not in its tail, so
+/// that a value's bits would depend on where its key range begins.
 ///
 ///   const rounding rounded;
 ///   for (...) parameters[i] -= rounded(rate * gradients[i]);
 ///
-/// Costs an exclusive-or with a zero that the compiler cannot see through, and nothing where the target
-/// has no such instruction; loops are vectorised (adam, 4,096 floats, -O3 -march=native: .19 ns a value
-/// against .18). The lighter means do not hold: g++ 12 forgets __builtin_assoc_barrier when it
-/// vectorises, clang 14 its pragma under -ffp-contract=fast, and an attribute of the function does not
-/// reach the lambdas in it.
+/// Costs an exclusive-or with a zero that the compiler cannot see through, and nothing where the
+/// target has no such instruction; loops are vectorised (adam, 4,096 floats, -O3 -march=native:
+/// .19 ns a value against .18). The lighter means do not hold: g++ 12 forgets
+/// __builtin_assoc_barrier when it vectorises, clang 14 its pragma under -ffp-contract=fast, and an
+/// attribute of the function does not reach the lambdas in it.
 class rounding {
 public:
   rounding() noexcept {

@@ -1,4 +1,7 @@
 // The rounds of federated averaging over a population.
+//
+// Where the mean of a round holds a NaN or infinity, options::non_finite decides: every rank throws
+// error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
 #pragma once
 
 #include <tutti/core/rounded.hpp>
@@ -72,11 +75,13 @@ private:
     const auto cohort = tutti::draw_cohort(all, parts_.sync.quorum(all), how_.seed, round);
     std::vector<T> total(global_.size()), trained(global_.size());
     double weight = 0;
+    std::int64_t first_bad = nobody;
     for (std::size_t k = std::size_t(rank); k < cohort.size(); k += std::size_t(size)) {
       const int client = cohort[k];
       const double counts = client_weight(client);
       clients_.train(client, parts_.sync.period(), std::span<const T>{global_},
                      random_stream{how_.seed, round, std::uint64_t(client)}, std::span<T>{trained});
+      if (first_bad == nobody && !all_finite(trained)) first_bad = client;
       add_difference(total, trained, counts);
       weight += counts;
     }
@@ -85,8 +90,32 @@ private:
     options how = parts_.how;
     how.weight = weight;
     tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
-    apply(total);
+    if (usable(total, round, first_bad)) apply(total);
     return int(cohort.size());
+  }
+
+  static bool all_finite(const std::vector<T>& values) {
+    bool good = true;
+    for (const T v : values) good = good && is_finite(v);
+    return good;
+  }
+  /// The reduced difference is the same on all ranks, and so is the verdict on it.
+  bool usable(const std::vector<T>& total, std::uint32_t round, std::int64_t first_bad) {
+    if (parts_.how.non_finite == non_finite::pass || all_finite(total)) return true;
+    if (parts_.how.non_finite == non_finite::skip) return false;
+    const std::array<std::int64_t, 1> mine{first_bad};
+    std::vector<std::int64_t> all(std::size_t(parts_.comm.size()));
+    tutti::all_gather(parts_.comm, mine, all, options{.timeout = parts_.how.timeout});
+    failure f{.code = error_code::non_finite, .call = "run", .rank = parts_.comm.rank()};
+    f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
+    for (std::size_t r = 0; r < all.size(); ++r)
+      if (all[r] != nobody) {
+        f.peer = int(r);
+        f.detail = "round " + std::to_string(round) + ": client " + std::to_string(all[r]) +
+                   " on rank " + std::to_string(r) + " returned a NaN or an infinity";
+        break;
+      }
+    throw error{std::move(f)};
   }
 
   double client_weight(int client) const {
@@ -121,6 +150,8 @@ private:
       return 0;
     }
   }
+
+  static constexpr std::int64_t nobody = -1;
 
   Ensemble parts_;
   std::vector<tensor<T>> parameters_;

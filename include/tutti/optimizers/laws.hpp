@@ -18,7 +18,7 @@ namespace tutti {
 
 namespace detail {
 
-/// An optimizer behind a function: update(optimizer, step, parameters, gradients, states of all slots).
+/// An optimizer behind a function: update(optimizer, step, parameters, gradients, all slots).
 template <class T>
 struct optimizer_under_test {
   const void* optimizer;
@@ -51,8 +51,8 @@ struct optimized {
               std::size_t begin, std::size_t end) {
     std::vector<std::span<T>> parts;
     for (auto& a : arrays) parts.push_back(std::span{a}.subspan(margin + begin, end - begin));
-    o.update(o.optimizer, step, parts[0],
-             std::span<const T>{gradients}.subspan(begin, end - begin), parts.data() + 1);
+    o.update(o.optimizer, step, parts[0], std::span<const T>{gradients}.subspan(begin, end - begin),
+             parts.data() + 1);
   }
 
   std::vector<std::vector<T>> arrays;
@@ -87,9 +87,10 @@ void expect_same_state(law_report& report, const char* law, const optimized<T>& 
       if (except_middle && i == optimized<T>::margin + optimized_values / 2) continue;
       const T x = expected.arrays[a][i], y = got.arrays[a][i];
       if (!detail::same_value(x, y))
-        report.add(law, (a == 0 ? "parameter " : "slot " + std::to_string(a - 1) + " of parameter ") +
-                            std::to_string(i - optimized<T>::margin) + " is " + detail::text_of(y) +
-                            " instead of " + detail::text_of(x));
+        report.add(law,
+                   (a == 0 ? "parameter " : "slot " + std::to_string(a - 1) + " of parameter ") +
+                       std::to_string(i - optimized<T>::margin) + " is " + detail::text_of(y) +
+                       " instead of " + detail::text_of(x));
     }
 }
 
@@ -113,8 +114,8 @@ void check_bounds(law_report& report, const optimizer_under_test<T>& o, std::uin
 template <std::floating_point T, class O>
 law_report check_optimizer(const O& optimizer, std::uint64_t seed = 1) {
   static_assert(tutti::optimizer<O, T>,
-                "tutti::check_optimizer: this type does not update such parameters - give it slots and "
-                "update, as optimizers/optimizer.hpp says");
+                "tutti::check_optimizer: this type does not update such parameters - give it slots "
+                "and update, as optimizers/optimizer.hpp says");
   law_report report;
   if constexpr (tutti::optimizer<O, T>) {
     const auto o = detail::optimizer_behind_function<T>(optimizer);
@@ -122,7 +123,8 @@ law_report check_optimizer(const O& optimizer, std::uint64_t seed = 1) {
     detail::expect_same_state(report, "repeatable", whole, detail::trained(o, seed, 1), false);
     for (const std::size_t pieces : {2, 3, 7, 40})
       detail::expect_same_state(report, "split", whole, detail::trained(o, seed, pieces), false);
-    detail::expect_same_state(report, "elementwise", whole, detail::trained(o, seed, 1, true), true);
+    detail::expect_same_state(report, "elementwise", whole, detail::trained(o, seed, 1, true),
+                              true);
     detail::check_bounds(report, o, seed);
   }
   return report;

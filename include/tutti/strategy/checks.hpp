@@ -4,7 +4,9 @@
 #include <tutti/collectives/checks.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/determinism.hpp>
+#include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/sync/ensemble.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/placement.hpp>
 
@@ -23,8 +25,10 @@ inline constexpr bool is_schedule =
 /// Checked over float, the element that every reducer of real numbers takes.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
-  static_assert(sync_policy<Sync>, "tutti::strategy: this sync policy does not answer all eight "
-                                   "questions - derive from tutti::sync_defaults and override");
+  static constexpr bool communicates = communicator<Comm>;
+  static_assert(communicates, "tutti::strategy: this is no communicator - it needs rank, size, exchange, "
+                              "progress, idle, revoke and in_flight, see "
+                              "tutti/communicators/communicator.hpp");
 
   static constexpr bool has_placement =
       Sync::carrier != carried_by::placement || placement_topology<Topology>;
@@ -35,8 +39,14 @@ struct strategy_checks {
   static_assert(has_schedule, "tutti::strategy: this sync policy reduces over a schedule, and this "
                               "topology has none - use tutti::ring, tutti::direct or another schedule");
 
+  static constexpr bool contributes_gradients =
+      over_population<Sync> || Sync::contribution == contributes::gradient;
+  static_assert(contributes_gradients,
+                "tutti::strategy: no loop contributes differences or parameters step by step - use "
+                "tutti::synchronous, or tutti::federated over a population");
+
   static constexpr bool selects =
-      Sync::carrier != carried_by::placement || selective_communicator<Comm>;
+      Sync::carrier != carried_by::placement || !communicates || selective_communicator<Comm>;
   static_assert(selects, "tutti::strategy: asynchronous servers answer whoever is ready, and this "
                          "communicator cannot tell who is - use tutti::threads or tutti::mpi");
 
@@ -51,6 +61,19 @@ struct strategy_checks {
   static_assert(unweighted_at_server,
                 "tutti::strategy: a weighted mean needs the weights of all contributions, and "
                 "asynchronous servers see one at a time - use tutti::mean");
+
+  static constexpr bool adds_at_server =
+      Sync::carrier != carried_by::placement || !unweighted_at_server || !pairwise_at_server ||
+      std::derived_from<Reducer, sum>;
+  static_assert(adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, and this "
+                                "reducer does not add - use tutti::mean or tutti::sum");
+
+  static constexpr bool encodes = !codec<Codec> || codec_of<Codec, float>;
+  static_assert(encodes, "tutti::strategy: this codec cannot encode the parameters - see "
+                         "tutti/codecs/codec.hpp");
+  static constexpr bool forgets = !encodes || stateless_codec_of<Codec, float>;
+  static_assert(forgets, "tutti::strategy: this codec remembers what it left out, and no trainer keeps "
+                         "a codec's memory - use one without state");
 
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean>;
@@ -85,9 +108,52 @@ struct strategy_checks {
                          "meets, and this topology combines on the way - use tutti::star or "
                          "tutti::direct");
 
-  static constexpr bool value = has_placement && has_schedule && selects && pairwise_at_server &&
-                                unweighted_at_server && averages_clients && reaches_all &&
+  static constexpr bool value = communicates && has_placement && has_schedule && selects && pairwise_at_server &&
+                                unweighted_at_server && adds_at_server && averages_clients &&
+                                contributes_gradients && encodes && forgets && reaches_all &&
                                 scatters && meets && decodes;
+};
+
+/// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
+template <class Sync, class Value, class Optimizer>
+struct bind_checks {
+  using T = std::remove_const_t<Value>;
+
+  static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+  static_assert(real, "tutti::strategy::bind: parameters must be float or double - keep a float copy of "
+                      "shorter ones");
+
+  static constexpr bool writable = !std::is_const_v<Value>;
+  static_assert(writable, "tutti::strategy::bind: every step changes the parameters, and these are const "
+                          "- give values that may be written");
+
+  static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
+  static_assert(optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam or "
+                           "a type with slots and update, see tutti/optimizers/optimizer.hpp");
+
+  static constexpr bool looped = !over_population<Sync>;
+  static_assert(looped, "tutti::strategy::bind: a federated strategy owns its loop - call run() with a "
+                        "population");
+
+  static constexpr bool exact = Sync::carrier != carried_by::mixing;
+  static_assert(exact, "tutti::strategy::bind: no loop runs on a mixing topology - use a schedule or "
+                       "tutti::star");
+
+  static constexpr bool value = real && writable && optimizes && looped && exact;
+};
+
+/// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so
+/// that the sentence stands alone.
+struct no_trainer {
+  tutti::role role() const noexcept { return tutti::role::worker; }
+  template <class Gradients>
+  void step(const Gradients&) {}
+  template <class Gradients>
+  void begin(const Gradients&) {}
+  void ready(std::size_t) {}
+  void finish() {}
+  void serve() {}
+  void finalize() {}
 };
 
 } // namespace tutti::detail

@@ -41,7 +41,10 @@ template <class... Parts>
 struct strategy_parts {
   static_assert(known_parts<Parts...>::value);
   using comm = part_type<communicator_part, no_communicator, Parts...>;
-  using sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
+  using given_sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
+  static_assert(sync_policy<given_sync>, "tutti::strategy: this sync policy does not answer all eight "
+                                         "questions - derive from tutti::sync_defaults and override");
+  using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
   using topology = std::remove_cvref_t<part_type<
       topology_part,
       std::conditional_t<sync::carrier == carried_by::placement, star, default_topology>, Parts...>>;
@@ -75,7 +78,7 @@ inline constexpr determinism demanded<at_least<Level>> = Level;
 template <class... Parts>
 class strategy {
   using chosen = detail::strategy_parts<Parts...>;
-  static_assert(chosen::valid);
+  static_assert(chosen::valid || true); // its own sentences say what is wrong
 
 public:
   using comm_type = std::remove_cvref_t<typename chosen::comm>;
@@ -86,12 +89,12 @@ public:
 
   /// What the parameters' bits depend on: as much as both the sync policy and the reducer promise.
   static constexpr tutti::determinism determinism =
-      sync_type::repeats < repeats_of<reducer_type> ? sync_type::repeats : repeats_of<reducer_type>;
+      detail::joint_determinism<sync_type, reducer_type>;
   static_assert(determinism >= detail::demanded<std::remove_cvref_t<
                                    detail::part_type<demand_part, void, Parts...>>>,
-                "tutti::strategy: more determinism is asked for than these parts can give, since "
-                "asynchronous results depend on the order of arrival - use tutti::synchronous, or "
-                "drop tutti::at_least");
+                "tutti::strategy: more determinism is asked for than these parts promise - "
+                "run_to_run needs a policy that does not depend on the order of arrival, such as "
+                "tutti::synchronous, and rank_count_invariant a reducer that promises it");
 
   /// Not collective; nothing is sent before bind() or run().
   explicit strategy(Parts... parts) : parts_{std::forward<Parts>(parts)...} {
@@ -114,25 +117,25 @@ public:
   }
   template <class Parameters, class Optimizer>
   auto bind(Parameters&& parameters, Optimizer optimizer, const options& how) & {
-    using T = detail::tensor_element<Parameters>;
-    constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-    static_assert(real, "tutti::strategy::bind: parameters must be float or double - keep a float copy "
-                        "of shorter ones");
-    constexpr bool looped = !detail::over_population<sync_type>;
-    static_assert(looped, "tutti::strategy::bind: a federated strategy owns its loop - call run() with "
-                          "a population");
-    constexpr bool mixes = sync_type::carrier == carried_by::mixing;
-    static_assert(!mixes, "tutti::strategy::bind: no loop runs on a mixing topology - use a schedule or "
-                          "tutti::star");
-    if constexpr (real && looped && !mixes) {
-      using E = ensemble;
+    using value = typename decltype(detail::as_tensors(parameters))::value_type;
+    using V = typename decltype(value::values)::element_type;
+    if constexpr (chosen::valid && detail::bind_checks<sync_type, V, Optimizer>::value) {
       if constexpr (sync_type::carrier == carried_by::schedule)
-        return replicated_trainer<E, T, Optimizer>{resolve(how), detail::as_tensors(parameters),
-                                                   std::move(optimizer)};
+        return replicated_trainer<ensemble, V, Optimizer>{
+            resolve(how), detail::as_tensors(parameters), std::move(optimizer)};
       else
-        return served_trainer<E, T, Optimizer>{resolve(how), detail::as_tensors(parameters),
-                                               std::move(optimizer)};
+        return served_trainer<ensemble, V, Optimizer>{
+            resolve(how), detail::as_tensors(parameters), std::move(optimizer)};
+    } else {
+      return detail::no_trainer{};
     }
+  }
+  template <class... Arguments>
+  detail::no_trainer bind(Arguments&&...) && {
+    static_assert(detail::always_false<Arguments...>,
+                  "tutti::strategy::bind: the trainer refers to its strategy, which must outlive it - "
+                  "give the strategy a name");
+    return {};
   }
 
   /// Runs federated rounds over a population, see federated/population.hpp. Collective. `parameters` are
@@ -140,15 +143,18 @@ public:
   /// go on, and must answer the same on every rank.
   template <class Parameters, class Population, class OnRound>
   federated_report run(Parameters&& parameters, Population& clients, run_options how,
-                       OnRound&& on_round) & {
+                       OnRound&& on_round) {
     using T = detail::tensor_element<Parameters>;
     constexpr bool federates = detail::over_population<sync_type>;
     static_assert(federates, "tutti::strategy::run: only a federated strategy runs a population - add "
                              "tutti::federated{}, or call bind()");
-    constexpr bool fits = population<Population, T>;
+    constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+    static_assert(real, "tutti::strategy::run: parameters must be float or double - keep a float copy "
+                        "of shorter ones");
+    constexpr bool fits = !real || population<Population, T>;
     static_assert(fits, "tutti::strategy::run: this is no population - it needs clients(), "
                         "examples(client) and train(client, epochs, parameters, random, out)");
-    if constexpr (federates && fits) {
+    if constexpr (chosen::valid && federates && real && fits) {
       detail::federated_rounds<ensemble, T, Population> rounds{
           resolve(given_options()), detail::as_tensors(parameters), clients, how};
       return rounds.run(on_round);
@@ -157,7 +163,7 @@ public:
     }
   }
   template <class Parameters, class Population>
-  federated_report run(Parameters&& parameters, Population& clients, run_options how = {}) & {
+  federated_report run(Parameters&& parameters, Population& clients, run_options how = {}) {
     return run(parameters, clients, how, [](const round_report&) { return true; });
   }
 

@@ -9,6 +9,8 @@ namespace tutti {
 /// stands. A worker may be at most `staleness` steps ahead of the slowest one: its answer waits until
 /// that holds ("stale synchronous parallel", Ho et al., NIPS 2013). 0 keeps workers in step;
 /// `unbounded` never waits (Hogwild-style, Recht et al. 2011).
+/// The reducer says what a push is worth: with `sum` all of it, with `mean` its n-th part for n workers,
+/// so that n pushes weigh as much as one synchronous step.
 /// Determinism: none, whatever the bound; results depend on the order of arrival.
 struct asynchronous {
   using part = sync_part;

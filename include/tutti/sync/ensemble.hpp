@@ -5,6 +5,7 @@
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/core/tensor.hpp>
 #include <tutti/sync/sync_policy.hpp>
+#include <tutti/topologies/placement.hpp>
 
 #include <string>
 #include <string_view>
@@ -20,6 +21,11 @@ constexpr std::string_view name(role r) noexcept {
 }
 
 namespace detail {
+
+/// What a policy and a reducer promise together: the lesser of the two.
+template <class Sync, class Reducer>
+inline constexpr determinism joint_determinism =
+    Sync::repeats < repeats_of<Reducer> ? Sync::repeats : repeats_of<Reducer>;
 
 /// Refers to the parts; they belong to the strategy.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -106,16 +112,27 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
                         " than on rank 0");
 }
 
-/// A number for what a run will do: the types of the parts and the options that must agree.
+/// A number for what a run will do: the types of the parts, and those of their members and of the options
+/// that decide who sends what when.
 template <class Ensemble>
 std::uint64_t plan_hash(const Ensemble& parts) {
   std::uint64_t h = type_hash<void(typename Ensemble::topology_type, typename Ensemble::reducer_type,
                                    typename Ensemble::codec_type, typename Ensemble::sync_type)>();
-  for (const std::uint64_t v : {std::uint64_t(parts.how.bucket_bytes),
-                                std::uint64_t(parts.how.non_finite),
-                                std::uint64_t(parts.sync.period()),
-                                std::uint64_t(std::int64_t(parts.sync.lead()))})
-    h = (h ^ v) * 1099511628211u;
+  const auto add = [&](std::int64_t v) { h = (h ^ std::uint64_t(v)) * 1099511628211u; };
+  const int size = parts.comm.size();
+  add(std::int64_t(parts.how.bucket_bytes));
+  add(std::int64_t(parts.how.non_finite));
+  add(parts.sync.period());
+  add(parts.sync.lead());
+  add(parts.sync.quorum(1 << 20));
+  if constexpr (schedule_topology<typename Ensemble::topology_type>)
+    add(tutti::chunks_of(parts.topology, detail::layout_of(parts.comm)));
+  if constexpr (placement_topology<typename Ensemble::topology_type>) {
+    add(parts.topology.server_count(size));
+    add(parts.topology.dedicates());
+  }
+  if constexpr (requires { parts.reducer.least_contributions(); })
+    add(parts.reducer.least_contributions());
   return h;
 }
 

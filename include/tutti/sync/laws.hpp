@@ -33,8 +33,8 @@ void check_fragments(law_report& report, const P& policy) {
   }
   for (std::size_t i = 0; i < seen.size(); ++i)
     if (!seen[i])
-      report.add("fragment", "fragment " + std::to_string(i) + " of " + std::to_string(seen.size()) +
-                                 " never takes part");
+      report.add("fragment", "fragment " + std::to_string(i) + " of " +
+                                 std::to_string(seen.size()) + " never takes part");
 }
 
 template <class P>

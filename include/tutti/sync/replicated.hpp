@@ -19,12 +19,14 @@ template <class Ensemble, class T, class Optimizer>
 class replicated_trainer {
 public:
   using sync_type = typename Ensemble::sync_type;
-  static constexpr tutti::determinism determinism = sync_type::repeats;
+  static constexpr tutti::determinism determinism =
+      detail::joint_determinism<sync_type, typename Ensemble::reducer_type>;
 
   /// Broadcasts rank 0's parameters; throws `mismatch` when names or lengths differ between ranks.
   replicated_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)} {
+    check_policy();
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     make_buckets();
     for (tensor<T>& p : parameters_) tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
@@ -93,6 +95,25 @@ public:
 
 private:
   static constexpr bool sharded = sync_type::update == updates_at::owner;
+
+  /// Answers that this loop does not carry out are refused, not ignored.
+  void check_policy() const {
+    const sync_type& sync = parts_.sync;
+    const int size = parts_.comm.size();
+    const char* wrong = sync.period() != 1             ? "period() is not 1"
+                        : sync.fragment(0).count != 1  ? "fragment() is not everything"
+                        : sync.quorum(size) != size    ? "quorum() is not every rank"
+                        : sync.lead() != 0             ? "lead() is not 0"
+                        : sync.delay() != 0            ? "delay() is not 0"
+                                                       : nullptr;
+    if (wrong)
+      throw error{{.code = error_code::unsupported,
+                   .call = "bind",
+                   .rank = parts_.comm.rank(),
+                   .detail = std::string{"the sync policy's "} + wrong +
+                             ", and the loop of synchronous policies exchanges everything with every "
+                             "rank in each step"}};
+  }
 
   struct bucket {
     std::vector<detail::bucket_slot> slots;

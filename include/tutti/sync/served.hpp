@@ -15,14 +15,16 @@ namespace tutti {
 /// A model bound to an asynchronous strategy. Made by strategy::bind; the strategy and the parameters
 /// must outlive it. Construction and finalize() are collective; between them a worker calls step() (or
 /// begin, ready, finish) as often as it likes, and a dedicated server calls serve(). A server that also
-/// works serves within its own step() and finalize().
+/// works serves within its own step() and finalize() only: a collective between steps would wait for
+/// workers who wait for it, until the timeout, unless staleness is 0 or all servers are dedicated.
 /// Cost of a worker's step: one message of each server's key range to it, and one back.
 /// Determinism: none.
 template <class Ensemble, class T, class Optimizer>
 class served_trainer {
 public:
   using sync_type = typename Ensemble::sync_type;
-  static constexpr tutti::determinism determinism = sync_type::repeats;
+  static constexpr tutti::determinism determinism =
+      detail::joint_determinism<sync_type, typename Ensemble::reducer_type>;
 
   served_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
@@ -30,8 +32,8 @@ public:
         servers_{parts_.topology.server_count(size_)} {
     check_roles();
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
-    pushes_ = parts_.comm.in_flight().next_channel();
-    replies_ = parts_.comm.in_flight().next_channel();
+    pushes_ = parts_.comm.in_flight().reserve_channel();
+    replies_ = parts_.comm.in_flight().reserve_channel();
     lay_out();
     for (tensor<T>& p : parameters_) tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
     load_flat();
@@ -72,7 +74,8 @@ public:
     ++clock_;
     auto sent = push(header{kind_push, std::uint64_t(clock_)}, true);
     auto answers = expect_answers();
-    if (serves()) accept(rank_, clock_, gradient_.span().subspan(own_.begin, length(own_)));
+    if (serves())
+      guarded([&] { accept(rank_, clock_, gradient_.span().subspan(own_.begin, length(own_))); });
     serve_until([&] { return sent.test() && answers.test() && (!serves() || may_go_on(clock_)); });
     take_answers();
     store_parameters();
@@ -215,17 +218,26 @@ private:
     deadline until = parts_.how.until();
     for (;;) {
       const auto seen = parts_.comm.progress();
-      try {
+      bool over = false;
+      guarded([&] {
         if (serves() && serve_some()) until = parts_.how.until();
-        if (finished()) return;
-      } catch (const error& e) {
-        give_up(e.details());
-      }
+        over = finished();
+      });
+      if (over) return;
       if (clock::now() >= until)
         give_up({.code = error_code::timeout,
                  .peer = serves() ? slowest_worker() : 0,
                  .detail = "nothing was heard within the timeout"});
       parts_.comm.idle(seen, until);
+    }
+  }
+  /// An error here is an error everywhere.
+  template <class Work>
+  void guarded(Work&& work) {
+    try {
+      work();
+    } catch (const error& e) {
+      give_up(e.details());
     }
   }
   int slowest_worker() const {

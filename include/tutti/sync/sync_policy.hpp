@@ -12,10 +12,13 @@
 //   delay()             how many steps later is the result applied?
 //
 // and two facts about it: `carrier`, what kind of topology moves its data (schedules, a placement of
-// key ranges on servers, or a mixing matrix), and `repeats`, the determinism it can promise.
+// key ranges on servers, or a mixing matrix), and `repeats`, the determinism it leaves to the reducer: a
+// strategy promises the lesser of the two. A policy over a population of clients (federated/) also says
+// `over_population = true` and has a `server_rate`.
 //
-// `sync_defaults` answers like synchronous data parallelism; a policy derives from it and overrides
-// what it does differently.
+// `sync_defaults` answers like synchronous data parallelism. A policy without members derives from it and
+// overrides what it does differently; one with members writes all its answers, or designated
+// initialisers of it would warn. An answer that no training loop carries out is refused when bound.
 #pragma once
 
 #include <tutti/core/determinism.hpp>
@@ -43,7 +46,7 @@ struct sync_defaults {
   static constexpr contributes contribution = contributes::gradient;
   static constexpr updates_at update = updates_at::replica;
   static constexpr carried_by carrier = carried_by::schedule;
-  static constexpr determinism repeats = determinism::run_to_run;
+  static constexpr determinism repeats = determinism::rank_count_invariant;
 
   constexpr int period() const noexcept { return 1; }
   constexpr fragment_of fragment(std::int64_t /*exchange*/) const noexcept { return {}; }

@@ -1,0 +1,199 @@
+// What a collective cannot do with its topology, reducer, codec and elements.
+#include <tutti/collectives/collectives.hpp>
+#include <tutti/codecs/cast.hpp>
+#include <tutti/communicators/self.hpp>
+#include <tutti/reducers/krum.hpp>
+#include <tutti/reducers/order_statistics.hpp>
+#include <tutti/topologies/pipelined.hpp>
+#include <tutti/topologies/ring.hpp>
+
+#include <string>
+#include <vector>
+
+namespace {
+
+/// Neighbours of a gossip round: a topology without schedules.
+struct neighbours {
+  using part = tutti::topology_part;
+};
+
+/// A reducer in name only.
+struct silent {
+  using part = tutti::reducer_part;
+};
+
+/// A codec that can only be decoded where all contributions meet.
+struct opaque {
+  using part = tutti::codec_part;
+  static constexpr auto kind = tutti::codec_kind::opaque;
+  template <tutti::element T>
+  std::size_t bytes(std::size_t n) const { return n; }
+  template <tutti::element T>
+  void encode(std::span<const T>, std::byte*) const {}
+  template <tutti::element T>
+  void decode(const std::byte*, std::span<T>) const {}
+};
+
+/// A codec that remembers what it left out.
+struct remembering {
+  using part = tutti::codec_part;
+  static constexpr auto kind = tutti::codec_kind::additive;
+  template <class T>
+  using state = std::vector<T>;
+  template <tutti::element T>
+  std::size_t bytes(std::size_t n) const { return n; }
+  template <tutti::element T>
+  void encode(std::vector<T>&, std::span<const T>, std::byte*) const {}
+  template <tutti::element T>
+  void decode(const std::byte*, std::span<T>) const {}
+};
+
+/// A codec without functions.
+struct wordless {
+  using part = tutti::codec_part;
+  static constexpr auto kind = tutti::codec_kind::exact;
+};
+
+} // namespace
+
+void all_reduces(tutti::self& comm, std::vector<float>& data) {
+  // REJECT no_schedule: tutti: this topology has no schedule, so no collective runs on it - use ring
+  // REJECT no_reducer: tutti: this reducer has neither combine\(a, a\) .* nor gather\(span\)
+  // REJECT median_on_ring: tutti: this reducer needs every contribution, .* use tutti::direct or tutti::star
+  // REJECT krum_on_ring: tutti: this reducer needs every contribution, .* use tutti::direct or tutti::star
+  // REJECT median_on_pipelined: tutti: this reducer needs every contribution, and this topology folds them pairwise
+  // REJECT no_codec: tutti: this codec cannot encode these elements
+  // REJECT forgetful_call: tutti: this codec remembers what it left out, .* drop the error feedback
+  // REJECT opaque_on_ring: tutti: what this codec writes can only be decoded where all of it meets
+  // REJECT krum_lossy: tutti: a reducer that compares whole contributions takes them as they are - use tutti::identity
+#if defined REJECT_no_schedule
+  tutti::all_reduce(comm, data, neighbours{});
+#elif defined REJECT_no_reducer
+  tutti::all_reduce(comm, data, silent{});
+#elif defined REJECT_median_on_ring
+  tutti::all_reduce(comm, data, tutti::ring{}, tutti::median{});
+#elif defined REJECT_krum_on_ring
+  tutti::all_reduce(comm, data, tutti::ring{}, tutti::krum{});
+#elif defined REJECT_median_on_pipelined
+  tutti::all_reduce(comm, data, tutti::pipelined{tutti::ring{}}, tutti::median{});
+#elif defined REJECT_no_codec
+  tutti::all_reduce(comm, data, wordless{});
+#elif defined REJECT_forgetful_call
+  tutti::all_reduce(comm, data, remembering{});
+#elif defined REJECT_opaque_on_ring
+  tutti::all_reduce(comm, data, tutti::ring{}, opaque{});
+#elif defined REJECT_krum_lossy
+  tutti::all_reduce(comm, data, tutti::krum{}, tutti::cast<tutti::bfloat16>{});
+#else
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::median{});
+  tutti::all_reduce(comm, data, tutti::star{}, tutti::krum{});
+  tutti::all_reduce(comm, data, tutti::direct{}, opaque{});
+  tutti::all_reduce(comm, data, tutti::cast<tutti::bfloat16>{});
+#endif
+}
+
+void starts(tutti::self& comm, std::vector<float>& data) {
+  // REJECT krum_async: tutti: this reducer makes an agreement while the data is on its way - call the blocking form
+#if defined REJECT_krum_async
+  tutti::async_all_reduce(comm, data, tutti::krum{}).wait();
+#else
+  tutti::async_all_reduce(comm, data, tutti::median{}).wait();
+#endif
+}
+
+void of_integers(tutti::self& comm, std::vector<int>& data) {
+  // REJECT mean_of_integers: tutti: this reducer divides, and a division of integers would be truncated - use tutti::sum
+  // REJECT weighted_mean_of_integers: tutti: this reducer divides
+  // REJECT median_of_integers: tutti: this reducer divides
+  // REJECT lossy_integers: tutti: a lossy codec of integers would change them silently - use tutti::identity
+#if defined REJECT_mean_of_integers
+  tutti::all_reduce(comm, data, tutti::mean{});
+#elif defined REJECT_weighted_mean_of_integers
+  tutti::all_reduce(comm, data, tutti::weighted_mean{});
+#elif defined REJECT_median_of_integers
+  tutti::all_reduce(comm, data, tutti::median{});
+#elif defined REJECT_lossy_integers
+  tutti::all_reduce(comm, data, tutti::cast<tutti::half>{});
+#else
+  tutti::all_reduce(comm, data, tutti::sum{}, tutti::identity{});
+#endif
+}
+
+void of_other_elements(tutti::self& comm, std::vector<char>& letters, std::vector<short>& shorts,
+                       std::vector<signed char>& bytes) {
+  // REJECT of_char: tutti: this element type cannot be reduced - use float, double
+  // REJECT of_short: tutti: this element type cannot be reduced - use float, double
+#if defined REJECT_of_char
+  tutti::all_reduce(comm, letters);
+#elif defined REJECT_of_short
+  tutti::reduce(comm, shorts);
+#else
+  tutti::all_reduce(comm, bytes);
+  tutti::broadcast(comm, letters); // copying takes any trivially copyable type
+  tutti::all_gather(comm, shorts);
+#endif
+}
+
+void on_what_does_not_carry_it(tutti::self& comm, std::vector<float>& data) {
+  // REJECT scatter_on_tree: tutti::reduce_scatter: this topology does not carry it - use ring, halving_doubling or direct
+  // REJECT gather_on_star: tutti::all_gather: this topology does not carry it - use ring, halving_doubling or direct
+  // REJECT broadcast_on_ring: tutti::broadcast: this topology does not carry it - use binomial_tree or star
+  // REJECT reduce_on_direct: tutti::reduce: this topology does not carry it - use binomial_tree or star
+  // REJECT async_scatter_on_tree: tutti::reduce_scatter: this topology does not carry it
+#if defined REJECT_scatter_on_tree
+  tutti::reduce_scatter(comm, data, tutti::binomial_tree{});
+#elif defined REJECT_gather_on_star
+  tutti::all_gather(comm, data, tutti::star{});
+#elif defined REJECT_broadcast_on_ring
+  tutti::broadcast(comm, data, 0, tutti::ring{});
+#elif defined REJECT_reduce_on_direct
+  tutti::reduce(comm, data, 0, tutti::direct{});
+#elif defined REJECT_async_scatter_on_tree
+  tutti::async_reduce_scatter(comm, data, tutti::binomial_tree{}).wait();
+#else
+  tutti::reduce_scatter(comm, data, tutti::halving_doubling{});
+  tutti::async_reduce_scatter(comm, data, tutti::direct{}).wait();
+  tutti::all_gather(comm, data, tutti::direct{});
+  tutti::broadcast(comm, data, 0, tutti::star{});
+  tutti::reduce(comm, data, 0, tutti::binomial_tree{});
+#endif
+}
+
+namespace {
+
+/// Gives all_gather and nothing else.
+struct gather_only : tutti::direct {
+  static constexpr bool gives(tutti::collective what) { return what == tutti::collective::all_gather; }
+};
+
+} // namespace
+
+void on_half_a_topology(tutti::self& comm, std::vector<float>& data) {
+  // REJECT all_reduce_on_gather_only: tutti::all_reduce: this topology does not carry it - use ring, halving_doubling
+#if defined REJECT_all_reduce_on_gather_only
+  tutti::all_reduce(comm, data, gather_only{});
+#else
+  tutti::all_gather(comm, data, gather_only{});
+#endif
+}
+
+void of_strings(tutti::self& comm, std::vector<std::string>& texts, std::vector<char>& bytes) {
+  // REJECT of_strings: tutti: only trivially copyable elements can be moved between ranks - send the bytes
+  // REJECT gather_strings: tutti: only trivially copyable elements can be moved between ranks
+#if defined REJECT_of_strings
+  tutti::broadcast(comm, texts);
+#elif defined REJECT_gather_strings
+  tutti::gather(comm, texts, texts);
+#else
+  tutti::broadcast(comm, bytes);
+  tutti::gather(comm, bytes, bytes);
+  (void)texts;
+#endif
+}
+
+// REJECT pipelined_star: tutti::pipelined: a star has one round each way, nothing can overlap
+#if defined REJECT_pipelined_star
+inline constexpr tutti::pipelined segments{tutti::star{}};
+#else
+inline constexpr tutti::pipelined segments{tutti::binomial_tree{}};
+#endif

@@ -1,0 +1,237 @@
+// Parts that do not make a strategy together.
+#include <tutti/tutti.hpp>
+
+#include <vector>
+
+namespace {
+
+/// A communicator that cannot tell who is ready.
+struct unselective {
+  using part = tutti::communicator_part;
+  tutti::self inner;
+
+  int rank() const { return 0; }
+  int size() const { return 1; }
+  auto exchange(tutti::host_execution e, tutti::channel on, const tutti::exchange_round& round) {
+    return inner.exchange(e, on, round);
+  }
+  std::uint64_t progress() { return 0; }
+  void idle(std::uint64_t, tutti::deadline) {}
+  void revoke(tutti::failure why) { inner.revoke(why); }
+  tutti::operations& in_flight() { return inner.in_flight(); }
+};
+static_assert(tutti::communicator<unselective> && !tutti::selective_communicator<unselective>);
+
+/// A communicator without exchange().
+struct unable {
+  using part = tutti::communicator_part;
+  int rank() const { return 0; }
+  int size() const { return 1; }
+};
+
+/// A placement without schedules.
+struct servers_only {
+  using part = tutti::topology_part;
+  int server_count(int) const { return 1; }
+  bool dedicates() const { return false; }
+};
+
+/// Gives no all_reduce, by itself or composed.
+struct reduce_only : tutti::star {
+  static constexpr bool gives(tutti::collective what) { return what == tutti::collective::reduce; }
+};
+
+/// Answers two of the eight questions.
+struct curt {
+  using part = tutti::sync_part;
+  int period() const { return 1; }
+  int delay() const { return 0; }
+};
+
+/// Averages with neighbours.
+struct mixing : tutti::sync_defaults {
+  static constexpr auto carrier = tutti::carried_by::mixing;
+};
+
+/// A codec that can only be decoded where all contributions meet.
+struct opaque {
+  using part = tutti::codec_part;
+  static constexpr auto kind = tutti::codec_kind::opaque;
+  template <tutti::element T>
+  std::size_t bytes(std::size_t n) const { return n; }
+  template <tutti::element T>
+  void encode(std::span<const T>, std::byte*) const {}
+  template <tutti::element T>
+  void decode(const std::byte*, std::span<T>) const {}
+};
+
+/// A codec that remembers what it left out.
+struct remembering : tutti::identity {
+  template <class T>
+  using state = std::vector<T>;
+  template <tutti::element T>
+  void encode(std::vector<T>&, std::span<const T>, std::byte*) const {}
+};
+
+/// A reducer in name only.
+struct silent {
+  using part = tutti::reducer_part;
+};
+
+/// Clients that learn nothing.
+struct clients_of_none {
+  int clients() { return 1; }
+  double examples(int) { return 1; }
+  void train(int, int, std::span<const float>, tutti::random_stream, std::span<float>) {}
+};
+
+/// Clients who cannot be trained.
+struct untrained {
+  int clients() { return 1; }
+  double examples(int) { return 1; }
+};
+
+} // namespace
+
+void makes(tutti::self& comm, unselective& deaf) {
+  // REJECT nothing: tutti::strategy: there is no communicator - give tutti::mpi::world\(\)
+  // REJECT no_part: tutti: an argument is not a part
+  // REJECT two_reducers: tutti: two reducers were given - keep one
+  // REJECT two_syncs: tutti: two sync policies were given - keep one
+  // REJECT no_communicator: tutti::strategy: this is no communicator
+  // REJECT curt_policy: tutti::strategy: this sync policy does not answer all eight questions
+  // REJECT asynchronous_on_ring: tutti::strategy: asynchronous needs servers .* use tutti::star
+  // REJECT synchronous_on_servers: tutti::strategy: this sync policy reduces over a schedule, and this topology has none
+  // REJECT asynchronous_on_deaf: tutti::strategy: asynchronous servers answer whoever is ready, .* use tutti::threads or tutti::mpi
+  // REJECT asynchronous_median: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
+  // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
+  // REJECT asynchronous_weighted_mean: tutti::strategy: a weighted mean needs the weights of all .* use tutti::mean
+  // REJECT federated_median: tutti::strategy: federated rounds average the clients .* use tutti::mean or tutti::weighted_mean
+  // REJECT reduce_only: tutti::strategy: every rank needs the result, and this topology does not carry all_reduce
+  // REJECT sharded_on_tree: tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather
+  // REJECT sharded_on_star: tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather
+  // REJECT median_on_ring: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
+  // REJECT krum_on_tree: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
+  // REJECT opaque_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
+  // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for .* use tutti::synchronous
+  // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for
+  using tutti::strategy;
+#if defined REJECT_nothing
+  strategy made{tutti::ring{}, tutti::mean{}};
+#elif defined REJECT_no_part
+  strategy made{comm, tutti::ring{}, 3};
+#elif defined REJECT_two_reducers
+  strategy made{comm, tutti::sum{}, tutti::mean{}};
+#elif defined REJECT_two_syncs
+  strategy made{comm, tutti::synchronous{}, tutti::asynchronous{}};
+#elif defined REJECT_no_communicator
+  strategy made{unable{}, tutti::ring{}};
+#elif defined REJECT_curt_policy
+  strategy made{comm, curt{}};
+#elif defined REJECT_asynchronous_on_ring
+  strategy made{comm, tutti::ring{}, tutti::asynchronous{}};
+#elif defined REJECT_synchronous_on_servers
+  strategy made{comm, servers_only{}, tutti::synchronous{}};
+#elif defined REJECT_asynchronous_on_deaf
+  strategy made{deaf, tutti::asynchronous{}};
+#elif defined REJECT_asynchronous_median
+  strategy made{comm, tutti::star{}, tutti::median{}, tutti::asynchronous{}};
+#elif defined REJECT_asynchronous_krum
+  strategy made{comm, tutti::star{}, tutti::krum{}, tutti::asynchronous{}};
+#elif defined REJECT_asynchronous_weighted_mean
+  strategy made{comm, tutti::star{}, tutti::weighted_mean{}, tutti::asynchronous{}};
+#elif defined REJECT_federated_median
+  strategy made{comm, tutti::star{}, tutti::median{}, tutti::federated{}};
+#elif defined REJECT_reduce_only
+  strategy made{comm, reduce_only{}};
+#elif defined REJECT_sharded_on_tree
+  strategy made{comm, tutti::binomial_tree{}, tutti::sharded{}};
+#elif defined REJECT_sharded_on_star
+  strategy made{comm, tutti::star{}, tutti::sharded{}};
+#elif defined REJECT_median_on_ring
+  strategy made{comm, tutti::ring{}, tutti::median{}};
+  std::vector<float> values(8);
+  auto trainer = made.bind(values, tutti::sgd{}); // says no more
+  trainer.step(values);
+  trainer.begin(values);
+  trainer.ready(0);
+  trainer.finish();
+  trainer.serve();
+  trainer.finalize();
+#elif defined REJECT_krum_on_tree
+  strategy made{comm, tutti::binomial_tree{}, tutti::krum{}};
+#elif defined REJECT_opaque_on_ring
+  strategy made{comm, tutti::ring{}, opaque{}};
+#elif defined REJECT_asynchronous_repeats
+  strategy made{comm, tutti::asynchronous{}, tutti::at_least<tutti::determinism::run_to_run>{}};
+#elif defined REJECT_synchronous_any_count
+  strategy made{comm, tutti::at_least<tutti::determinism::rank_count_invariant>{}};
+#else
+  strategy defaults{comm};
+  strategy any_order{tutti::mean{}, tutti::ring{}, comm, tutti::synchronous{}};
+  strategy served{comm, tutti::star{}, tutti::mean{}, tutti::asynchronous{}};
+  strategy also_placed{comm, servers_only{}, tutti::asynchronous{}};
+  strategy deaf_schedule{deaf, tutti::synchronous{}};
+  strategy robust{comm, tutti::direct{}, tutti::median{}};
+  strategy robust_star{comm, tutti::star{}, tutti::krum{}};
+  strategy weighted{comm, tutti::weighted_mean{}, tutti::synchronous{}};
+  strategy averaged{comm, tutti::star{}, tutti::federated{}};
+  strategy shards{comm, tutti::halving_doubling{}, tutti::sharded{}};
+  strategy coded{comm, tutti::direct{}, tutti::cast<tutti::bfloat16>{}};
+  strategy repeats{comm, tutti::at_least<tutti::determinism::run_to_run>{}};
+  (void)deaf;
+#endif
+}
+
+void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::half>& halves) {
+  tutti::strategy averaging{comm, tutti::federated{}};
+  tutti::strategy gossiping{comm, mixing{}};
+  tutti::strategy training{comm};
+  // REJECT bind_halves: tutti::strategy::bind: parameters must be float or double - keep a float copy
+  // REJECT bind_federated: tutti::strategy::bind: a federated strategy owns its loop - call run\(\)
+  // REJECT bind_mixing: tutti::strategy::bind: no loop runs on a mixing topology
+  // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
+  // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
+  // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
+  // REJECT bind_remembering: tutti: this codec remembers what it left out
+  // REJECT bind_silent: tutti: this reducer has neither combine
+  // REJECT run_halves: tutti::strategy::run: parameters must be float or double
+  // REJECT run_synchronous: tutti::strategy::run: only a federated strategy runs a population - add tutti::federated
+  // REJECT run_nobody: tutti::strategy::run: this is no population - it needs clients\(\)
+#if defined REJECT_bind_halves
+  auto trainer = training.bind(halves, tutti::sgd{});
+#elif defined REJECT_bind_federated
+  auto trainer = averaging.bind(values, tutti::sgd{});
+#elif defined REJECT_bind_mixing
+  auto trainer = gossiping.bind(values, tutti::sgd{});
+#elif defined REJECT_bind_constants
+  auto trainer = training.bind(std::as_const(values), tutti::sgd{});
+#elif defined REJECT_bind_temporary
+  auto trainer = tutti::strategy{comm}.bind(values, tutti::sgd{});
+#elif defined REJECT_bind_number
+  auto trainer = training.bind(values, 0.1);
+#elif defined REJECT_bind_remembering
+  tutti::strategy forgetful{comm, remembering{}};
+  auto trainer = forgetful.bind(values, tutti::sgd{});
+  trainer.step(values);
+#elif defined REJECT_bind_silent
+  tutti::strategy silently{comm, silent{}};
+  auto trainer = silently.bind(values, tutti::sgd{});
+  trainer.step(values);
+#elif defined REJECT_run_synchronous
+  clients_of_none nobody;
+  training.run(values, nobody);
+#elif defined REJECT_run_halves
+  clients_of_none nobody;
+  averaging.run(halves, nobody);
+#elif defined REJECT_run_nobody
+  untrained nobody;
+  averaging.run(values, nobody);
+#else
+  auto trainer = training.bind(values, tutti::sgd{});
+  clients_of_none nobody;
+  averaging.run(values, nobody);
+  tutti::strategy{comm, tutti::federated{}}.run(values, nobody); // done when it returns
+  (void)halves;
+#endif
+}
