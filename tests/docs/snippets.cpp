@@ -186,6 +186,7 @@ BOOST_AUTO_TEST_CASE(a_gathering_reducer_runs_where_contributions_meet) {
 struct fixed_point {
   using part = tutti::codec_part;
   static constexpr tutti::codec_kind kind = tutti::codec_kind::additive;
+  static constexpr bool elementwise = true;
 
   float step = 1.0f / 1024;
 

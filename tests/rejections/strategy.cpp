@@ -73,6 +73,20 @@ struct remembering : tutti::identity {
   void encode(std::vector<T>&, std::span<const T>, std::byte*) const {}
 };
 
+/// A codec that has no functions, and one that does not even say what kind it is.
+struct wordless {
+  using part = tutti::codec_part;
+  static constexpr auto kind = tutti::codec_kind::exact;
+};
+struct unkind {
+  using part = tutti::codec_part;
+};
+
+/// Contributes how far a rank has come.
+struct differences : tutti::sync_defaults {
+  static constexpr auto contribution = tutti::contributes::difference;
+};
+
 /// A reducer in name only.
 struct silent {
   using part = tutti::reducer_part;
@@ -105,6 +119,7 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT asynchronous_on_deaf: tutti::strategy: asynchronous servers answer whoever is ready, .* use tutti::threads or tutti::mpi
   // REJECT asynchronous_median: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
   // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
+  // REJECT asynchronous_max: tutti::strategy: asynchronous servers add up what arrives, .* use tutti::mean or tutti::sum
   // REJECT asynchronous_weighted_mean: tutti::strategy: a weighted mean needs the weights of all .* use tutti::mean
   // REJECT federated_median: tutti::strategy: federated rounds average the clients .* use tutti::mean or tutti::weighted_mean
   // REJECT reduce_only: tutti::strategy: every rank needs the result, and this topology does not carry all_reduce
@@ -113,8 +128,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT median_on_ring: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
   // REJECT krum_on_tree: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
   // REJECT opaque_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
-  // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for .* use tutti::synchronous
-  // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for
+  // REJECT remembering_codec: tutti::strategy: this codec remembers what it left out, .* use one without state
+  // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
+  // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
+  // REJECT differences: tutti::strategy: no loop contributes differences or parameters .* use tutti::synchronous
+  // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for than these parts promise .* such as tutti::synchronous
+  // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for .* a reducer that promises it
   using tutti::strategy;
 #if defined REJECT_nothing
   strategy made{tutti::ring{}, tutti::mean{}};
@@ -138,6 +157,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::star{}, tutti::median{}, tutti::asynchronous{}};
 #elif defined REJECT_asynchronous_krum
   strategy made{comm, tutti::star{}, tutti::krum{}, tutti::asynchronous{}};
+#elif defined REJECT_asynchronous_max
+  strategy made{comm, tutti::max{}, tutti::asynchronous{}};
 #elif defined REJECT_asynchronous_weighted_mean
   strategy made{comm, tutti::star{}, tutti::weighted_mean{}, tutti::asynchronous{}};
 #elif defined REJECT_federated_median
@@ -162,6 +183,14 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::binomial_tree{}, tutti::krum{}};
 #elif defined REJECT_opaque_on_ring
   strategy made{comm, tutti::ring{}, opaque{}};
+#elif defined REJECT_remembering_codec
+  strategy made{comm, tutti::ring{}, remembering{}};
+#elif defined REJECT_wordless_codec
+  strategy made{comm, tutti::ring{}, wordless{}};
+#elif defined REJECT_unkind_codec
+  strategy made{comm, tutti::ring{}, unkind{}};
+#elif defined REJECT_differences
+  strategy made{comm, differences{}};
 #elif defined REJECT_asynchronous_repeats
   strategy made{comm, tutti::asynchronous{}, tutti::at_least<tutti::determinism::run_to_run>{}};
 #elif defined REJECT_synchronous_any_count
@@ -193,7 +222,6 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
   // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
   // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
-  // REJECT bind_remembering: tutti: this codec remembers what it left out
   // REJECT bind_silent: tutti: this reducer has neither combine
   // REJECT run_halves: tutti::strategy::run: parameters must be float or double
   // REJECT run_synchronous: tutti::strategy::run: only a federated strategy runs a population - add tutti::federated
@@ -210,10 +238,6 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = tutti::strategy{comm}.bind(values, tutti::sgd{});
 #elif defined REJECT_bind_number
   auto trainer = training.bind(values, 0.1);
-#elif defined REJECT_bind_remembering
-  tutti::strategy forgetful{comm, remembering{}};
-  auto trainer = forgetful.bind(values, tutti::sgd{});
-  trainer.step(values);
 #elif defined REJECT_bind_silent
   tutti::strategy silently{comm, silent{}};
   auto trainer = silently.bind(values, tutti::sgd{});

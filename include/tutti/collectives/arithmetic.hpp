@@ -114,9 +114,9 @@ void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_
 
 /// The contributions to n elements, decoded: block by block where the codec allows it, else all of each.
 template <element T, class C>
-class contributions {
+class decoded_contributions {
 public:
-  contributions(const C& codec, std::span<const std::byte* const> wires, std::size_t n)
+  decoded_contributions(const C& codec, std::span<const std::byte* const> wires, std::size_t n)
       : codec_{codec}, wires_{wires}, n_{n} {
     if constexpr (!is_elementwise<C>) {
       whole_.resize(wires.size() * n);
@@ -156,7 +156,7 @@ void unite_by_folding(const R& r, const C& codec,
                                     std::size_t first, double total) {
   TUTTI_UNFUSED
   using A = reducer_accumulator_t<R, T>;
-  contributions<T, C> all{codec, wires, n};
+  decoded_contributions<T, C> all{codec, wires, n};
   in_blocks(n, [&](std::size_t begin, auto count) {
     A partial[block_length], lifted[block_length];
     for (std::size_t k = 0; k < all.count(); ++k) {
@@ -175,7 +175,7 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
                         std::span<const double> weights, T* values, std::size_t n,
                         std::size_t first, double total) {
   using A = reducer_accumulator_t<R, T>;
-  contributions<T, C> all{codec, wires, n};
+  decoded_contributions<T, C> all{codec, wires, n};
   std::vector<A> block(wires.size() * block_length), column(wires.size());
   in_blocks(n, [&](std::size_t begin, auto count) {
     for (std::size_t k = 0; k < all.count(); ++k) {

@@ -84,13 +84,14 @@ inline void check_root(const char* call, int root, int rank, int size) {
 /// The parts of a call, each as it was given or as its default.
 template <class... Parts>
 struct call_parts {
+  using reducer = std::remove_cvref_t<part_type<reducer_part, sum, Parts...>>;
+  using topology = std::remove_cvref_t<part_type<topology_part, default_topology, Parts...>>;
+  using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
+
   static_assert(known_parts<Parts...>::value);
   static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> == 0,
                 "tutti: a collective takes a reducer, a topology, a codec and tutti::options - sync "
                 "policies belong to a tutti::strategy");
-  using reducer = std::remove_cvref_t<part_type<reducer_part, sum, Parts...>>;
-  using topology = std::remove_cvref_t<part_type<topology_part, default_topology, Parts...>>;
-  using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
 };
 
 } // namespace detail

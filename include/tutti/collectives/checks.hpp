@@ -1,4 +1,6 @@
 // What cannot work does not compile, and one sentence says why and what to write instead.
+// The sentences stand at the end of each class: clang++ gives up a class at the first that fails, and
+// would report everything after it as missing.
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
@@ -24,6 +26,12 @@ constexpr bool gathers_or_default() {
     return std::is_same_v<Topology, default_topology>;
 }
 
+/// The kind of a codec; of what is none, exact, so that it is refused for that reason alone.
+template <class C>
+inline constexpr codec_kind kind_of = codec_kind::exact;
+template <codec C>
+inline constexpr codec_kind kind_of<C> = C::kind;
+
 template <class... Parts>
 struct known_parts {
   static_assert((has_part<Parts> && ...),
@@ -48,10 +56,12 @@ template <collective What, class Topology>
 struct carried {
   static constexpr bool is_schedule =
       schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
+  static constexpr bool fits = !is_schedule || carries_or_default<Topology>(What);
+  static constexpr bool value = is_schedule && fits;
+
   static_assert(is_schedule, "tutti: this topology has no schedule, so no collective runs on it - "
                              "use ring, halving_doubling, recursive_doubling, direct, binomial_tree "
                              "or star");
-  static constexpr bool fits = !is_schedule || carries_or_default<Topology>(What);
   static_assert(fits || What != collective::all_reduce,
                 "tutti::all_reduce: this topology does not carry it - use ring, halving_doubling, "
                 "recursive_doubling, direct, binomial_tree or star");
@@ -65,43 +75,44 @@ struct carried {
                 "tutti::broadcast: this topology does not carry it - use binomial_tree or star");
   static_assert(fits || What != collective::reduce,
                 "tutti::reduce: this topology does not carry it - use binomial_tree or star");
-  static constexpr bool value = is_schedule && fits;
 };
 
 template <class Reducer, class T>
 struct reducible {
+  static constexpr bool is_reducer = reducer_of<Reducer, T>;
+  static constexpr bool accepts = !is_reducer || accepts_element<Reducer, T>;
+  static constexpr bool value = is_reducer && accepts;
+
   static_assert(element<T>, "tutti: this element type cannot be reduced - use float, double, "
                             "tutti::bfloat16, tutti::half or an integer of 8, 32 or 64 bits");
-  static constexpr bool is_reducer = reducer_of<Reducer, T>;
   static_assert(!element<T> || is_reducer,
                 "tutti: this reducer has neither combine(a, a) with identity<A>(), nor "
                 "gather(span), nor an agreement for these elements - see tutti/reducers/reducer.hpp");
-  static constexpr bool accepts = !is_reducer || accepts_element<Reducer, T>;
   static_assert(accepts, "tutti: this reducer divides, and a division of integers would be "
                          "truncated - use tutti::sum, or convert the data to float or double");
-  static constexpr bool value = is_reducer && accepts;
 };
 
 template <class Topology, class Reducer, class Codec, class T>
 struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
+  static constexpr bool coded = codec_of<Codec, T>;
+  static constexpr bool stateless = !coded || stateless_codec_of<Codec, T>;
+  static constexpr bool real = !coded || kind_of<Codec> == codec_kind::exact || real_element<T>;
+  static constexpr bool opaque_meets =
+      !coded || kind_of<Codec> != codec_kind::opaque || gathers_or_default<Topology>();
+  static constexpr bool value = meets && coded && stateless && real && opaque_meets;
+
   static_assert(meets, "tutti: this reducer needs every contribution, and this topology folds them "
                        "pairwise - use tutti::direct or tutti::star");
-  static constexpr bool coded = codec<Codec> && (!codec<Codec> || codec_of<Codec, T>);
   static_assert(coded, "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
-  static constexpr bool stateless = !coded || stateless_codec_of<Codec, T>;
   static_assert(stateless, "tutti: this codec remembers what it left out, and a single call has no "
                            "memory - drop the error feedback");
-  static constexpr bool real = !coded || Codec::kind == codec_kind::exact || real_element<T>;
   static_assert(real, "tutti: a lossy codec of integers would change them silently - use "
                       "tutti::identity");
-  static constexpr bool opaque_meets =
-      !coded || Codec::kind != codec_kind::opaque || gathers_or_default<Topology>();
   static_assert(opaque_meets,
                 "tutti: what this codec writes can only be decoded where all of it meets, and this "
                 "topology combines on the way - use tutti::direct or tutti::star");
-  static constexpr bool value = meets && coded && stateless && real && opaque_meets;
 };
 
 /// Everything a reducing collective asks of its parts. Names each mistake once.

@@ -23,6 +23,7 @@
 #include <cmath>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 namespace tutti {
 
@@ -184,7 +185,7 @@ contributions<T> some_contributions(std::size_t size, std::size_t n, bool finite
   auto special = detail::special_elements<T>(finite);
   if constexpr (real_element<T>)
     std::erase_if(special,
-                  [](T x) { return tutti::is_finite(x) && std::fabs(double_of(x)) > 1e3; });
+                  [](T x) { return tutti::is_finite(x) && std::fabs(detail::double_of(x)) > 1e3; });
   contributions<T> out(size, std::vector<T>(n));
   for (auto& one : out)
     for (T& x : one)
@@ -198,11 +199,11 @@ template <class T>
 bool close_results(T a, T b, const contributions<T>& all, std::size_t i) {
   if (detail::same_value(a, b)) return true;
   if constexpr (real_element<T>) {
-    double scale = std::fmax(std::fabs(double_of(a)), std::fabs(double_of(b)));
+    double scale = std::fmax(std::fabs(detail::double_of(a)), std::fabs(detail::double_of(b)));
     for (const auto& one : all)
-      if (tutti::is_finite(one[i])) scale = std::fmax(scale, std::fabs(double_of(one[i])));
+      if (tutti::is_finite(one[i])) scale = std::fmax(scale, std::fabs(detail::double_of(one[i])));
     return tutti::is_finite(a) && tutti::is_finite(b) &&
-           std::fabs(double_of(a) - double_of(b)) <= 8 * epsilon_of<T> * scale;
+           std::fabs(detail::double_of(a) - detail::double_of(b)) <= 8 * epsilon_of<T> * scale;
   } else {
     return false;
   }

@@ -22,124 +22,106 @@ template <class Topology>
 inline constexpr bool is_schedule =
     schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
 
-/// Checked over float, the element that every reducer of real numbers takes.
+/// Checked over float, the element that every reducer of real numbers takes. Sentences come last.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
   static constexpr bool communicates = communicator<Comm>;
-  static_assert(communicates, "tutti::strategy: this is no communicator - it needs rank, size, exchange, "
-                              "progress, idle, revoke and in_flight, see "
-                              "tutti/communicators/communicator.hpp");
-
   static constexpr bool has_placement =
       Sync::carrier != carried_by::placement || placement_topology<Topology>;
-  static_assert(has_placement, "tutti::strategy: asynchronous needs servers that own key ranges, and "
-                               "this topology has none - use tutti::star");
-
   static constexpr bool has_schedule = Sync::carrier != carried_by::schedule || is_schedule<Topology>;
-  static_assert(has_schedule, "tutti::strategy: this sync policy reduces over a schedule, and this "
-                              "topology has none - use tutti::ring, tutti::direct or another schedule");
-
   static constexpr bool contributes_gradients =
       over_population<Sync> || Sync::contribution == contributes::gradient;
-  static_assert(contributes_gradients,
-                "tutti::strategy: no loop contributes differences or parameters step by step - use "
-                "tutti::synchronous, or tutti::federated over a population");
-
   static constexpr bool selects =
       Sync::carrier != carried_by::placement || !communicates || selective_communicator<Comm>;
-  static_assert(selects, "tutti::strategy: asynchronous servers answer whoever is ready, and this "
-                         "communicator cannot tell who is - use tutti::threads or tutti::mpi");
-
   static constexpr bool pairwise_at_server =
       Sync::carrier != carried_by::placement || !needs_every_contribution<Reducer, float>;
-  static_assert(pairwise_at_server,
-                "tutti::strategy: this reducer needs every contribution, and asynchronous servers "
-                "apply each as it arrives - use tutti::synchronous, or tutti::mean");
-
   static constexpr bool unweighted_at_server =
       Sync::carrier != carried_by::placement || !is_weighted<Reducer>;
-  static_assert(unweighted_at_server,
-                "tutti::strategy: a weighted mean needs the weights of all contributions, and "
-                "asynchronous servers see one at a time - use tutti::mean");
-
   static constexpr bool adds_at_server =
       Sync::carrier != carried_by::placement || !unweighted_at_server || !pairwise_at_server ||
       std::derived_from<Reducer, sum>;
-  static_assert(adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, and this "
-                                "reducer does not add - use tutti::mean or tutti::sum");
-
-  static constexpr bool encodes = !codec<Codec> || codec_of<Codec, float>;
-  static_assert(encodes, "tutti::strategy: this codec cannot encode the parameters - see "
-                         "tutti/codecs/codec.hpp");
+  static constexpr bool encodes = codec_of<Codec, float>;
   static constexpr bool forgets = !encodes || stateless_codec_of<Codec, float>;
-  static_assert(forgets, "tutti::strategy: this codec remembers what it left out, and no trainer keeps "
-                         "a codec's memory - use one without state");
-
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean>;
-  static_assert(averages_clients,
-                "tutti::strategy: federated rounds average the clients of each rank before they "
-                "travel - use tutti::mean or tutti::weighted_mean");
-
   static constexpr bool reaches_all =
       Sync::carrier != carried_by::schedule || Sync::update != updates_at::replica ||
       !is_schedule<Topology> || carries_or_default<Topology>(collective::all_reduce);
-  static_assert(reaches_all, "tutti::strategy: every rank needs the result, and this topology does not "
-                             "carry all_reduce - use tutti::ring or tutti::direct");
-
   static constexpr bool scatters =
       Sync::carrier != carried_by::schedule || Sync::update != updates_at::owner ||
       !is_schedule<Topology> ||
       (carries_or_default<Topology>(collective::reduce_scatter) &&
        carries_or_default<Topology>(collective::all_gather));
-  static_assert(scatters, "tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather, "
-                          "and this topology does not carry them - use tutti::ring, "
-                          "tutti::halving_doubling or tutti::direct");
-
   static constexpr bool meets = Sync::carrier != carried_by::schedule || !is_schedule<Topology> ||
                                 !needs_every_contribution<Reducer, float> ||
                                 gathers_or_default<Topology>();
+  static constexpr bool decodes = kind_of<Codec> != codec_kind::opaque || !is_schedule<Topology> ||
+                                  gathers_or_default<Topology>();
+  static constexpr bool value = communicates && has_placement && has_schedule && selects &&
+                                pairwise_at_server && unweighted_at_server && adds_at_server &&
+                                averages_clients && contributes_gradients && encodes && forgets &&
+                                reaches_all && scatters && meets && decodes;
+
+  static_assert(communicates, "tutti::strategy: this is no communicator - it needs rank, size, exchange, "
+                              "progress, idle, revoke and in_flight, see "
+                              "tutti/communicators/communicator.hpp");
+  static_assert(has_placement, "tutti::strategy: asynchronous needs servers that own key ranges, and "
+                               "this topology has none - use tutti::star");
+  static_assert(has_schedule, "tutti::strategy: this sync policy reduces over a schedule, and this "
+                              "topology has none - use tutti::ring, tutti::direct or another schedule");
+  static_assert(contributes_gradients,
+                "tutti::strategy: no loop contributes differences or parameters step by step - use "
+                "tutti::synchronous, or tutti::federated over a population");
+  static_assert(selects, "tutti::strategy: asynchronous servers answer whoever is ready, and this "
+                         "communicator cannot tell who is - use tutti::threads or tutti::mpi");
+  static_assert(pairwise_at_server,
+                "tutti::strategy: this reducer needs every contribution, and asynchronous servers "
+                "apply each as it arrives - use tutti::synchronous, or tutti::mean");
+  static_assert(unweighted_at_server,
+                "tutti::strategy: a weighted mean needs the weights of all contributions, and "
+                "asynchronous servers see one at a time - use tutti::mean");
+  static_assert(adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, and this "
+                                "reducer does not add - use tutti::mean or tutti::sum");
+  static_assert(encodes, "tutti::strategy: this codec cannot encode the parameters - see "
+                         "tutti/codecs/codec.hpp");
+  static_assert(forgets, "tutti::strategy: this codec remembers what it left out, and no trainer keeps "
+                         "a codec's memory - use one without state");
+  static_assert(averages_clients,
+                "tutti::strategy: federated rounds average the clients of each rank before they "
+                "travel - use tutti::mean or tutti::weighted_mean");
+  static_assert(reaches_all, "tutti::strategy: every rank needs the result, and this topology does not "
+                             "carry all_reduce - use tutti::ring or tutti::direct");
+  static_assert(scatters, "tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather, "
+                          "and this topology does not carry them - use tutti::ring, "
+                          "tutti::halving_doubling or tutti::direct");
   static_assert(meets, "tutti::strategy: this reducer needs every contribution, and this topology folds "
                        "them pairwise - use tutti::star or tutti::direct");
-
-  static constexpr bool decodes = Codec::kind != codec_kind::opaque || !is_schedule<Topology> ||
-                                  gathers_or_default<Topology>();
   static_assert(decodes, "tutti::strategy: what this codec writes can only be decoded where all of it "
                          "meets, and this topology combines on the way - use tutti::star or "
                          "tutti::direct");
-
-  static constexpr bool value = communicates && has_placement && has_schedule && selects && pairwise_at_server &&
-                                unweighted_at_server && adds_at_server && averages_clients &&
-                                contributes_gradients && encodes && forgets && reaches_all &&
-                                scatters && meets && decodes;
 };
 
 /// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
 template <class Sync, class Value, class Optimizer>
 struct bind_checks {
   using T = std::remove_const_t<Value>;
-
   static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+  static constexpr bool writable = !std::is_const_v<Value>;
+  static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
+  static constexpr bool looped = !over_population<Sync>;
+  static constexpr bool exact = Sync::carrier != carried_by::mixing;
+  static constexpr bool value = real && writable && optimizes && looped && exact;
+
   static_assert(real, "tutti::strategy::bind: parameters must be float or double - keep a float copy of "
                       "shorter ones");
-
-  static constexpr bool writable = !std::is_const_v<Value>;
   static_assert(writable, "tutti::strategy::bind: every step changes the parameters, and these are const "
                           "- give values that may be written");
-
-  static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
   static_assert(optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam or "
                            "a type with slots and update, see tutti/optimizers/optimizer.hpp");
-
-  static constexpr bool looped = !over_population<Sync>;
   static_assert(looped, "tutti::strategy::bind: a federated strategy owns its loop - call run() with a "
                         "population");
-
-  static constexpr bool exact = Sync::carrier != carried_by::mixing;
   static_assert(exact, "tutti::strategy::bind: no loop runs on a mixing topology - use a schedule or "
                        "tutti::star");
-
-  static constexpr bool value = real && writable && optimizes && looped && exact;
 };
 
 /// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so

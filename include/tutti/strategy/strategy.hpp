@@ -39,11 +39,8 @@ using held_part =
 
 template <class... Parts>
 struct strategy_parts {
-  static_assert(known_parts<Parts...>::value);
   using comm = part_type<communicator_part, no_communicator, Parts...>;
   using given_sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
-  static_assert(sync_policy<given_sync>, "tutti::strategy: this sync policy does not answer all eight "
-                                         "questions - derive from tutti::sync_defaults and override");
   using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
   using topology = std::remove_cvref_t<part_type<
       topology_part,
@@ -52,16 +49,19 @@ struct strategy_parts {
       part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
-
   static constexpr bool has_comm = !std::is_same_v<comm, no_communicator>;
-  static_assert(has_comm, "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
-                          "communicator of tutti::threads::run, or tutti::self{}");
   static constexpr bool valid = [] {
     if constexpr (has_comm)
       return strategy_checks<std::remove_cvref_t<comm>, topology, reducer, codec, sync>::value;
     else
       return false;
   }();
+
+  static_assert(known_parts<Parts...>::value);
+  static_assert(sync_policy<given_sync>, "tutti::strategy: this sync policy does not answer all eight "
+                                         "questions - derive from tutti::sync_defaults and override");
+  static_assert(has_comm, "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
+                          "communicator of tutti::threads::run, or tutti::self{}");
 };
 
 /// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
