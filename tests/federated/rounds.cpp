@@ -1,0 +1,131 @@
+// Federated averaging: published values, who is drawn, and what does not depend on the ranks.
+#include <tutti/tutti.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(federated)
+
+namespace {
+
+/// F_i(x) = a_i / 2 (x - b_i)^2, a = (1, 3), b = (-1, 2): two clients of equal weight, two local steps
+/// of rate 0.1. From x = 0 the rounds give .415, .68475, .8600875.
+struct two_parabolas {
+  int clients() const { return 2; }
+  double examples(int) const { return 5; }
+  void train(int client, int epochs, std::span<const double> from, tutti::random_stream,
+             std::span<double> to) const {
+    const double a = client == 0 ? 1 : 3, b = client == 0 ? -1 : 2;
+    double y = from[0];
+    for (int k = 0; k < epochs; ++k) y -= 0.1 * a * (y - b);
+    to[0] = y;
+  }
+};
+
+/// Each client pulls towards its own number; its weight is that number plus one.
+struct crowd {
+  int size = 50;
+  int bad = -1; ///< this one returns a NaN
+  int clients() const { return size; }
+  double examples(int client) const { return client + 1; }
+  void train(int client, int, std::span<const float> from, tutti::random_stream random,
+             std::span<float> to) const {
+    for (std::size_t i = 0; i < from.size(); ++i)
+      to[i] = from[i] + 0.5f * (float(client) - from[i]) + 0.01f * random.uniform();
+    if (client == bad) to[0] = std::numeric_limits<float>::quiet_NaN();
+  }
+};
+
+template <class Population, class T>
+std::vector<std::vector<T>> after(int ranks, int rounds, Population people, std::vector<T> start,
+                                  tutti::federated policy, tutti::options how = {}) {
+  std::vector<std::vector<T>> out(static_cast<std::size_t>(ranks));
+  tutti::threads::run(ranks, [&](auto& world) {
+    Population mine = people;
+    std::vector<T> values = start;
+    tutti::strategy strategy{world, policy, how};
+    strategy.run(values, mine, {.rounds = rounds, .seed = 7});
+    out[std::size_t(world.rank())] = values;
+  });
+  return out;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(averaging_two_parabolas_gives_the_published_values) {
+  const double expected[] = {.415, .68475, .8600875};
+  for (const int ranks : {1, 2, 3})
+    for (int rounds = 1; rounds <= 3; ++rounds) {
+      const auto x = after<two_parabolas, double>(ranks, rounds, {}, {0.0},
+                                                  {.fraction = 1, .epochs = 2});
+      for (const auto& mine : x)
+        BOOST_CHECK_MESSAGE(std::abs(mine[0] - expected[rounds - 1]) < 1e-12,
+                            ranks << " ranks, round " << rounds << ": " << mine[0]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(every_rank_ends_with_the_same_bits_in_every_run) {
+  const tutti::federated policy{.fraction = 0.3};
+  const auto first = after<crowd, float>(3, 5, {}, std::vector<float>(40), policy);
+  const auto again = after<crowd, float>(3, 5, {}, std::vector<float>(40), policy);
+  for (const auto& other : {first[1], first[2], again[0], again[2]})
+    BOOST_CHECK(std::memcmp(other.data(), first[0].data(), 40 * sizeof(float)) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_number_of_ranks_changes_only_rounding) {
+  const tutti::federated policy{.fraction = 0.1};
+  const auto alone = after<crowd, float>(1, 6, {}, std::vector<float>(40), policy);
+  for (const int ranks : {2, 5, 7}) { // seven ranks, five clients a round: some have none
+    const auto many = after<crowd, float>(ranks, 6, {}, std::vector<float>(40), policy);
+    float worst = 0;
+    for (std::size_t i = 0; i < 40; ++i)
+      worst = std::max(worst, std::abs(many[0][i] - alone[0][i]) / (1 + std::abs(alone[0][i])));
+    BOOST_CHECK_MESSAGE(worst < 1e-5f, ranks << " ranks differ by " << worst);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(cohorts_are_distinct_clients_drawn_alike_often) {
+  std::vector<int> drawn(20);
+  for (std::uint32_t round = 1; round <= 4000; ++round) {
+    const auto cohort = tutti::draw_cohort(20, 5, 3, round);
+    std::vector<int> seen(20);
+    for (const int c : cohort) {
+      ++drawn[std::size_t(c)];
+      ++seen[std::size_t(c)];
+    }
+    for (const int s : seen) BOOST_REQUIRE(s <= 1);
+  }
+  // Binomial: 1,000 expected, standard deviation 27.
+  for (std::size_t c = 0; c < 20; ++c)
+    BOOST_CHECK_MESSAGE(std::abs(drawn[c] - 1000) < 140, "client " << c << ": " << drawn[c]);
+  BOOST_CHECK(tutti::draw_cohort(20, 5, 3, 1) == tutti::draw_cohort(20, 5, 3, 1));
+  BOOST_CHECK(tutti::draw_cohort(20, 5, 3, 1) != tutti::draw_cohort(20, 5, 3, 2));
+}
+
+BOOST_AUTO_TEST_CASE(a_client_that_returns_a_nan_is_named_or_its_round_left_out) {
+  std::vector<std::string> texts(2);
+  tutti::threads::run(2, [&](auto& world) {
+    crowd people{.size = 4, .bad = 3};
+    std::vector<float> values(5);
+    tutti::strategy strategy{world, tutti::federated{.fraction = 1}};
+    try {
+      strategy.run(values, people, {.rounds = 1});
+    } catch (const tutti::error& e) {
+      texts[std::size_t(world.rank())] = e.what();
+    }
+  });
+  for (const std::string& text : texts)
+    BOOST_CHECK_MESSAGE(text.find("round 1: client 3 on rank") != std::string::npos, text);
+
+  const auto left_out = after<crowd, float>(2, 1, {.size = 4, .bad = 3}, std::vector<float>(5, 2.0f),
+                                            {.fraction = 1},
+                                            {.non_finite = tutti::non_finite::skip});
+  BOOST_CHECK(left_out[0] == std::vector<float>(5, 2.0f));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

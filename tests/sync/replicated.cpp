@@ -1,0 +1,192 @@
+// Trainers of synchronous policies: same bits everywhere, however gradients arrive and travel.
+#include "sync/model.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <limits>
+
+BOOST_AUTO_TEST_SUITE(sync_policies)
+
+namespace {
+
+using trial::model;
+using trial::same_bits;
+
+template <class... Parts>
+std::vector<std::vector<float>> trained(int ranks, tutti::options how, Parts... parts) {
+  return trial::on_ranks(ranks, [&](auto& world, model& m) {
+    tutti::strategy strategy{world, parts...};
+    auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = 0.1}, how);
+    for (int step = 0; step < 5; ++step) trainer.step(m.gradients(world.rank()));
+    trainer.finalize();
+  });
+}
+
+bool all_same(const std::vector<std::vector<float>>& results) {
+  for (const auto& r : results)
+    if (!same_bits(r, results[0])) return false;
+  return true;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(all_ranks_end_with_the_same_bits_on_every_topology) {
+  for (const int ranks : {1, 2, 3, 5}) {
+    BOOST_CHECK_MESSAGE(all_same(trained(ranks, {}, tutti::ring{})), "ring, ranks " << ranks);
+    BOOST_CHECK_MESSAGE(all_same(trained(ranks, {}, tutti::halving_doubling{})),
+                        "halving_doubling, ranks " << ranks);
+    BOOST_CHECK_MESSAGE(all_same(trained(ranks, {}, tutti::binomial_tree{})),
+                        "binomial_tree, ranks " << ranks);
+    BOOST_CHECK_MESSAGE(all_same(trained(ranks, {}, tutti::cast<tutti::bfloat16>{})),
+                        "bfloat16, ranks " << ranks);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_bits_do_not_depend_on_the_size_of_buckets_where_every_element_is_one_fold) {
+  const auto whole = trained(3, {.bucket_bytes = 1u << 20}, tutti::direct{});
+  for (const std::size_t bytes : {1u, 200u, 2900u})
+    BOOST_CHECK_MESSAGE(same_bits(trained(3, {.bucket_bytes = bytes}, tutti::direct{})[0], whole[0]),
+                        "buckets of " << bytes << " bytes");
+}
+
+BOOST_AUTO_TEST_CASE(a_sharded_optimizer_changes_no_bit) {
+  for (const int ranks : {1, 2, 4})
+    BOOST_CHECK_MESSAGE(same_bits(trained(ranks, {}, tutti::direct{}, tutti::sharded{})[0],
+                                  trained(ranks, {}, tutti::direct{}, tutti::synchronous{})[0]),
+                        "ranks " << ranks);
+}
+
+BOOST_AUTO_TEST_CASE(gradients_may_become_ready_in_any_order_on_any_rank) {
+  const auto in_order = trained(3, {.bucket_bytes = 64}, tutti::direct{});
+  const auto mixed = trial::on_ranks(3, [](auto& world, model& m) {
+    tutti::strategy strategy{world, tutti::direct{}};
+    auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = 0.1},
+                                 tutti::options{.bucket_bytes = 64});
+    for (int step = 0; step < 5; ++step) {
+      trainer.begin(m.gradients(world.rank()));
+      for (std::size_t k = 0; k < 3; ++k) trainer.ready((k + std::size_t(world.rank() + step)) % 3);
+      trainer.finish();
+    }
+  });
+  BOOST_CHECK(all_same(mixed));
+  BOOST_CHECK(same_bits(mixed[0], in_order[0]));
+}
+
+BOOST_AUTO_TEST_CASE(binding_broadcasts_rank_0_and_refuses_different_models_on_every_rank) {
+  const auto bound = trial::on_ranks(3, [](auto& world, model& m) {
+    tutti::strategy strategy{world};
+    strategy.bind(m.parameters(), tutti::sgd{});
+  });
+  BOOST_CHECK(all_same(bound) && bound[0][0] == 0.0f);
+
+  const auto refused = [](auto&& change, tutti::options odd = {}) {
+    return trial::errors_on_ranks(3, [&](auto& world) {
+      model m{0};
+      auto parameters = m.parameters();
+      if (world.rank() == 2) change(parameters);
+      tutti::strategy strategy{world};
+      strategy.bind(parameters, tutti::sgd{}, world.rank() == 1 ? odd : tutti::options{});
+    });
+  };
+  const auto renamed = refused([](auto& p) { p[1].name = "other"; });
+  BOOST_CHECK_MESSAGE(trial::all_contain(renamed, "tensor 1 (here \""), trial::joined(renamed));
+  const auto shorter = refused([](auto& p) { p[0].values = p[0].values.first(10); });
+  BOOST_CHECK_MESSAGE(trial::all_contain(shorter, "another name or length on rank 2"),
+                      trial::joined(shorter));
+  const auto fewer = refused([](auto& p) { p.pop_back(); });
+  BOOST_CHECK_MESSAGE(trial::all_contain(fewer, "rank 0 has 3 tensors, rank 2 has 2"),
+                      trial::joined(fewer));
+  const auto optioned = refused([](auto&) {}, {.bucket_bytes = 1});
+  BOOST_CHECK_MESSAGE(trial::all_contain(optioned, "ranks 0 and 1 plan different runs"),
+                      trial::joined(optioned));
+}
+
+BOOST_AUTO_TEST_CASE(a_nan_is_one_error_on_every_rank_that_names_step_tensor_and_rank) {
+  const auto errors = trial::errors_on_ranks(3, [](auto& world) {
+    model m{0};
+    tutti::strategy strategy{world, tutti::ring{}};
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{});
+    for (int step = 1; step <= 4; ++step) {
+      auto gradients = m.gradients(world.rank());
+      if (step == 3 && world.rank() == 1) m.pulls[2][5] = std::numeric_limits<float>::quiet_NaN();
+      trainer.step(gradients);
+    }
+  });
+  BOOST_CHECK_MESSAGE(
+      trial::all_contain(errors, "(peer 1): step 3: the gradient of \"tensor2\" on rank 1"),
+      trial::joined(errors));
+
+  const auto overflow = trial::errors_on_ranks(2, [](auto& world) {
+    std::vector<float> values(4), gradient(4, 3e38f);
+    tutti::strategy strategy{world, tutti::sum{}};
+    strategy.bind(values, tutti::sgd{}).step(gradient);
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(overflow, "overflowed although every rank's own is finite"),
+                      trial::joined(overflow));
+}
+
+BOOST_AUTO_TEST_CASE(a_skipped_step_leaves_parameters_and_optimizer_as_they_were) {
+  const auto run = [](bool poisoned, auto policy) {
+    return trial::on_ranks(3, [&](auto& world, model& m) {
+      tutti::strategy strategy{world, tutti::direct{}, policy};
+      auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .9},
+                                   tutti::options{.non_finite = tutti::non_finite::skip});
+      for (int step = 0; step < 6; ++step) {
+        auto gradients = m.gradients(world.rank());
+        const bool bad = step % 2 == 1;
+        if (bad && !poisoned) continue;
+        if (bad && world.rank() == 2) m.pulls[0][3] = std::numeric_limits<float>::infinity();
+        trainer.step(gradients);
+      }
+      if (poisoned && trainer.skipped() != 3) m.values[0][0] = -1;
+    });
+  };
+  BOOST_CHECK(all_same(run(true, tutti::synchronous{})));
+  BOOST_CHECK(same_bits(run(true, tutti::synchronous{})[0], run(false, tutti::synchronous{})[0]));
+  BOOST_CHECK(same_bits(run(true, tutti::sharded{})[0], run(false, tutti::sharded{})[0]));
+}
+
+BOOST_AUTO_TEST_CASE(passed_values_are_applied) {
+  const auto result = trial::on_ranks(2, [](auto& world, model& m) {
+    tutti::strategy strategy{world};
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{},
+                                 tutti::options{.non_finite = tutti::non_finite::pass});
+    auto gradients = m.gradients(0);
+    m.pulls[1][0] = std::numeric_limits<float>::infinity();
+    trainer.step(gradients);
+  });
+  BOOST_CHECK_EQUAL(result[1][700], -std::numeric_limits<float>::infinity());
+}
+
+BOOST_AUTO_TEST_CASE(wrong_gradients_are_refused) {
+  const auto errors = trial::errors_on_ranks(1, [](auto& world) {
+    model m{0};
+    tutti::strategy strategy{world};
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{});
+    auto gradients = m.gradients(0);
+    gradients.pop_back();
+    trainer.step(gradients);
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "there are 2 gradients for 3 parameters"),
+                      trial::joined(errors));
+}
+
+namespace {
+
+struct every_eighth_step : tutti::sync_defaults {
+  constexpr int period() const noexcept { return 8; }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(answers_that_no_loop_carries_out_are_refused) {
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    std::vector<float> values(4);
+    tutti::strategy strategy{world, every_eighth_step{}};
+    strategy.bind(values, tutti::sgd{});
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "the sync policy's period() is not 1"),
+                      trial::joined(errors));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
