@@ -16,7 +16,10 @@ BOOST_AUTO_TEST_CASE(conforms) {
 
 BOOST_AUTO_TEST_CASE(long_messages) {
   for (const int ranks : {2, 3})
-    on_threads(ranks, [](auto& comm, report& r) { conformance::long_messages(comm, r); });
+    on_threads(ranks, [](auto& comm, report& r) {
+      conformance::long_messages(comm, r);
+      conformance::long_wrong_lengths(comm, r);
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -25,7 +25,10 @@ BOOST_AUTO_TEST_CASE(conforms_with_a_limit_of_7) {
 }
 
 BOOST_AUTO_TEST_CASE(long_messages) {
-  const auto body = [](auto& comm, report& r) { conformance::long_messages(comm, r); };
+  const auto body = [](auto& comm, report& r) {
+    conformance::long_messages(comm, r);
+    conformance::long_wrong_lengths(comm, r);
+  };
   on_mpi("long messages", body);
   on_mpi("long messages, cut", body, {.message_bytes = 100003});
 }

@@ -11,8 +11,8 @@
 #   #endif
 #
 # The text after the colon is an extended regular expression (grep -E). With REJECT_median_on_ring
-# defined the file must fail to compile and one line of the output must match; with nothing defined
-# it must compile. `#elif defined REJECT_other` shares one twin between several cases.
+# defined the file must fail to compile and its first error must match; with nothing defined it must
+# compile. `#elif defined REJECT_other` shares one twin between several cases.
 set -uo pipefail
 
 file=$1
@@ -51,6 +51,8 @@ for case in "${cases[@]}"; do
     complain "$name: it was to be rejected, but compiles"
   elif ! grep -Eq -e "$sentence" <<<"$output"; then
     complain "$name: no line of the compiler's output matches: $sentence" "$output"
+  elif ! grep -m 1 -E ': error' <<<"$output" | grep -Eq -e "$sentence"; then
+    complain "$name: its sentence is not the first error: $sentence" "$output"
   fi
 done
 

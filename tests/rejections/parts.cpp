@@ -12,9 +12,7 @@ void all_reduces(tutti::self& comm, std::vector<float>& data) {
   // REJECT two_reducers: tutti: two reducers were given - keep one
   // REJECT two_topologies: tutti: two topologies were given - keep one, or nest them
   // REJECT two_codecs: tutti: two codecs were given - keep one
-  // REJECT two_syncs: tutti: two sync policies were given - keep one
   // REJECT two_options: tutti: two option bags were given - merge them
-  // REJECT two_communicators: tutti: two communicators were given - keep one
   // REJECT sync_in_call: tutti: a collective takes a reducer, .* belong to a tutti::strategy
   // REJECT comm_in_call: tutti: a collective takes a reducer, .* belong to a tutti::strategy
 #if defined REJECT_no_part
@@ -25,12 +23,8 @@ void all_reduces(tutti::self& comm, std::vector<float>& data) {
   tutti::all_reduce(comm, data, tutti::ring{}, tutti::direct{});
 #elif defined REJECT_two_codecs
   tutti::all_reduce(comm, data, tutti::identity{}, tutti::cast<tutti::half>{});
-#elif defined REJECT_two_syncs
-  tutti::all_reduce(comm, data, tutti::synchronous{}, tutti::sharded{});
 #elif defined REJECT_two_options
   tutti::all_reduce(comm, data, tutti::options{.weight = 2}, tutti::options{});
-#elif defined REJECT_two_communicators
-  tutti::all_reduce(comm, data, comm, tutti::self{});
 #elif defined REJECT_sync_in_call
   tutti::all_reduce(comm, data, tutti::synchronous{});
 #elif defined REJECT_comm_in_call

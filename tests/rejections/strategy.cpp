@@ -112,6 +112,7 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT no_part: tutti: an argument is not a part
   // REJECT two_reducers: tutti: two reducers were given - keep one
   // REJECT two_syncs: tutti: two sync policies were given - keep one
+  // REJECT two_communicators: tutti: two communicators were given - keep one
   // REJECT no_communicator: tutti::strategy: this is no communicator
   // REJECT curt_policy: tutti::strategy: this sync policy does not answer all eight questions
   // REJECT asynchronous_on_ring: tutti::strategy: asynchronous needs servers .* use tutti::star
@@ -143,6 +144,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::sum{}, tutti::mean{}};
 #elif defined REJECT_two_syncs
   strategy made{comm, tutti::synchronous{}, tutti::asynchronous{}};
+#elif defined REJECT_two_communicators
+  strategy made{comm, tutti::self{}};
 #elif defined REJECT_no_communicator
   strategy made{unable{}, tutti::ring{}};
 #elif defined REJECT_curt_policy

@@ -8,8 +8,8 @@
 #include <tutti/core/config.hpp>
 #include <tutti/reducers/reducer.hpp>
 
-#include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -43,9 +43,18 @@ struct arithmetic {
   void (*unite)(const arithmetic&, std::span<const std::byte* const> wires,
                 std::span<const double> weights, std::byte* values, std::size_t n,
                 std::size_t first, double total) = nullptr;
+
+  /// Of n values on the wire.
+  std::size_t bytes_of(std::size_t n) const { return exact ? n * value_bytes : wire_bytes(*this, n); }
 };
 
-/// Loops run in blocks of a constant length: vectorised at -O2, and short enough for the L1 cache.
+/// Buffers that stand behind each other begin on cache lines.
+constexpr std::size_t padded(std::size_t bytes) { return (bytes + 63) & ~std::size_t{63}; }
+
+/// Loops run in blocks of a constant length: short enough for the L1 cache, and vectorised at -O2 too,
+/// where g++ takes no other loops - provided that it sees that input and output do not overlap, so
+/// each has its block in a function of its own with __restrict. (8,192 floats added: 14,700
+/// instructions, as a plain loop 49,200.)
 inline constexpr std::size_t block_length = 256;
 
 template <class Body>
@@ -56,30 +65,30 @@ constexpr void in_blocks(std::size_t n, Body&& body) {
   if (begin < n) body(begin, n - begin);
 }
 
-/// out = combine(a, out) or combine(out, a): one of two operands is already in its place.
-template <bool OwnFirst, class R, class A>
-void fold_into(const R& r, const A* __restrict in, A* __restrict inout,
-                             std::size_t n) {
+/// inout = combine(in, inout) or combine(inout, in).
+template <bool OwnFirst, class R, class A, class Count>
+void fold_block(const R& r, const A* __restrict in, A* __restrict inout, Count n) {
   TUTTI_UNFUSED
+  for (std::size_t i = 0; i < n; ++i)
+    inout[i] = OwnFirst ? r.combine(inout[i], in[i]) : r.combine(in[i], inout[i]);
+}
+
+template <bool OwnFirst, class R, class A>
+void fold_into(const R& r, const A* in, A* inout, std::size_t n) {
   in_blocks(n, [&](std::size_t begin, auto count) {
-    for (std::size_t i = begin; i < begin + count; ++i)
-      inout[i] = OwnFirst ? r.combine(inout[i], in[i]) : r.combine(in[i], inout[i]);
+    detail::fold_block<OwnFirst>(r, in + begin, inout + begin, count);
   });
 }
 
 /// The left fold of any number of inputs, one of which may be `out` itself.
 template <class R, class A>
-void fold_all(const R& r, std::span<const std::byte* const> in, A* out,
-                            std::size_t n) {
-  TUTTI_UNFUSED
+void fold_all(const R& r, std::span<const std::byte* const> in, A* out, std::size_t n) {
   in_blocks(n, [&](std::size_t begin, auto count) {
     A partial[block_length];
     const A* first = reinterpret_cast<const A*>(in[0]) + begin;
     for (std::size_t i = 0; i < count; ++i) partial[i] = first[i];
-    for (std::size_t k = 1; k < in.size(); ++k) {
-      const A* next = reinterpret_cast<const A*>(in[k]) + begin;
-      for (std::size_t i = 0; i < count; ++i) partial[i] = r.combine(partial[i], next[i]);
-    }
+    for (std::size_t k = 1; k < in.size(); ++k)
+      detail::fold_block<true>(r, reinterpret_cast<const A*>(in[k]) + begin, partial, count);
     for (std::size_t i = 0; i < count; ++i) out[begin + i] = partial[i];
   });
 }
@@ -96,17 +105,17 @@ void fold_accumulators(const R& r, std::span<const std::byte* const> in, std::by
     detail::fold_all(r, in, to, n);
 }
 
-template <class R, element T, class A>
-void lift_values(const R& r, const T* values, A* accumulators, std::size_t n,
-                               std::size_t first, double weight) {
+template <class R, element T, class A, class Count>
+void lift_block(const R& r, const T* __restrict values, A* __restrict accumulators, Count n,
+                std::size_t first, double weight) {
   TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     accumulators[i] = detail::lift<R, T>(r, values[i], weight, first + i);
 }
 
-template <class R, element T, class A>
-void lower_accumulators(const R& r, const A* accumulators, T* values, std::size_t n,
-                                      std::size_t first, double total) {
+template <class R, element T, class A, class Count>
+void lower_block(const R& r, const A* __restrict accumulators, T* __restrict values, Count n,
+                 std::size_t first, double total) {
   TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
@@ -150,11 +159,9 @@ private:
 /// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
 /// written to memory before it is combined, so a weight's multiplication never fuses with the addition.
 template <class R, element T, class C>
-void unite_by_folding(const R& r, const C& codec,
-                                    std::span<const std::byte* const> wires,
-                                    std::span<const double> weights, T* values, std::size_t n,
-                                    std::size_t first, double total) {
-  TUTTI_UNFUSED
+void unite_by_folding(const R& r, const C& codec, std::span<const std::byte* const> wires,
+                      std::span<const double> weights, T* values, std::size_t n, std::size_t first,
+                      double total) {
   using A = reducer_accumulator_t<R, T>;
   decoded_contributions<T, C> all{codec, wires, n};
   in_blocks(n, [&](std::size_t begin, auto count) {
@@ -163,10 +170,10 @@ void unite_by_folding(const R& r, const C& codec,
       const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
       A* to = k == 0 ? partial : lifted;
-      detail::lift_values<R, T, A>(r, in, to, count, first + begin, weight);
-      if (k > 0) detail::fold_into<true>(r, lifted, partial, count);
+      detail::lift_block<R, T, A>(r, in, to, count, first + begin, weight);
+      if (k > 0) detail::fold_block<true>(r, lifted, partial, count);
     }
-    detail::lower_accumulators<R, T, A>(r, partial, values + begin, count, first + begin, total);
+    detail::lower_block<R, T, A>(r, partial, values + begin, count, first + begin, total);
   });
 }
 
@@ -181,8 +188,8 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
     for (std::size_t k = 0; k < all.count(); ++k) {
       const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
-      detail::lift_values<R, T, A>(r, in, block.data() + k * block_length, count, first + begin,
-                                   weight);
+      detail::lift_block<R, T, A>(r, in, block.data() + k * block_length, count, first + begin,
+                                  weight);
     }
     for (std::size_t i = 0; i < count; ++i) {
       for (std::size_t k = 0; k < wires.size(); ++k) column[k] = block[k * block_length + i];
@@ -209,17 +216,24 @@ struct functions {
   }
   static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                    std::size_t first, double weight) {
-    detail::lift_values<R, T, A>(reducer(a), reinterpret_cast<const T*>(in),
-                                 reinterpret_cast<A*>(out), n, first, weight);
+    in_blocks(n, [&](std::size_t begin, auto count) {
+      detail::lift_block<R, T, A>(reducer(a), reinterpret_cast<const T*>(in) + begin,
+                                  reinterpret_cast<A*>(out) + begin, count, first + begin, weight);
+    });
   }
   static void fold(const arithmetic& a, std::span<const std::byte* const> in, std::byte* out,
                    std::size_t n) {
     if constexpr (folding_reducer<R, T>) detail::fold_accumulators<R, A>(reducer(a), in, out, n);
   }
+  /// `in` may be `out`, so each block is lowered out of a copy.
   static void lower(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                     std::size_t first, double total) {
-    detail::lower_accumulators<R, T, A>(reducer(a), reinterpret_cast<const A*>(in),
-                                        reinterpret_cast<T*>(out), n, first, total);
+    in_blocks(n, [&](std::size_t begin, auto count) {
+      A partial[block_length];
+      std::memcpy(partial, in + begin * sizeof(A), count * sizeof(A));
+      detail::lower_block<R, T, A>(reducer(a), partial, reinterpret_cast<T*>(out) + begin, count,
+                                   first + begin, total);
+    });
   }
   static void unite(const arithmetic& a, std::span<const std::byte* const> wires,
                     std::span<const double> weights, std::byte* out, std::size_t n,
@@ -238,23 +252,23 @@ struct functions {
 template <element T, class R, class C>
 arithmetic arithmetic_of(const R& r, const C& c) {
   using f = functions<T, R, C>;
-  arithmetic a;
-  a.reducer = &r;
-  a.codec = &c;
-  a.value_bytes = sizeof(T);
-  a.accumulator_bytes = sizeof(typename f::A);
-  a.exact = C::kind == codec_kind::exact;
-  a.elementwise = is_elementwise<C>;
-  a.rounds = C::kind == codec_kind::additive;
-  a.in_place = a.exact && plain_lift<R, T> && std::is_same_v<typename f::A, T>;
-  a.wire_bytes = &f::wire_bytes;
-  a.encode = &f::encode;
-  a.decode = &f::decode;
-  a.lift = &f::lift;
-  a.fold = &f::fold;
-  a.lower = plain_lower<R, T> && a.in_place ? nullptr : &f::lower;
-  a.unite = &f::unite;
-  return a;
+  constexpr bool exact = C::kind == codec_kind::exact;
+  constexpr bool in_place = exact && plain_lift<R, T> && std::is_same_v<typename f::A, T>;
+  return {.reducer = &r,
+          .codec = &c,
+          .value_bytes = sizeof(T),
+          .accumulator_bytes = sizeof(typename f::A),
+          .in_place = in_place,
+          .exact = exact,
+          .elementwise = is_elementwise<C>,
+          .rounds = C::kind == codec_kind::additive,
+          .wire_bytes = &f::wire_bytes,
+          .encode = &f::encode,
+          .decode = &f::decode,
+          .lift = &f::lift,
+          .fold = &f::fold,
+          .lower = plain_lower<R, T> && in_place ? nullptr : &f::lower,
+          .unite = &f::unite};
 }
 
 /// The table for collectives that only copy elements of `bytes` bytes.

@@ -4,6 +4,7 @@
 #include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/executor.hpp>
+#include <tutti/collectives/kept_plans.hpp>
 #include <tutti/reducers/elementary.hpp>
 
 #include <string>
@@ -60,14 +61,6 @@ void run_now(Comm& comm, execution<Comm>& what) {
   guard.all.wait(what);
 }
 
-/// Where this rank stands; a communicator that knows its nodes says so by `nodes()`.
-template <class Comm>
-layout layout_of(const Comm& comm) {
-  layout where{comm.rank(), comm.size()};
-  if constexpr (requires { std::span<const int>{comm.nodes()}; }) where.group_of = comm.nodes();
-  return where;
-}
-
 [[noreturn]] inline void reject(const char* call, int rank, std::string detail) {
   throw error{{.code = error_code::invalid_argument,
                .call = call,
@@ -81,17 +74,19 @@ inline void check_root(const char* call, int root, int rank, int size) {
                                    std::to_string(size - 1));
 }
 
+template <class... Parts>
+struct call_sentences {
+  static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> == 0,
+                "tutti: a collective takes a reducer, a topology, a codec and tutti::options - sync "
+                "policies belong to a tutti::strategy");
+};
+
 /// The parts of a call, each as it was given or as its default.
 template <class... Parts>
 struct call_parts {
   using reducer = std::remove_cvref_t<part_type<reducer_part, sum, Parts...>>;
   using topology = std::remove_cvref_t<part_type<topology_part, default_topology, Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
-
-  static_assert(known_parts<Parts...>::value);
-  static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> == 0,
-                "tutti: a collective takes a reducer, a topology, a codec and tutti::options - sync "
-                "policies belong to a tutti::strategy");
 };
 
 } // namespace detail

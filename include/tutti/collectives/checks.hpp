@@ -1,6 +1,4 @@
 // What cannot work does not compile, and one sentence says why and what to write instead.
-// The sentences stand at the end of each class: clang++ gives up a class at the first that fails, and
-// would report everything after it as missing.
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
@@ -32,8 +30,15 @@ inline constexpr codec_kind kind_of = codec_kind::exact;
 template <codec C>
 inline constexpr codec_kind kind_of<C> = C::kind;
 
+/// Instantiates classes of sentences. Facts and sentences are apart because clang++ gives up a class at
+/// the first assertion that fails, and would report every use of its facts as well.
+template <class... Sentences>
+constexpr void explain() {
+  ((void)sizeof(Sentences), ...);
+}
+
 template <class... Parts>
-struct known_parts {
+struct known_parts_sentences {
   static_assert((has_part<Parts> && ...),
                 "tutti: an argument is not a part - parts are reducers, topologies, codecs, sync "
                 "policies, communicators and tutti::options; your own type becomes one by naming its "
@@ -49,7 +54,6 @@ struct known_parts {
                 "tutti: two option bags were given - merge them into one tutti::options");
   static_assert(count_parts<communicator_part, Parts...> <= 1,
                 "tutti: two communicators were given - keep one");
-  static constexpr bool value = true;
 };
 
 template <collective What, class Topology>
@@ -58,22 +62,25 @@ struct carried {
       schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
   static constexpr bool fits = !is_schedule || carries_or_default<Topology>(What);
   static constexpr bool value = is_schedule && fits;
-
-  static_assert(is_schedule, "tutti: this topology has no schedule, so no collective runs on it - "
-                             "use ring, halving_doubling, recursive_doubling, direct, binomial_tree "
-                             "or star");
-  static_assert(fits || What != collective::all_reduce,
+};
+template <collective What, class Topology>
+struct carried_sentences {
+  using facts = carried<What, Topology>;
+  static_assert(facts::is_schedule,
+                "tutti: this topology has no schedule, so no collective runs on it - use ring, "
+                "halving_doubling, recursive_doubling, direct, binomial_tree or star");
+  static_assert(facts::fits || What != collective::all_reduce,
                 "tutti::all_reduce: this topology does not carry it - use ring, halving_doubling, "
                 "recursive_doubling, direct, binomial_tree or star");
-  static_assert(fits || What != collective::reduce_scatter,
+  static_assert(facts::fits || What != collective::reduce_scatter,
                 "tutti::reduce_scatter: this topology does not carry it - use ring, "
                 "halving_doubling or direct");
-  static_assert(fits || What != collective::all_gather,
+  static_assert(facts::fits || What != collective::all_gather,
                 "tutti::all_gather: this topology does not carry it - use ring, halving_doubling or "
                 "direct");
-  static_assert(fits || What != collective::broadcast,
+  static_assert(facts::fits || What != collective::broadcast,
                 "tutti::broadcast: this topology does not carry it - use binomial_tree or star");
-  static_assert(fits || What != collective::reduce,
+  static_assert(facts::fits || What != collective::reduce,
                 "tutti::reduce: this topology does not carry it - use binomial_tree or star");
 };
 
@@ -82,14 +89,17 @@ struct reducible {
   static constexpr bool is_reducer = reducer_of<Reducer, T>;
   static constexpr bool accepts = !is_reducer || accepts_element<Reducer, T>;
   static constexpr bool value = is_reducer && accepts;
-
+};
+template <class Reducer, class T>
+struct reducible_sentences {
+  using facts = reducible<Reducer, T>;
   static_assert(element<T>, "tutti: this element type cannot be reduced - use float, double, "
                             "tutti::bfloat16, tutti::half or an integer of 8, 32 or 64 bits");
-  static_assert(!element<T> || is_reducer,
+  static_assert(!element<T> || facts::is_reducer,
                 "tutti: this reducer has neither combine(a, a) with identity<A>(), nor "
                 "gather(span), nor an agreement for these elements - see tutti/reducers/reducer.hpp");
-  static_assert(accepts, "tutti: this reducer divides, and a division of integers would be "
-                         "truncated - use tutti::sum, or convert the data to float or double");
+  static_assert(facts::accepts, "tutti: this reducer divides, and a division of integers would be "
+                                "truncated - use tutti::sum, or convert the data to float or double");
 };
 
 template <class Topology, class Reducer, class Codec, class T>
@@ -102,25 +112,40 @@ struct compatible {
   static constexpr bool opaque_meets =
       !coded || kind_of<Codec> != codec_kind::opaque || gathers_or_default<Topology>();
   static constexpr bool value = meets && coded && stateless && real && opaque_meets;
-
-  static_assert(meets, "tutti: this reducer needs every contribution, and this topology folds them "
-                       "pairwise - use tutti::direct or tutti::star");
-  static_assert(coded, "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
-  static_assert(stateless, "tutti: this codec remembers what it left out, and a single call has no "
-                           "memory - drop the error feedback");
-  static_assert(real, "tutti: a lossy codec of integers would change them silently - use "
-                      "tutti::identity");
-  static_assert(opaque_meets,
+};
+template <class Topology, class Reducer, class Codec, class T>
+struct compatible_sentences {
+  using facts = compatible<Topology, Reducer, Codec, T>;
+  static_assert(facts::meets, "tutti: this reducer needs every contribution, and this topology folds "
+                              "them pairwise - use tutti::direct or tutti::star");
+  static_assert(facts::coded,
+                "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
+  static_assert(facts::stateless, "tutti: this codec remembers what it left out, and a single call has "
+                                  "no memory - drop the error feedback");
+  static_assert(facts::real, "tutti: a lossy codec of integers would change them silently - use "
+                             "tutti::identity");
+  static_assert(facts::opaque_meets,
                 "tutti: what this codec writes can only be decoded where all of it meets, and this "
                 "topology combines on the way - use tutti::direct or tutti::star");
 };
 
-/// Everything a reducing collective asks of its parts. Names each mistake once.
+/// Everything a reducing collective asks of its parts.
 template <collective What, class Topology, class Reducer, class Codec, class T>
-consteval bool valid_reduction() {
-  if constexpr (carried<What, Topology>::value)
-    if constexpr (reducible<Reducer, T>::value) return compatible<Topology, Reducer, Codec, T>::value;
-  return false;
+constexpr bool valid_reduction() {
+  if constexpr (carried<What, Topology>::value && reducible<Reducer, T>::value)
+    return compatible<Topology, Reducer, Codec, T>::value;
+  else
+    return false;
+}
+/// Names the first mistake.
+template <collective What, class Topology, class Reducer, class Codec, class T>
+constexpr void explain_reduction() {
+  if constexpr (!carried<What, Topology>::value)
+    detail::explain<carried_sentences<What, Topology>>();
+  else if constexpr (!reducible<Reducer, T>::value)
+    detail::explain<reducible_sentences<Reducer, T>>();
+  else
+    detail::explain<compatible_sentences<Topology, Reducer, Codec, T>>();
 }
 
 } // namespace tutti::detail

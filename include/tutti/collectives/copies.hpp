@@ -30,39 +30,46 @@ task copy_task(const char* call, const T* in, T* out) {
 
 /// The plan of a copying collective on the parts' topology.
 template <collective What, class Comm, class Parts>
-plan copy_plan(const Comm& comm, const typename Parts::topology& topology, int root,
-               std::size_t n, std::size_t bytes) {
-  if constexpr (carried<What, typename Parts::topology>::value)
-    return detail::with_topology<What, false>(topology, comm.size(), bytes, [&](const auto& t) {
-      return detail::make_plan(t, What, root, detail::layout_of(comm), n, false);
+std::shared_ptr<const plan> copy_plan(Comm& comm, const typename Parts::topology& topology, int root,
+                                      std::size_t n, std::size_t value_bytes) {
+  using topology_type = typename Parts::topology;
+  if constexpr (carried<What, topology_type>::value) {
+    return detail::with_topology<What, false>(topology, comm.size(), n * value_bytes, [&](const auto& t) {
+      return detail::plan_for(comm, t, What, root, n, false, copying(value_bytes));
     });
-  else
+  } else {
+    detail::explain<carried_sentences<What, topology_type>>();
     return {};
+  }
 }
 
 /// One round in which blocks of n elements go straight to their destination.
 class block_plan {
 public:
-  block_plan(int rank, int size, std::size_t n) : n_{n} {
+  block_plan(int rank, int size, std::size_t n, std::size_t value_bytes)
+      : n_{n}, value_bytes_{value_bytes} {
     plan_.rank = rank;
     plan_.size = size;
   }
-  void publish(int peer, int block) { add(peer, block, action::publish); }
-  void store(int peer, int block) { add(peer, block, action::store); }
-  plan finish() {
-    const auto count = std::uint32_t(plan_.messages.size());
-    if (count > 0) plan_.rounds.push_back({0, count, 0, 0, 0, 0});
-    return std::move(plan_);
+  void publish(int peer, int block) { add(plan_.sends, action::publish, peer, block); }
+  void store(int peer, int block) { add(plan_.receives, action::store, peer, block); }
+  std::shared_ptr<const plan> finish() {
+    const auto sends = std::uint32_t(plan_.sends.size());
+    const auto receives = std::uint32_t(plan_.receives.size());
+    if (sends + receives > 0) plan_.rounds.push_back({0, sends, 0, receives, 0, 0, 0, 0});
+    return std::make_shared<const plan>(std::move(plan_));
   }
 
 private:
-  void add(int peer, int block, action act) {
+  void add(std::vector<message>& to, action act, int peer, int block) {
     if (n_ == 0) return;
-    plan_.messages.push_back({peer, act, n_, std::uint32_t(plan_.pieces.size()), 1});
-    plan_.pieces.push_back({std::size_t(block) * n_, n_});
+    const std::size_t begin = std::size_t(block) * n_;
+    to.push_back({peer, act, false, false, begin * value_bytes_, n_ * value_bytes_,
+                  std::uint32_t(plan_.pieces.size()), 1});
+    plan_.pieces.push_back({begin, n_});
   }
 
-  std::size_t n_;
+  std::size_t n_, value_bytes_;
   plan plan_;
 };
 
@@ -82,6 +89,7 @@ template <collective What, class Data, class Comm, class... Parts>
 execution<Comm> start_copy(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
   using T = element_of<Data>;
   using parts = call_parts<Parts...>;
+  detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
   static_assert(count_parts<reducer_part, Parts...> + count_parts<codec_part, Parts...> == 0,
                 "tutti: a collective that only copies takes a topology and tutti::options - leave "
                 "reducers and codecs to all_reduce, reduce_scatter and reduce");
@@ -92,7 +100,7 @@ execution<Comm> start_copy(const char* call, Comm& comm, Data& data, int root, P
   const auto& how = detail::pick<options_part, options>(given...);
   return execution<Comm>{comm,
                          detail::copy_plan<What, Comm, parts>(comm, topology, root, values.size(),
-                                                              values.size_bytes()),
+                                                              sizeof(T)),
                          detail::copy_task(call, values.data(), values.data()), how};
 }
 
@@ -152,7 +160,7 @@ execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, c
   detail::check_root("gather", root, rank, size);
   if (rank == root) detail::check_blocks("gather", rank, size, from.size(), to.size());
   detail::verify_call<Comm, T>(comm, "gather", from.size(), root);
-  block_plan blocks{rank, size, from.size()};
+  block_plan blocks{rank, size, from.size(), sizeof(T)};
   if (rank != root) {
     blocks.publish(root, 0);
   } else {
@@ -173,7 +181,7 @@ execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
   detail::check_root("scatter", root, rank, size);
   if (rank == root) detail::check_blocks("scatter", rank, size, to.size(), from.size());
   detail::verify_call<Comm, T>(comm, "scatter", to.size(), root);
-  block_plan blocks{rank, size, to.size()};
+  block_plan blocks{rank, size, to.size(), sizeof(T)};
   if (rank != root) {
     blocks.store(root, 0);
   } else {
@@ -197,7 +205,7 @@ execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
   detail::verify_call<Comm, T>(comm, "all_to_all", n, 0);
   const std::size_t own = std::size_t(rank) * n;
   detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
-  block_plan blocks{rank, size, n};
+  block_plan blocks{rank, size, n, sizeof(T)};
   for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
   for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
   return {comm, blocks.finish(), detail::copy_task("all_to_all", from.data(), to.data()), how};
@@ -251,16 +259,16 @@ execution<Comm> start_barrier(Comm& comm, const options& how) {
   using R = max;
   static constexpr R reduce{};
   static constexpr identity exact{};
-  static thread_local std::uint8_t byte = 0; // every rank stores the zero it had
   detail::verify_call<Comm>(comm, "barrier", 0, 0);
   task work;
   work.call = "barrier";
   work.math = detail::arithmetic_of<std::uint8_t>(reduce, exact);
-  work.out = reinterpret_cast<std::byte*>(&byte);
+  work.own.reset(new std::byte[1]{});
+  work.out = work.own.get();
   work.in = work.out;
   return {comm,
-          detail::make_plan(recursive_doubling{}, collective::all_reduce, 0,
-                            detail::layout_of(comm), 1, false),
+          detail::plan_for(comm, recursive_doubling{}, collective::all_reduce, 0, 1, false,
+                           work.math),
           std::move(work), how};
 }
 

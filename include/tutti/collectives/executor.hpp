@@ -5,6 +5,7 @@
 #include <tutti/collectives/plan.hpp>
 #include <tutti/communicators/communicator.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,21 +21,44 @@ namespace tutti::detail {
 /// What one execution of a plan works on.
 struct task {
   const char* call = "";         ///< the public call, for errors
-  arithmetic math;
+  arithmetic math = {};
   const std::byte* in = nullptr; ///< where `publish` reads; `out` but for collectives that move blocks
   std::byte* out = nullptr;      ///< the caller's data, where everything else happens
   double weight = 1.0;           ///< of this rank's contribution
   double total = 1.0;            ///< of all contributions
-  std::vector<double> weights;   ///< of each rank; empty when all are 1
+  std::vector<double> weights = {}; ///< of each rank; empty when all are 1
   bool keep_gathered = false;    ///< leave gathered contributions as they came, for gathered()
+  std::unique_ptr<std::byte[]> own = {}; ///< data of a call that was given none
+};
+
+/// One allocation that arrays are cut from, each beginning on a cache line.
+class memory {
+public:
+  template <class T>
+  static constexpr std::size_t bytes(std::size_t n) {
+    return padded(n * sizeof(T));
+  }
+  void allocate(std::size_t bytes) {
+    all_.reset(new std::byte[bytes]);
+    free_ = all_.get();
+  }
+  template <class T>
+  T* take(std::size_t n) {
+    return reinterpret_cast<T*>(std::exchange(free_, free_ + bytes<T>(n)));
+  }
+
+private:
+  std::unique_ptr<std::byte[]> all_;
+  std::byte* free_ = nullptr;
 };
 
 template <communicator Comm>
 class execution final : public operation {
 public:
-  execution(Comm& comm, plan what, task work, const options& how)
-      : comm_{comm}, plan_{std::move(what)}, task_{std::move(work)}, timeout_{how.timeout},
-        deadline_{how.until()}, channel_{comm.in_flight().next_channel()} {}
+  execution(Comm& comm, std::shared_ptr<const plan> what, task&& work, const options& how)
+      : comm_{comm}, kept_{std::move(what)}, plan_{*kept_}, task_{std::move(work)},
+        timeout_{how.timeout}, deadline_{how.until()},
+        channel_{comm.in_flight().next_channel()} {}
 
   bool advance() override {
     try {
@@ -70,8 +94,9 @@ public:
     piece where;
   };
   gathered_contributions gathered() const {
-    if (operands_.empty()) return {{}, {0, 0}};
-    return {operands_, plan_.folds.empty() ? plan_.lowers.front() : plan_.folds.front().where};
+    if (operand_count_ == 0) return {{}, {0, 0}};
+    return {{operands_, operands_ + operand_count_},
+            plan_.folds.empty() ? plan_.lowers.front() : plan_.folds.front().where};
   }
 
 private:
@@ -104,11 +129,12 @@ private:
   /// Lossy codecs: a rank keeps what it sends. Then values become accumulators.
   void begin() {
     begun_ = true;
-    staged_.reset(new std::byte[staging_bytes()]);
-    if (plan_.gathers || task_.math.in_place || !task_.math.lift) return;
-    accumulators_.reset(new std::byte[plan_.elements * task_.math.accumulator_bytes]);
+    const bool lifts = !plan_.gathers && !task_.math.in_place && task_.math.lift;
+    take_memory(lifts ? plan_.elements * task_.math.accumulator_bytes : 0);
+    place_messages();
+    if (!lifts) return;
     if (!task_.math.exact) keep_what_is_sent({0, plan_.elements});
-    task_.math.lift(task_.math, task_.out, accumulators_.get(), plan_.elements, 0, task_.weight);
+    task_.math.lift(task_.math, task_.out, accumulators_, plan_.elements, 0, task_.weight);
   }
 
   // --- memory -------------------------------------------------------------------------------
@@ -117,90 +143,64 @@ private:
     return task_.out + element * task_.math.value_bytes;
   }
   std::byte* partials(std::size_t element) const {
-    return (accumulators_ ? accumulators_.get() : task_.out) +
-           element * task_.math.accumulator_bytes;
+    return (accumulators_ ? accumulators_ : task_.out) + element * task_.math.accumulator_bytes;
   }
-  std::size_t wire_bytes(std::size_t n) const {
-    return task_.math.exact ? n * task_.math.value_bytes : task_.math.wire_bytes(task_.math, n);
-  }
-  bool carries_partials(const message& m) const {
-    return !plan_.gathers && (m.act == action::send || m.act == action::combine);
-  }
-  std::size_t bytes_of(const message& m) const {
-    if (carries_partials(m)) return m.elements * task_.math.accumulator_bytes;
-    std::size_t total = 0;
-    for (std::uint32_t k = 0; k < m.pieces; ++k)
-      total += wire_bytes(plan_.pieces[m.first_piece + k].count);
-    return total;
-  }
-  /// Whether a message is put together, or taken apart, outside the caller's memory.
-  bool is_staged(const message& m) const {
-    if (m.act == action::combine || m.pieces != 1) return true;
-    return !task_.math.exact && !carries_partials(m);
-  }
-  static std::size_t padded(std::size_t bytes) { return (bytes + 63) & ~std::size_t{63}; }
-
-  std::size_t staging_bytes() {
-    std::size_t most = 0;
-    offsets_.resize(plan_.messages.size());
-    for (const plan_round& round : plan_.rounds) {
-      std::size_t used = 0;
-      for (std::uint32_t k = round.first_message; k < round.last_message; ++k) {
-        offsets_[k] = used;
-        if (is_staged(plan_.messages[k])) used += padded(bytes_of(plan_.messages[k]));
-      }
-      own_offset_ = (std::max)(own_offset_, used);
-      most = (std::max)(most, used);
-    }
-    return most + own_wire_bytes();
-  }
-  /// Gathering with a lossy codec, the rank's own contribution is encoded too.
+  /// Gathering with a lossy codec, the rank's own contribution is encoded too, behind the rest.
   std::size_t own_wire_bytes() const {
     if (!plan_.gathers || task_.math.exact) return 0;
-    return padded(wire_bytes(plan_.elements));
+    return task_.math.bytes_of(plan_.elements);
+  }
+  std::byte* place_of(const message& m) const {
+    if (m.staged) return staged_ + m.at;
+    if (m.partial) return partials(0) + m.at;
+    return (m.act == action::publish ? const_cast<std::byte*>(task_.in) : task_.out) + m.at;
+  }
+
+  void take_memory(std::size_t accumulator_bytes) {
+    memory_.allocate(memory::bytes<outgoing>(plan_.sends.size()) +
+                     memory::bytes<incoming>(plan_.receives.size()) +
+                     memory::bytes<const std::byte*>(plan_.most_operands) +
+                     padded(accumulator_bytes) + plan_.staging_bytes + own_wire_bytes());
+    sends_ = memory_.take<outgoing>(plan_.sends.size());
+    receives_ = memory_.take<incoming>(plan_.receives.size());
+    operands_ = memory_.take<const std::byte*>(plan_.most_operands);
+    if (accumulator_bytes > 0) accumulators_ = memory_.take<std::byte>(accumulator_bytes);
+    staged_ = memory_.take<std::byte>(plan_.staging_bytes);
+  }
+  void place_messages() {
+    for (std::size_t k = 0; const message& m : plan_.sends)
+      sends_[k++] = {m.peer, {place_of(m), m.bytes}};
+    for (std::size_t k = 0; const message& m : plan_.receives)
+      receives_[k++] = {m.peer, {place_of(m), m.bytes}};
   }
 
   // --- one round ----------------------------------------------------------------------------
 
   void post(const plan_round& round) {
     for (std::uint32_t k = round.first_lower; k < round.last_lower; ++k) lower(plan_.lowers[k]);
-    sends_.clear();
-    receives_.clear();
-    for (std::uint32_t k = round.first_message; k < round.last_message; ++k) {
-      const message& m = plan_.messages[k];
-      std::byte* at = is_staged(m) ? staged_.get() + offsets_[k] : in_place(m);
-      if (is_outgoing(m.act)) {
-        if (is_staged(m)) pack(m, at);
-        sends_.push_back({m.peer, {at, bytes_of(m)}});
-      } else {
-        receives_.push_back({m.peer, {at, bytes_of(m)}});
-      }
-    }
-    pending_.emplace(comm_.exchange(host_execution{}, channel_, {sends_, receives_}));
+    for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
+      if (plan_.sends[k].staged) pack(plan_.sends[k]);
+    const exchange_round messages{
+        {sends_ + round.first_send, sends_ + round.last_send},
+        {receives_ + round.first_receive, receives_ + round.last_receive}};
+    pending_.emplace(exchanging{comm_, channel_, messages});
     if (task_.math.exact) return;
-    for (std::uint32_t k = round.first_message; k < round.last_message; ++k)
-      if (plan_.messages[k].act == action::publish) unpack(k); // a rank keeps what it publishes
+    for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
+      if (plan_.sends[k].act == action::publish) unpack(plan_.sends[k]); // a rank keeps what it publishes
   }
 
-  std::byte* in_place(const message& m) const {
-    const std::size_t offset = plan_.pieces[m.first_piece].offset;
-    if (carries_partials(m)) return partials(offset);
-    if (m.act == action::publish)
-      return const_cast<std::byte*>(task_.in) + offset * task_.math.value_bytes;
-    return values(offset);
-  }
-
-  void pack(const message& m, std::byte* to) const {
+  void pack(const message& m) const {
+    std::byte* to = place_of(m);
     const std::byte* from = m.act == action::publish ? task_.in : task_.out;
     for (std::uint32_t k = 0; k < m.pieces; ++k) {
       const piece& p = plan_.pieces[m.first_piece + k];
-      if (carries_partials(m)) {
+      if (m.partial) {
         const std::size_t bytes = p.count * task_.math.accumulator_bytes;
         std::memcpy(to, partials(p.offset), bytes);
         to += bytes;
       } else {
         encode(from + p.offset * task_.math.value_bytes, to, p.count);
-        to += wire_bytes(p.count);
+        to += task_.math.bytes_of(p.count);
       }
     }
   }
@@ -219,34 +219,37 @@ private:
   }
 
   void absorb(const plan_round& round) {
-    for (std::uint32_t k = round.first_message; k < round.last_message; ++k)
-      if (plan_.messages[k].act == action::store && is_staged(plan_.messages[k])) unpack(k);
+    for (std::uint32_t k = round.first_receive; k < round.last_receive; ++k) {
+      const message& m = plan_.receives[k];
+      if (m.act == action::store && m.staged) unpack(m);
+    }
     for (std::uint32_t k = round.first_fold; k < round.last_fold; ++k) fold(plan_.folds[k]);
   }
 
-  void unpack(std::uint32_t k) const {
-    const message& m = plan_.messages[k];
-    const std::byte* from = staged_.get() + offsets_[k];
+  void unpack(const message& m) const {
+    const std::byte* from = place_of(m);
     for (std::uint32_t j = 0; j < m.pieces; ++j) {
       const piece& p = plan_.pieces[m.first_piece + j];
       decode(from, values(p.offset), p.count);
-      from += wire_bytes(p.count);
+      from += task_.math.bytes_of(p.count);
     }
   }
 
   void fold(const fold_step& f) {
-    operands_.clear();
+    operand_count_ = f.operands;
     for (std::uint32_t k = 0; k < f.operands; ++k) {
       const operand& o = plan_.operands[f.first_operand + k];
-      operands_.push_back(o.message == own_value ? own(f.where) : received(o));
+      operands_[k] = o.receive == own_value ? own(f.where) : received(o);
     }
     if (!plan_.gathers)
-      task_.math.fold(task_.math, operands_, partials(f.where.offset), f.where.count);
+      task_.math.fold(task_.math, operands(), partials(f.where.offset), f.where.count);
     else if (!task_.keep_gathered)
       unite(f.where);
   }
+  std::span<const std::byte* const> operands() const { return {operands_, operand_count_}; }
   const std::byte* received(const operand& o) const {
-    return staged_.get() + offsets_[o.message] + bytes_before(plan_.messages[o.message], o.offset);
+    const message& m = plan_.receives[o.receive];
+    return place_of(m) + bytes_before(m, o.offset);
   }
   /// Where element `offset` of a received message begins.
   std::size_t bytes_before(const message& m, std::size_t offset) const {
@@ -258,7 +261,7 @@ private:
         throw error{{.code = error_code::unsupported,
                      .detail = "this topology folds a part of a message, and this codec can only "
                                "decode whole ones - use tutti::direct"}};
-      bytes += wire_bytes((std::min)(count, offset));
+      bytes += task_.math.bytes_of((std::min)(count, offset));
       offset -= (std::min)(count, offset);
     }
     return bytes;
@@ -266,12 +269,12 @@ private:
   const std::byte* own(const piece& where) {
     if (!plan_.gathers) return partials(where.offset);
     if (task_.math.exact) return values(where.offset);
-    std::byte* wire = staged_.get() + own_offset_;
+    std::byte* wire = staged_ + plan_.staging_bytes;
     encode(values(where.offset), wire, where.count);
     return wire;
   }
   void unite(const piece& where) {
-    task_.math.unite(task_.math, operands_, task_.weights, values(where.offset), where.count,
+    task_.math.unite(task_.math, operands(), task_.weights, values(where.offset), where.count,
                      where.offset, task_.total);
     if (task_.math.rounds) keep_what_is_sent(where);
   }
@@ -281,7 +284,8 @@ private:
   /// Accumulators become values; a gathered piece that no one else contributed to is a fold of one.
   void lower(const piece& where) {
     if (plan_.gathers) {
-      operands_.assign(1, own(where));
+      operands_[0] = own(where);
+      operand_count_ = 1;
       if (!task_.keep_gathered) unite(where);
       return;
     }
@@ -294,7 +298,7 @@ private:
   /// values = decode(encode(values)), a block at a time where the codec allows it.
   void keep_what_is_sent(const piece& where) const {
     const std::size_t length = task_.math.elementwise ? 1024 : where.count;
-    std::vector<std::byte> wire(wire_bytes((std::min)(where.count, length)));
+    std::vector<std::byte> wire(task_.math.bytes_of((std::min)(where.count, length)));
     for (std::size_t done = 0; done < where.count; done += length) {
       const std::size_t n = (std::min)(length, where.count - done);
       encode(values(where.offset + done), wire.data(), n);
@@ -305,8 +309,17 @@ private:
   using handle = decltype(std::declval<Comm&>().exchange(host_execution{}, channel{},
                                                          std::declval<const exchange_round&>()));
 
+  /// Becomes the handle where it is kept, without a move.
+  struct exchanging {
+    Comm& comm;
+    channel on;
+    const exchange_round& round;
+    operator handle() const { return comm.exchange(host_execution{}, on, round); }
+  };
+
   Comm& comm_;
-  plan plan_;
+  const std::shared_ptr<const plan> kept_;
+  const plan& plan_;
   task task_;
   std::chrono::milliseconds timeout_;
   deadline deadline_;
@@ -314,14 +327,14 @@ private:
   bool begun_ = false;
   unsigned polls_ = 0;
   std::size_t round_ = 0;
-  std::optional<handle> pending_;
-  std::unique_ptr<std::byte[]> staged_;
-  std::unique_ptr<std::byte[]> accumulators_;
-  std::size_t own_offset_ = 0;
-  std::vector<std::size_t> offsets_;
-  std::vector<outgoing> sends_;
-  std::vector<incoming> receives_;
-  std::vector<const std::byte*> operands_;
+  memory memory_;
+  outgoing* sends_ = nullptr;             ///< one for each of the plan's
+  incoming* receives_ = nullptr;          ///< likewise
+  const std::byte** operands_ = nullptr;  ///< of the last fold
+  std::size_t operand_count_ = 0;
+  std::byte* accumulators_ = nullptr; ///< none when the data itself holds them
+  std::byte* staged_ = nullptr;
+  std::optional<handle> pending_; ///< last: destroyed before the memory that it moves
 };
 
 } // namespace tutti::detail

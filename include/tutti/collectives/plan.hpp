@@ -1,6 +1,7 @@
 // A plan: one rank's schedule, resolved into byte ranges, ready to be run any number of times.
 #pragma once
 
+#include <tutti/collectives/arithmetic.hpp>
 #include <tutti/topologies/schedule.hpp>
 
 #include <cstddef>
@@ -16,10 +17,15 @@ struct piece { ///< elements [offset, offset + count) of the caller's data
   std::size_t count;
 };
 
+/// Its bytes stand together: in the data (or the accumulators, when it carries partial results), or in
+/// staging, where it is put together or taken apart.
 struct message {
   int peer;
   action act;
-  std::size_t elements;
+  bool partial; ///< carries accumulators
+  bool staged;
+  std::size_t at; ///< in bytes, from the beginning of wherever it stands
+  std::size_t bytes;
   std::uint32_t first_piece;
   std::uint32_t pieces;
 };
@@ -27,7 +33,7 @@ struct message {
 /// Where one operand of a fold stands: in a received message, or in this rank's own data.
 struct operand {
   int rank;
-  std::uint32_t message; ///< index within the plan; own_value for this rank's own
+  std::uint32_t receive; ///< index among the plan's receives; own_value for this rank's own
   std::size_t offset;    ///< in elements, within the message
 };
 inline constexpr std::uint32_t own_value = ~std::uint32_t{0};
@@ -41,8 +47,9 @@ struct fold_step {
 
 /// Half-open ranges into the arrays of the plan.
 struct plan_round {
-  std::uint32_t first_message, last_message; ///< outgoing ones first
-  std::uint32_t first_lower, last_lower;     ///< pieces to finish before the round begins
+  std::uint32_t first_send, last_send;
+  std::uint32_t first_receive, last_receive;
+  std::uint32_t first_lower, last_lower; ///< pieces to finish before the round begins
   std::uint32_t first_fold, last_fold;
 };
 
@@ -51,30 +58,38 @@ struct plan {
   int size = 1;
   bool gathers = false; ///< combines carry encoded contributions, not accumulators
   std::size_t elements = 0;
+  std::size_t staging_bytes = 0; ///< of the round that needs most
   std::vector<plan_round> rounds;
-  std::vector<message> messages;
+  std::vector<message> sends, receives;
   std::vector<piece> pieces;
   std::vector<fold_step> folds;
   std::vector<operand> operands;
+  std::size_t most_operands = 1; ///< of one fold
   std::vector<piece> lowers; ///< those from last_lowers on are finished after the last round
   std::uint32_t last_lowers = 0;
 };
 
 /// Turns transfers, in any order of rounds, into a plan. (A template so that it costs a compiler
 /// nothing where no plan is made.)
-template <class Count = std::size_t>
+template <class Chunk = piece>
 class planner {
 public:
-  planner(const layout& where, partition cut, bool reduces, bool gathers)
-      : cut_{cut}, reduces_{reduces}, state_(std::size_t(cut.chunks), raw) {
+  planner(const layout& where, partition cut, bool reduces, bool gathers, const arithmetic& math)
+      : reduces_{reduces}, math_{math} {
     plan_.rank = where.rank;
     plan_.size = where.size;
     plan_.gathers = gathers;
     plan_.elements = cut.n;
+    chunks_.reserve(std::size_t(cut.chunks));
+    for (int c = 0; c < cut.chunks; ++c) chunks_.push_back({{cut.offset(c), cut.length(c)}, false});
   }
 
+  void expect(std::size_t transfers) { transfers_.reserve(transfers); }
+
   void operator()(const transfer& t) {
-    if (elements(t.chunks) == 0) return; // both ends know: nothing is sent
+    bool filled = false;
+    each_chunk(t.chunks, [&](const chunk& c) { filled = filled || c.where.count > 0; });
+    if (!filled) return; // both ends know: nothing is sent
     sorted_ = sorted_ && (transfers_.empty() || transfers_.back().round <= t.round);
     transfers_.push_back(t);
   }
@@ -82,15 +97,24 @@ public:
   /// `wanted` are the chunks whose finished values this rank must end with.
   plan finish(chunk_range wanted) {
     if (!sorted_) sort_by_round();
+    plan_.sends.reserve(transfers_.size());
+    plan_.receives.reserve(transfers_.size());
+    plan_.pieces.reserve(transfers_.size());
     for (std::size_t first = 0, last = 0; first < transfers_.size(); first = last) {
       while (last < transfers_.size() && transfers_[last].round == transfers_[first].round) ++last;
       add_round({transfers_.data() + first, last - first});
     }
-    close(wanted);
+    plan_.last_lowers = std::uint32_t(plan_.lowers.size());
+    lower(wanted);
     return std::move(plan_);
   }
 
 private:
+  struct chunk {
+    Chunk where;
+    bool finished; ///< holds a result, not a contribution or a partial result
+  };
+
   /// Counts the transfers of each round, then puts each in its place; the order within a round stays.
   void sort_by_round() {
     std::vector<std::size_t> place(1);
@@ -104,123 +128,121 @@ private:
     transfers_ = std::move(sorted);
   }
 
-  enum chunk_state : unsigned char { raw, finished };
-
   template <class Visit>
-  void each_chunk(chunk_range range, Visit&& visit) const {
-    for (int k = 0, c = range.first % cut_.chunks; k < range.count; ++k) {
-      visit(c);
-      c += range.stride;
-      while (c >= cut_.chunks) c -= cut_.chunks;
+  void each_chunk(chunk_range range, Visit&& visit) {
+    const int all = int(chunks_.size());
+    for (int k = 0, c = range.first; k < range.count; ++k, c += range.stride) {
+      while (c >= all) c -= all;
+      visit(chunks_[std::size_t(c)]);
     }
   }
-  Count elements(chunk_range range) const {
-    Count total = 0;
-    each_chunk(range, [&](int c) { total += cut_.length(c); });
-    return total;
+
+  /// Appends the piece that a chunk is, or lengthens the last one of those from `first` on.
+  static void add_piece(std::vector<piece>& out, std::size_t first, const piece& next) {
+    if (next.count == 0) return;
+    if (out.size() > first && out.back().offset + out.back().count == next.offset)
+      out.back().count += next.count;
+    else
+      out.push_back(next);
   }
 
-  /// Appends the pieces of a range, joining neighbours.
-  std::uint32_t add_pieces(chunk_range range, std::vector<piece>& out) const {
-    const std::size_t before = out.size();
-    each_chunk(range, [&](int c) {
-      const piece next{cut_.offset(c), cut_.length(c)};
-      if (next.count == 0) return;
-      if (out.size() > before && out.back().offset + out.back().count == next.offset)
-        out.back().count += next.count;
-      else
-        out.push_back(next);
-    });
-    return std::uint32_t(out.size() - before);
+  message message_of(const transfer& t) {
+    message m{t.peer, t.act, false, false, 0, 0, std::uint32_t(plan_.pieces.size()), 0};
+    m.partial = !plan_.gathers && (t.act == action::send || t.act == action::combine);
+    each_chunk(t.chunks, [&](const chunk& c) { add_piece(plan_.pieces, m.first_piece, c.where); });
+    m.pieces = std::uint32_t(plan_.pieces.size()) - m.first_piece;
+    for (std::uint32_t k = 0; k < m.pieces; ++k)
+      m.bytes += bytes_of(m, plan_.pieces[m.first_piece + k].count);
+    m.staged = t.act == action::combine || m.pieces != 1 || (!math_.exact && !m.partial);
+    m.at = m.staged ? std::exchange(staged_, staged_ + padded(m.bytes))
+                    : bytes_of(m, plan_.pieces[m.first_piece].offset);
+    return m;
+  }
+  std::size_t bytes_of(const message& m, std::size_t elements) const {
+    return m.partial ? elements * math_.accumulator_bytes : math_.bytes_of(elements);
   }
 
-  void add_message(const transfer& t) {
-    const auto first = std::uint32_t(plan_.pieces.size());
-    const std::uint32_t count = add_pieces(t.chunks, plan_.pieces);
-    plan_.messages.push_back({t.peer, t.act, elements(t.chunks), first, count});
-  }
+  /// How many there are of everything: where a round begins, or ends.
+  struct extent {
+    explicit extent(const plan& p)
+        : sends(std::uint32_t(p.sends.size())), receives(std::uint32_t(p.receives.size())),
+          lowers(std::uint32_t(p.lowers.size())), folds(std::uint32_t(p.folds.size())) {}
+    std::uint32_t sends, receives, lowers, folds;
+  };
 
   void add_round(std::span<const transfer> transfers) {
-    plan_round round{};
-    round.first_lower = std::uint32_t(plan_.lowers.size());
-    round.first_message = std::uint32_t(plan_.messages.size());
-    for (const transfer& t : transfers)
+    const extent first{plan_};
+    staged_ = 0;
+    combines_.clear();
+    for (const transfer& t : transfers) {
+      if (t.act == action::publish) lower(t.chunks);
       if (is_outgoing(t.act)) {
-        if (t.act == action::publish) lower(t.chunks);
-        add_message(t);
+        plan_.sends.push_back(message_of(t));
+      } else {
+        if (t.act == action::combine)
+          combines_.push_back({t.peer, t.chunks, std::uint32_t(plan_.receives.size())});
+        plan_.receives.push_back(message_of(t));
       }
-    const auto first_receive = std::uint32_t(plan_.messages.size());
+    }
+    if (!combines_.empty()) add_folds();
     for (const transfer& t : transfers)
-      if (!is_outgoing(t.act)) add_message(t);
-    round.last_message = std::uint32_t(plan_.messages.size());
-    round.last_lower = std::uint32_t(plan_.lowers.size());
-    round.first_fold = std::uint32_t(plan_.folds.size());
-    add_folds(transfers, first_receive);
-    round.last_fold = std::uint32_t(plan_.folds.size());
-    for (const transfer& t : transfers)
-      if (t.act == action::store)
-        each_chunk(t.chunks, [&](int c) { state_[std::size_t(c)] = finished; });
-    plan_.rounds.push_back(round);
+      if (t.act == action::store) each_chunk(t.chunks, [](chunk& c) { c.finished = true; });
+    if (staged_ > plan_.staging_bytes) plan_.staging_bytes = staged_;
+    const extent last{plan_};
+    plan_.rounds.push_back({first.sends, last.sends, first.receives, last.receives, first.lowers,
+                            last.lowers, first.folds, last.folds});
   }
 
   /// Marks chunks as finished, and notes what must be lowered for it.
   void lower(chunk_range range) {
-    each_chunk(range, [&](int c) {
-      if (!reduces_ || state_[std::size_t(c)] == finished) return;
-      state_[std::size_t(c)] = finished;
-      add_pieces({c}, plan_.lowers);
+    if (!reduces_) return;
+    each_chunk(range, [&](chunk& c) {
+      if (!c.finished) add_piece(plan_.lowers, plan_.lowers.size(), c.where);
+      c.finished = true;
     });
   }
 
   /// Folds of one round: one for each distinct range, or for each chunk where ranges overlap.
-  void add_folds(std::span<const transfer> transfers, std::uint32_t first_receive) {
-    combines_.clear();
-    std::uint32_t at = first_receive;
-    for (const transfer& t : transfers) {
-      if (is_outgoing(t.act)) continue;
-      if (t.act == action::combine) combines_.push_back({t, at});
-      ++at;
-    }
-    if (combines_.empty()) return;
+  void add_folds() {
     bool alike = true;
-    for (const combine_of& c : combines_)
-      alike = alike && c.what.chunks == combines_.front().what.chunks;
+    for (const combine_of& c : combines_) alike = alike && c.chunks == combines_.front().chunks;
     if (alike)
-      fold_range(combines_.front().what.chunks);
+      fold_range();
     else
       fold_chunks();
   }
 
-  void fold_range(chunk_range range) {
+  void fold_range() {
+    const message m = plan_.receives[combines_.front().receive];
     std::size_t within = 0;
-    fold_pieces_.clear();
-    add_pieces(range, fold_pieces_);
-    for (const piece& where : fold_pieces_) {
+    for (std::uint32_t k = 0; k < m.pieces; ++k) {
+      const piece where = plan_.pieces[m.first_piece + k];
       begin_fold(where);
-      for (const combine_of& c : combines_) add_operand({c.what.peer, c.at, within});
+      for (const combine_of& c : combines_) add_operand({c.peer, c.receive, within});
       end_fold();
       within += where.count;
     }
-    finish_gathered(range);
+    finish_gathered(combines_.front().chunks);
   }
 
   void fold_chunks() {
-    std::vector<unsigned char> done(std::size_t(cut_.chunks));
+    std::vector<unsigned char> done(chunks_.size());
     for (const combine_of& outer : combines_)
-      each_chunk(outer.what.chunks, [&](int chunk) {
-        if (cut_.length(chunk) == 0 || done[std::size_t(chunk)]) return;
-        done[std::size_t(chunk)] = 1;
-        begin_fold({cut_.offset(chunk), cut_.length(chunk)});
+      each_chunk(outer.chunks, [&](const chunk& one) {
+        unsigned char& seen = done[std::size_t(&one - chunks_.data())];
+        if (one.where.count == 0 || seen) return;
+        seen = 1;
+        begin_fold(one.where);
         for (const combine_of& c : combines_) {
           std::size_t within = 0;
-          each_chunk(c.what.chunks, [&](int other) {
-            if (other == chunk) add_operand({c.what.peer, c.at, within});
-            within += cut_.length(other);
+          each_chunk(c.chunks, [&](const chunk& other) {
+            if (&other == &one) add_operand({c.peer, c.receive, within});
+            within += other.where.count;
           });
         }
         end_fold();
-        finish_gathered({chunk});
       });
+    for (const combine_of& c : combines_) finish_gathered(c.chunks);
   }
 
   void begin_fold(piece where) {
@@ -229,42 +251,36 @@ private:
   }
   /// Operands of a fold stand in rank order.
   void add_operand(operand o) {
-    plan_.operands.push_back(o);
     auto& all = plan_.operands;
-    for (std::size_t k = all.size() - 1;
-         k > plan_.folds.back().first_operand && all[k - 1].rank > o.rank; --k)
+    all.push_back(o);
+    const std::size_t first = plan_.folds.back().first_operand;
+    for (std::size_t k = all.size() - 1; k > first && all[k - 1].rank > o.rank; --k)
       std::swap(all[k - 1], all[k]);
   }
   void end_fold() {
     fold_step& fold = plan_.folds.back();
     fold.operands = std::uint32_t(plan_.operands.size()) - fold.first_operand;
+    if (fold.operands > plan_.most_operands) plan_.most_operands = fold.operands;
   }
   /// A gathered fold leaves finished values.
   void finish_gathered(chunk_range range) {
-    if (plan_.gathers)
-      each_chunk(range, [&](int c) { state_[std::size_t(c)] = finished; });
-  }
-
-  /// What is still unreduced at the end and wanted is finished; where no one else contributed, that is
-  /// a fold of one.
-  void close(chunk_range wanted) {
-    plan_.last_lowers = std::uint32_t(plan_.lowers.size());
-    lower(wanted);
+    if (plan_.gathers) each_chunk(range, [](chunk& c) { c.finished = true; });
   }
 
   struct combine_of {
-    transfer what;
-    std::uint32_t at;
+    int peer;
+    chunk_range chunks;
+    std::uint32_t receive;
   };
 
-  partition cut_;
   bool reduces_;
   bool sorted_ = true;
+  const arithmetic& math_;
   plan plan_;
-  std::vector<unsigned char> state_;
+  std::size_t staged_ = 0; ///< bytes of this round
+  std::vector<chunk> chunks_;
   std::vector<transfer> transfers_;
   std::vector<combine_of> combines_;
-  std::vector<piece> fold_pieces_;
 };
 
 /// The chunks whose result `rank` ends with.
@@ -280,12 +296,14 @@ constexpr chunk_range wanted_chunks(collective what, int root, int rank, int siz
 /// The plan of where.rank for n elements. `T` must carry `what`.
 template <schedule_topology T>
 plan make_plan(const T& topology, collective what, int root, const layout& where, std::size_t n,
-               bool gathers) {
+               bool gathers, const arithmetic& math) {
   const partition cut{n, where.size, tutti::chunks_of(topology, where)};
   const bool reduces = what != collective::all_gather && what != collective::broadcast;
-  planner<> build{where, cut, reduces, gathers};
-  if (where.size > 1)
+  planner<> build{where, cut, reduces, gathers, math};
+  if (where.size > 1) {
+    build.expect(2 * std::size_t(tutti::rounds_of(topology, what, where)));
     tutti::visit(topology, what, root, where, [&](const transfer& t) { build(t); });
+  }
   return build.finish(wanted_chunks(what, root, where.rank, where.size, cut.chunks));
 }
 

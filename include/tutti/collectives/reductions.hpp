@@ -79,12 +79,12 @@ decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const 
 template <collective What, class T, class R, class Topology, class Codec, class Comm>
 execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
                         const Topology& topology, const Codec& codec, const options& how) {
-  task work;
-  work.call = call;
-  work.math = detail::arithmetic_of<T>(r, codec);
-  work.out = reinterpret_cast<std::byte*>(data.data());
-  work.in = work.out;
-  work.total = double(comm.size());
+  auto* const out = reinterpret_cast<std::byte*>(data.data());
+  task work{.call = call,
+            .math = detail::arithmetic_of<T>(r, codec),
+            .in = out,
+            .out = out,
+            .total = double(comm.size())};
   if constexpr (is_weighted<R>) detail::agree_on_weights(comm, how, work);
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
@@ -92,8 +92,8 @@ execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int roo
       topology, comm.size(), data.size_bytes(), [&](const auto& t) {
         constexpr bool gathers = std::remove_cvref_t<decltype(t)>::gathers;
         return execution<Comm>{comm,
-                               detail::make_plan(t, What, root, detail::layout_of(comm),
-                                                 data.size(), gathers),
+                               detail::plan_for(comm, t, What, root, data.size(), gathers,
+                                                work.math),
                                std::move(work), how};
       });
 }
@@ -138,8 +138,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
     work.in = work.out;
     work.keep_gathered = true;
     execution<Comm> collect{comm,
-                            detail::make_plan(t, first, root, detail::layout_of(comm),
-                                              data.size(), true),
+                            detail::plan_for(comm, t, first, root, data.size(), true, work.math),
                             std::move(work), how};
     detail::run_now(comm, collect);
     const auto got = collect.gathered();
@@ -158,6 +157,7 @@ template <collective What, class Comm, class Data, class... Parts>
 void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
   using T = element_of<Data>;
   using parts = call_parts<Parts...>;
+  detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
   using R = typename parts::reducer;
   using Topology = typename parts::topology;
   using Codec = typename parts::codec;
@@ -178,6 +178,8 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
         detail::run_now(comm, op);
       });
     }
+  } else {
+    detail::explain_reduction<What, Topology, R, Codec, T>();
   }
 }
 
@@ -205,13 +207,18 @@ template <collective What, class Comm, class Data, class... Parts>
 request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
   using T = element_of<Data>;
   using parts = call_parts<Parts...>;
+  detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
   using R = typename parts::reducer;
   using Topology = typename parts::topology;
   using Codec = typename parts::codec;
   static_assert(!observes_gathered<R, T>,
                 "tutti: this reducer makes an agreement while the data is on its way - call the "
                 "blocking form");
-  if constexpr (valid_reduction<What, Topology, R, Codec, T>() && !observes_gathered<R, T>) {
+  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>();
+  if constexpr (!valid) {
+    detail::explain_reduction<What, Topology, R, Codec, T>();
+    return {};
+  } else if constexpr (!observes_gathered<R, T>) {
     const std::span<T> values{data};
     const R& r = detail::pick<reducer_part, R>(given...);
     const Topology& topology = detail::pick<topology_part, Topology>(given...);

@@ -55,6 +55,12 @@ private:
 /// advance whenever one is waited for, so the order in which ranks wait cannot deadlock them.
 class operations {
 public:
+  /// Whatever collectives keep between calls on this communicator (collectives/kept_plans.hpp).
+  struct kept {
+    virtual ~kept() = default;
+  };
+  std::unique_ptr<kept> kept_between_calls;
+
   /// A channel for the next operation; equal on all ranks that start operations in the same order.
   std::uint32_t next_channel() noexcept { return next_++ & 0x3fffu; }
   /// A channel for longer than one operation, apart from all that next_channel() returns. Below 2^15, as

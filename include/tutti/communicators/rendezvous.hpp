@@ -8,18 +8,21 @@
 
 namespace tutti::detail {
 
-/// Blocks until one exchange is complete; the timeout names the peer.
+/// Blocks until one exchange is complete; a timeout names the peer and revokes the communicator.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
   for (;;) {
     const auto seen = comm.progress();
     if (handle.test()) return;
-    if (clock::now() >= until)
-      throw error{{.code = error_code::timeout,
-                   .call = call,
-                   .rank = comm.rank(),
-                   .peer = handle.waiting_for(),
-                   .detail = "the peer did not take part in time"}};
+    if (clock::now() >= until) {
+      const failure late{.code = error_code::timeout,
+                         .call = call,
+                         .rank = comm.rank(),
+                         .peer = handle.waiting_for(),
+                         .detail = "the peer did not take part in time"};
+      comm.revoke(late);
+      throw error{late};
+    }
     comm.idle(seen, until);
   }
 }

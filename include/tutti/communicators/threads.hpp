@@ -162,11 +162,7 @@ public:
   bool test() {
     receive();
     if (receives_.empty() && sent()) return true;
-    if (group_->revoked()) {
-      failure why = group_->why();
-      why.rank = rank_;
-      throw error{std::move(why)};
-    }
+    throw_if_revoked();
     look_for_the_lost();
     return false;
   }
@@ -192,7 +188,7 @@ private:
   /// Takes every message that is there for one of the open receives, oldest first.
   void receive() {
     for (std::size_t k = 0; k < receives_.size();) {
-      if (slot* s = take(receives_[k].peer)) {
+      if (slot* s = is_next(k) ? take(receives_[k].peer) : nullptr) {
         const incoming to = receives_[k];
         receives_.erase(receives_.begin() + std::ptrdiff_t(k));
         copy(*s, to);
@@ -200,6 +196,12 @@ private:
         ++k;
       }
     }
+  }
+  /// A message that has just come in is for the first receive from its sender, not for a later one.
+  bool is_next(std::size_t k) const {
+    for (std::size_t j = 0; j < k; ++j)
+      if (receives_[j].peer == receives_[k].peer) return false;
+    return true;
   }
   slot* take(int peer) const {
     mailbox& mine = box(rank_);
@@ -244,9 +246,16 @@ private:
         return;
       }
     for (const slot& s : sends_)
-      if (s.now.load() == slot::posted && group_->has_left(s.to)) lost(s.to);
+      if (group_->has_left(s.to) && s.now.load() == slot::posted) lost(s.to); // in this order
+  }
+  void throw_if_revoked() const {
+    if (!group_->revoked()) return;
+    failure why = group_->why();
+    why.rank = rank_;
+    throw error{std::move(why)};
   }
   [[noreturn]] void lost(int peer) const {
+    throw_if_revoked(); // it left because of a failure: that failure is the cause
     throw error{{.code = error_code::peer_lost,
                  .rank = rank_,
                  .peer = peer,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,8 +16,8 @@ namespace tutti::mpi::detail {
 /// The handle of one round. A message is one piece, or, from `limit` bytes on, pieces of `limit` bytes
 /// and a shorter one, so that a receiver sees where it ends even if it expected another length.
 ///
-/// Dropped before it is complete, it gives the communicator up (`peer_lost` naming this rank): a
-/// message that nobody takes would meet the wrong receive. Receives are cancelled; one that has begun
+/// Dropped before it is complete, it gives the communicator up, with what it has thrown or `peer_lost`
+/// naming this rank: a message that nobody takes would meet the wrong receive. Receives are cancelled; one that has begun
 /// to arrive cannot be, so it is waited for, and if its sender does not go on, the job is ended rather
 /// than memory written that is no longer ours. Sends that no receive has met are let go after a
 /// second: nobody posts a receive on a communicator that has failed.
@@ -48,6 +49,7 @@ public:
     in_turn_ = other.in_turn_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
+    why_ = std::move(other.why_);
     return *this;
   }
   ~exchange() { withdraw(); }
@@ -73,11 +75,11 @@ public:
 
 private:
   struct piece {
-    int peer;
-    int bytes;
-    bool receives;
-    std::size_t begin; ///< within the message
-    std::size_t whole; ///< length of the message
+    int peer = 0;
+    int bytes = 0;
+    bool receives = false;
+    std::size_t begin = 0; ///< within the message
+    std::size_t whole = 0; ///< length of the message
   };
 
   exchange(std::shared_ptr<group> all, channel on) : all_{std::move(all)}, on_{on} {}
@@ -123,26 +125,29 @@ private:
   }
   /// Completes what can be completed on its own, looks at its length, and forgets it.
   bool test_each() {
-    for (std::size_t k = 0; k < requests_.size();) {
-      const piece p = pieces_[k];
-      int done = 0, cancelled = 0, bytes = p.bytes;
+    std::size_t open = 0;
+    for (std::size_t k = 0; k < requests_.size(); ++k) {
+      int done = 0;
       MPI_Status status;
-      check(MPI_Test(&requests_[k], &done, &status), "MPI_Test", all_->rank, p.peer);
-      if (!done) {
-        ++k;
+      check(MPI_Test(&requests_[k], &done, &status), "MPI_Test", all_->rank, pieces_[k].peer);
+      if (done) {
+        if (pieces_[k].receives) look_at(pieces_[k], status);
         continue;
       }
-      if (p.receives) {
-        check(MPI_Test_cancelled(&status, &cancelled), "MPI_Test_cancelled", all_->rank, p.peer);
-        if (!cancelled)
-          check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", all_->rank, p.peer);
-      }
-      requests_.erase(requests_.begin() + std::ptrdiff_t(k));
-      pieces_.erase(pieces_.begin() + std::ptrdiff_t(k));
-      if (cancelled) wrong_length(p);
-      if (bytes != p.bytes) wrong_length(p, p.begin + std::size_t(bytes));
+      std::swap(requests_[open], requests_[k]);
+      std::swap(pieces_[open], pieces_[k]);
+      ++open;
     }
-    return requests_.empty();
+    requests_.resize(open);
+    pieces_.resize(open);
+    return open == 0;
+  }
+  void look_at(const piece& p, const MPI_Status& status) {
+    int cancelled = 0, bytes = 0;
+    check(MPI_Test_cancelled(&status, &cancelled), "MPI_Test_cancelled", all_->rank, p.peer);
+    if (cancelled) wrong_length(p);
+    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", all_->rank, p.peer);
+    if (bytes != p.bytes) wrong_length(p, p.begin + std::size_t(bytes));
   }
 
   // --- what may be wrong when it takes long -----------------------------------------------------
@@ -172,23 +177,23 @@ private:
     }
   }
   /// Another message stands where the piece should be; its own pieces get a second to arrive.
-  [[noreturn]] void wrong_length(const piece& p) const {
+  [[noreturn]] void wrong_length(const piece& p) {
     const deadline until = clock::now() + std::chrono::seconds{1};
     auto rest = all_->early_length(p.peer, on_);
     for (patience between; !rest && clock::now() < until; between.wait()) {
       all_->take_early_messages();
       rest = all_->early_length(p.peer, on_);
     }
-    wrong_length(p, p.begin + rest.value_or(0));
+    wrong_length(p, rest ? std::optional{p.begin + *rest} : std::nullopt);
   }
-  [[noreturn]] void wrong_length(const piece& p, std::size_t sent) const {
-    throw error{{.code = error_code::mismatch,
-                 .rank = all_->rank,
-                 .peer = p.peer,
-                 .detail = "rank " + std::to_string(p.peer) + " sent " + std::to_string(sent) +
-                           " bytes, rank " + std::to_string(all_->rank) + " expected " +
-                           std::to_string(p.whole) +
-                           " - give all ranks the same lengths and types"}};
+  [[noreturn]] void wrong_length(const piece& p, std::optional<std::size_t> sent) {
+    fail({.code = error_code::mismatch,
+          .rank = all_->rank,
+          .peer = p.peer,
+          .detail = "rank " + std::to_string(p.peer) + " sent " +
+                    (sent ? std::to_string(*sent) + " bytes" : "another length") + ", rank " +
+                    std::to_string(all_->rank) + " expected " + std::to_string(p.whole) +
+                    " - give all ranks the same lengths and types"});
   }
 
   /// The notice that a peer left may overtake what it sent before: it has a second to arrive.
@@ -197,11 +202,15 @@ private:
       if (!all_->notices->has_left(p.peer)) continue;
       if (lost_after_ == deadline{}) lost_after_ = clock::now() + std::chrono::seconds{1};
       if (clock::now() < lost_after_) return;
-      throw error{{.code = error_code::peer_lost,
-                   .rank = all_->rank,
-                   .peer = p.peer,
-                   .detail = "rank " + std::to_string(p.peer) + " has left"}};
+      fail({.code = error_code::peer_lost,
+            .rank = all_->rank,
+            .peer = p.peer,
+            .detail = "rank " + std::to_string(p.peer) + " has left"});
     }
+  }
+  [[noreturn]] void fail(failure why) {
+    why_ = std::make_unique<failure>(why);
+    throw error{std::move(why)};
   }
 
   // --- giving up --------------------------------------------------------------------------------
@@ -229,10 +238,11 @@ private:
     return settled;
   }
   void give_up() noexcept {
-    all_->notices->fail({.code = error_code::peer_lost,
-                         .rank = all_->rank,
-                         .peer = all_->rank,
-                         .detail = "the rank gave up an exchange in flight"});
+    all_->notices->fail(why_ ? *why_
+                             : failure{.code = error_code::peer_lost,
+                                       .rank = all_->rank,
+                                       .peer = all_->rank,
+                                       .detail = "the rank gave up an exchange in flight"});
     for (std::size_t k = 0; k < requests_.size(); ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     patience between;
@@ -255,6 +265,7 @@ private:
   bool in_turn_ = false; ///< requests are tested one by one: lengths have to be looked at
   unsigned looks_ = 0;
   deadline lost_after_{};
+  std::unique_ptr<failure> why_; ///< what this exchange has thrown
   std::vector<MPI_Request> requests_;
   std::vector<piece> pieces_; ///< what each request is
 };

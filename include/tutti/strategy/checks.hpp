@@ -22,7 +22,7 @@ template <class Topology>
 inline constexpr bool is_schedule =
     schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
 
-/// Checked over float, the element that every reducer of real numbers takes. Sentences come last.
+/// Facts over float, the element that every reducer of real numbers takes; then sentences about them.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
   static constexpr bool communicates = communicator<Comm>;
@@ -61,44 +61,51 @@ struct strategy_checks {
                                 pairwise_at_server && unweighted_at_server && adds_at_server &&
                                 averages_clients && contributes_gradients && encodes && forgets &&
                                 reaches_all && scatters && meets && decodes;
-
-  static_assert(communicates, "tutti::strategy: this is no communicator - it needs rank, size, exchange, "
-                              "progress, idle, revoke and in_flight, see "
-                              "tutti/communicators/communicator.hpp");
-  static_assert(has_placement, "tutti::strategy: asynchronous needs servers that own key ranges, and "
-                               "this topology has none - use tutti::star");
-  static_assert(has_schedule, "tutti::strategy: this sync policy reduces over a schedule, and this "
-                              "topology has none - use tutti::ring, tutti::direct or another schedule");
-  static_assert(contributes_gradients,
-                "tutti::strategy: no loop contributes differences or parameters step by step - use "
-                "tutti::synchronous, or tutti::federated over a population");
-  static_assert(selects, "tutti::strategy: asynchronous servers answer whoever is ready, and this "
-                         "communicator cannot tell who is - use tutti::threads or tutti::mpi");
-  static_assert(pairwise_at_server,
-                "tutti::strategy: this reducer needs every contribution, and asynchronous servers "
-                "apply each as it arrives - use tutti::synchronous, or tutti::mean");
-  static_assert(unweighted_at_server,
-                "tutti::strategy: a weighted mean needs the weights of all contributions, and "
-                "asynchronous servers see one at a time - use tutti::mean");
-  static_assert(adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, and this "
-                                "reducer does not add - use tutti::mean or tutti::sum");
-  static_assert(encodes, "tutti::strategy: this codec cannot encode the parameters - see "
-                         "tutti/codecs/codec.hpp");
-  static_assert(forgets, "tutti::strategy: this codec remembers what it left out, and no trainer keeps "
-                         "a codec's memory - use one without state");
-  static_assert(averages_clients,
-                "tutti::strategy: federated rounds average the clients of each rank before they "
-                "travel - use tutti::mean or tutti::weighted_mean");
-  static_assert(reaches_all, "tutti::strategy: every rank needs the result, and this topology does not "
-                             "carry all_reduce - use tutti::ring or tutti::direct");
-  static_assert(scatters, "tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather, "
-                          "and this topology does not carry them - use tutti::ring, "
-                          "tutti::halving_doubling or tutti::direct");
-  static_assert(meets, "tutti::strategy: this reducer needs every contribution, and this topology folds "
-                       "them pairwise - use tutti::star or tutti::direct");
-  static_assert(decodes, "tutti::strategy: what this codec writes can only be decoded where all of it "
-                         "meets, and this topology combines on the way - use tutti::star or "
-                         "tutti::direct");
+};
+template <class Comm, class Topology, class Reducer, class Codec, class Sync>
+struct strategy_sentences {
+  using facts = strategy_checks<Comm, Topology, Reducer, Codec, Sync>;
+  static_assert(facts::communicates, "tutti::strategy: this is no communicator - it needs rank, "
+                                     "size, exchange, progress, idle, revoke and in_flight, see "
+                                     "tutti/communicators/communicator.hpp");
+  static_assert(facts::has_placement, "tutti::strategy: asynchronous needs servers that own key "
+                                      "ranges, and this topology has none - use tutti::star");
+  static_assert(facts::has_schedule, "tutti::strategy: this sync policy reduces over a schedule, "
+                                     "and this topology has none - use tutti::ring, tutti::direct "
+                                     "or another schedule");
+  static_assert(facts::contributes_gradients, "tutti::strategy: no loop contributes differences or "
+                                              "parameters step by step - use tutti::synchronous, "
+                                              "or tutti::federated over a population");
+  static_assert(facts::selects, "tutti::strategy: asynchronous servers answer whoever is ready, "
+                                "and this communicator cannot tell who is - use tutti::threads or "
+                                "tutti::mpi");
+  static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "
+                                           "contribution, and asynchronous servers apply each as "
+                                           "it arrives - use tutti::synchronous, or tutti::mean");
+  static_assert(facts::unweighted_at_server, "tutti::strategy: a weighted mean needs the weights "
+                                             "of all contributions, and asynchronous servers see "
+                                             "one at a time - use tutti::mean");
+  static_assert(facts::adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, "
+                                       "and this reducer does not add - use tutti::mean or "
+                                       "tutti::sum");
+  static_assert(facts::encodes, "tutti::strategy: this codec cannot encode the parameters - see "
+                                "tutti/codecs/codec.hpp");
+  static_assert(facts::forgets, "tutti::strategy: this codec remembers what it left out, and no "
+                                "trainer keeps a codec's memory - use one without state");
+  static_assert(facts::averages_clients, "tutti::strategy: federated rounds average the clients of "
+                                         "each rank before they travel - use tutti::mean or "
+                                         "tutti::weighted_mean");
+  static_assert(facts::reaches_all, "tutti::strategy: every rank needs the result, and this "
+                                    "topology does not carry all_reduce - use tutti::ring or "
+                                    "tutti::direct");
+  static_assert(facts::scatters, "tutti::strategy: a sharded optimizer needs reduce_scatter and "
+                                 "all_gather, and this topology does not carry them - use "
+                                 "tutti::ring, tutti::halving_doubling or tutti::direct");
+  static_assert(facts::meets, "tutti::strategy: this reducer needs every contribution, and this "
+                              "topology folds them pairwise - use tutti::star or tutti::direct");
+  static_assert(facts::decodes, "tutti::strategy: what this codec writes can only be decoded where "
+                                "all of it meets, and this topology combines on the way - use "
+                                "tutti::star or tutti::direct");
 };
 
 /// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
@@ -111,17 +118,21 @@ struct bind_checks {
   static constexpr bool looped = !over_population<Sync>;
   static constexpr bool exact = Sync::carrier != carried_by::mixing;
   static constexpr bool value = real && writable && optimizes && looped && exact;
-
-  static_assert(real, "tutti::strategy::bind: parameters must be float or double - keep a float copy of "
-                      "shorter ones");
-  static_assert(writable, "tutti::strategy::bind: every step changes the parameters, and these are const "
-                          "- give values that may be written");
-  static_assert(optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam or "
-                           "a type with slots and update, see tutti/optimizers/optimizer.hpp");
-  static_assert(looped, "tutti::strategy::bind: a federated strategy owns its loop - call run() with a "
-                        "population");
-  static_assert(exact, "tutti::strategy::bind: no loop runs on a mixing topology - use a schedule or "
-                       "tutti::star");
+};
+template <class Sync, class Value, class Optimizer>
+struct bind_sentences {
+  using facts = bind_checks<Sync, Value, Optimizer>;
+  static_assert(facts::real, "tutti::strategy::bind: parameters must be float or double - keep a "
+                             "float copy of shorter ones");
+  static_assert(facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
+                                 "these are const - give values that may be written");
+  static_assert(facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
+                                  "tutti::adam or a type with slots and update, see "
+                                  "tutti/optimizers/optimizer.hpp");
+  static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
+                               "run() with a population");
+  static_assert(facts::exact, "tutti::strategy::bind: no loop runs on a mixing topology - use a "
+                              "schedule or tutti::star");
 };
 
 /// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so
@@ -136,6 +147,8 @@ struct no_trainer {
   void finish() {}
   void serve() {}
   void finalize() {}
+  std::int64_t steps() const noexcept { return 0; }
+  std::int64_t skipped() const noexcept { return 0; }
 };
 
 } // namespace tutti::detail

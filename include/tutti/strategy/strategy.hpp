@@ -37,6 +37,16 @@ template <class Part>
 using held_part =
     std::conditional_t<part_is<Part, communicator_part>, Part, std::remove_cvref_t<Part>>;
 
+template <class Comm, class Sync>
+struct strategy_parts_sentences {
+  static_assert(!std::is_same_v<Comm, no_communicator>,
+                "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
+                "communicator of tutti::threads::run, or tutti::self{}");
+  static_assert(sync_policy<Sync>, "tutti::strategy: this sync policy does not answer all eight "
+                                   "questions - derive from tutti::sync_defaults and override");
+};
+
+/// The parts of a strategy, each as it was given or as its default.
 template <class... Parts>
 struct strategy_parts {
   using comm = part_type<communicator_part, no_communicator, Parts...>;
@@ -49,19 +59,21 @@ struct strategy_parts {
       part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
-  static constexpr bool has_comm = !std::is_same_v<comm, no_communicator>;
+  template <template <class...> class About>
+  using resolved = About<std::remove_cvref_t<comm>, topology, reducer, codec, sync>;
+
+  static constexpr bool complete =
+      !std::is_same_v<comm, no_communicator> && sync_policy<given_sync>;
   static constexpr bool valid = [] {
-    if constexpr (has_comm)
-      return strategy_checks<std::remove_cvref_t<comm>, topology, reducer, codec, sync>::value;
+    if constexpr (complete)
+      return resolved<strategy_checks>::value;
     else
       return false;
   }();
-
-  static_assert(known_parts<Parts...>::value);
-  static_assert(sync_policy<given_sync>, "tutti::strategy: this sync policy does not answer all eight "
-                                         "questions - derive from tutti::sync_defaults and override");
-  static_assert(has_comm, "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
-                          "communicator of tutti::threads::run, or tutti::self{}");
+  static constexpr void explain() {
+    detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync>>();
+    if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
+  }
 };
 
 /// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
@@ -78,7 +90,6 @@ inline constexpr determinism demanded<at_least<Level>> = Level;
 template <class... Parts>
 class strategy {
   using chosen = detail::strategy_parts<Parts...>;
-  static_assert(chosen::valid || true); // its own sentences say what is wrong
 
 public:
   using comm_type = std::remove_cvref_t<typename chosen::comm>;
@@ -98,6 +109,7 @@ public:
 
   /// Not collective; nothing is sent before bind() or run().
   explicit strategy(Parts... parts) : parts_{std::forward<Parts>(parts)...} {
+    chosen::explain();
     detail::require_exact_arithmetic();
   }
 
@@ -119,6 +131,7 @@ public:
   auto bind(Parameters&& parameters, Optimizer optimizer, const options& how) & {
     using value = typename decltype(detail::as_tensors(parameters))::value_type;
     using V = typename decltype(value::values)::element_type;
+    detail::explain<detail::bind_sentences<sync_type, V, Optimizer>>();
     if constexpr (chosen::valid && detail::bind_checks<sync_type, V, Optimizer>::value) {
       if constexpr (sync_type::carrier == carried_by::schedule)
         return replicated_trainer<ensemble, V, Optimizer>{

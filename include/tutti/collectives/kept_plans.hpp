@@ -1,0 +1,91 @@
+// Plans are kept on the communicator that they were made for: training repeats its calls, and a call
+// like an earlier one makes no plan.
+#pragma once
+
+#include <tutti/collectives/plan.hpp>
+#include <tutti/communicators/operation.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What a plan depends on, on one communicator.
+struct plan_key {
+  const void* topology; ///< an address that stands for its type
+  collective what;
+  bool gathers;
+  int root;
+  std::size_t elements, value_bytes, accumulator_bytes;
+  friend bool operator==(const plan_key&, const plan_key&) = default;
+};
+
+/// The last plans that were made. Calls come in turn (a training step has one a bucket), so the search
+/// begins where the last one ended.
+class kept_plans final : public operations::kept {
+public:
+  static constexpr std::size_t most = 64;
+
+  std::shared_ptr<const plan> find(const plan_key& key) {
+    for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_))
+      if (entries_[at_].key == key) return entries_[at_].what;
+    return nullptr;
+  }
+  std::shared_ptr<const plan> add(const plan_key& key, plan what) {
+    entry fresh{key, std::make_shared<const plan>(std::move(what))};
+    if (entries_.size() < most) {
+      at_ = entries_.size();
+      entries_.push_back(std::move(fresh));
+    } else {
+      at_ = behind(at_);
+      entries_[at_] = std::move(fresh);
+    }
+    return entries_[at_].what;
+  }
+
+private:
+  struct entry {
+    plan_key key;
+    std::shared_ptr<const plan> what;
+  };
+  std::size_t behind(std::size_t k) const { return k + 1 == entries_.size() ? 0 : k + 1; }
+
+  std::vector<entry> entries_;
+  std::size_t at_ = 0;
+};
+
+/// Where this rank stands; a communicator that knows its nodes says so by `nodes()`.
+template <class Comm>
+layout layout_of(const Comm& comm) {
+  layout where{comm.rank(), comm.size()};
+  if constexpr (requires { std::span<const int>{comm.nodes()}; }) where.group_of = comm.nodes();
+  return where;
+}
+
+template <class T>
+inline constexpr char address_of_type = 0;
+
+/// This rank's plan, made or kept. Topologies and lossy codecs may have state, and are not compared.
+template <class Comm, schedule_topology T>
+std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective what, int root,
+                                     std::size_t n, bool gathers, const arithmetic& math) {
+  kept_plans* kept = nullptr;
+  plan_key key{};
+  if constexpr (std::is_empty_v<T>)
+    if (math.exact) {
+      auto& slot = comm.in_flight().kept_between_calls;
+      if (!slot) slot = std::make_unique<kept_plans>();
+      kept = static_cast<kept_plans*>(slot.get());
+      key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes};
+      if (auto found = kept->find(key)) return found;
+    }
+  plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);
+  if (kept) return kept->add(key, std::move(made));
+  return std::make_shared<const plan>(std::move(made));
+}
+
+} // namespace tutti::detail

@@ -1,0 +1,83 @@
+// An MPI program that something happens to: fault_program MODE [RANK]. The scripts beside it start it,
+// break it, and look at what is left. Every rank first prints its process id.
+//
+//   throws         RANK throws in the midst of the others' all_reduce
+//   unwinds        the same without mpi::run: an environment, a communicator, and a handler in main
+//   returns        RANK returns early
+//   stops          RANK stops itself as SIGSTOP does; the others wait two seconds for it
+//   goes-on        nothing happens for a minute: to be killed
+//   throws-long    throws, with messages that are long enough not to be sent before they are asked for
+#include <tutti/collectives/collectives.hpp>
+#include <tutti/mpi/mpi.hpp>
+#include <tutti/topologies/ring.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+namespace {
+
+struct plan {
+  std::string mode;
+  int rank;
+};
+
+void introduce(int rank) {
+  std::printf("rank %d is process %d\n", rank, int(getpid()));
+  std::fflush(stdout);
+}
+
+/// What happens to the chosen rank, in the thousandth round.
+void break_down(const plan& what) {
+  if (what.mode.starts_with("throws") || what.mode == "unwinds")
+    throw std::runtime_error("the disk is full");
+  if (what.mode == "stops") raise(SIGSTOP);
+}
+
+void work(tutti::mpi::communicator& world, const plan& what) {
+  introduce(world.rank());
+  std::vector<float> data(what.mode == "throws-long" ? 1000000 : 10, 1.0f);
+  const auto timeout = std::chrono::seconds{what.mode == "stops" ? 2 : 120};
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+  for (int round = 0; std::chrono::steady_clock::now() < end; ++round) {
+    if (round == (what.mode == "throws-long" ? 10 : 1000) && world.rank() == what.rank) {
+      if (what.mode == "returns") return;
+      break_down(what);
+    }
+    tutti::all_reduce(world, data, tutti::ring{}, tutti::max{}, tutti::options{.timeout = timeout});
+  }
+}
+
+/// The error is printed while MPI still runs: Open MPI's launcher ends the job as soon as one rank has
+/// ended with an error.
+int by_hand(int argc, char** argv, const plan& what) {
+  try {
+    tutti::mpi::environment env{argc, argv};
+    int rank = -1;
+    try {
+      auto world = tutti::mpi::world();
+      rank = world.rank();
+      work(world, what);
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "rank %d: %s\n", rank, e.what());
+      throw;
+    }
+  } catch (const std::exception&) {
+    return 1;
+  }
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  const plan what{argc > 1 ? argv[1] : "goes-on", argc > 2 ? std::atoi(argv[2]) : -1};
+  if (what.mode == "unwinds") return by_hand(argc, argv, what);
+  return tutti::mpi::run(argc, argv, [&](auto& world) { work(world, what); });
+}
