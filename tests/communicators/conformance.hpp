@@ -356,6 +356,7 @@ template <class Comm>
 void revocation(Comm& comm, report& r) {
   auto group = comm.split(0, comm.rank());
   auto below = group.split(0, -group.rank());
+  meet(comm); // or a rank that is still splitting would fail there
   const int last = group.size() - 1;
   const auto expect = [&](const outcome& got, const char* where) {
     r.check(got.failed && got.what.code == error_code::bad_data && got.what.peer == 7 &&

@@ -76,9 +76,14 @@ public:
     auto answers = expect_answers();
     if (serves())
       guarded([&] { accept(rank_, clock_, gradient_.span().subspan(own_.begin, length(own_))); });
-    serve_until([&] { return sent.test() && answers.test() && (!serves() || may_go_on(clock_)); });
+    waiting_[std::size_t(rank_)] = serves();
+    serve_until([&] { return sent.test() && answers.test() && !waiting_[std::size_t(rank_)]; });
     take_answers();
+    // This step ends with the server's own range as it stood when it was free to go on; what came in
+    // since belongs to later steps.
+    std::swap_ranges(own_answer_.begin(), own_answer_.end(), own_values().begin());
     store_parameters();
+    std::swap_ranges(own_answer_.begin(), own_answer_.end(), own_values().begin());
   }
 
   /// On a server: answers until every worker has called finalize().
@@ -145,6 +150,7 @@ private:
     for (int r = 0; r < size_; ++r)
       if (!tutti::is_worker(parts_.topology, r, size_)) clocks_[std::size_t(r)] = done;
     for (int r = 0; r < size_; ++r) workers_ += clocks_[std::size_t(r)] != done;
+    own_answer_.resize(length(own_));
     const auto all = std::size_t(servers_);
     outbox_.resize(all * sizeof(header) + bytes_before(servers_));
     inbox_.resize(bytes_before(servers_));
@@ -163,6 +169,7 @@ private:
 
   // --- the worker's side --------------------------------------------------------------------
 
+  std::span<T> own_values() const { return flat_.span().subspan(own_.begin, length(own_)); }
   shard range_of(int server) const { return shard_of(flat_.size(), server, servers_); }
   /// Encoded bytes of the key ranges of servers 0 .. server - 1.
   std::size_t bytes_before(int server) const {
@@ -327,6 +334,10 @@ private:
   }
 
   void answer(int worker) {
+    if (worker == rank_) {
+      std::copy(own_values().begin(), own_values().end(), own_answer_.begin());
+      return;
+    }
     std::vector<std::byte> bytes(wire_bytes(length(own_)));
     parts_.codec.template encode<T>(
         std::span<const T>{flat_.span().subspan(own_.begin, length(own_))}, bytes.data());
@@ -349,6 +360,7 @@ private:
   channel pushes_ = 0, replies_ = 0;
   detail::aligned_values<T> flat_, gradient_;
   shard own_{};
+  std::vector<T> own_answer_; ///< what a server that also works goes on with
   detail::optimizer_state<T, Optimizer> state_;
   std::vector<std::int64_t> clocks_; ///< pushes of each worker; `done` when it has finished
   std::vector<bool> waiting_;        ///< for an answer
