@@ -14,7 +14,9 @@
 namespace matrix {
 
 /// options::weight of a rank.
-inline double weight_of(int rank) { return 1 + rank % 2; }
+inline double weight_of(int rank) {
+  return 1 + rank % 2;
+}
 
 /// A well-mixed number for an element of a rank's contribution.
 inline std::uint64_t mixed(int rank, std::size_t i) {
@@ -25,8 +27,7 @@ inline std::uint64_t mixed(int rank, std::size_t i) {
 }
 
 /// Small enough for the 8 significant bits of bfloat16, with up to 7 ranks.
-template <class R>
-double exact_value(std::uint64_t bits, int ranks) {
+template <class R> double exact_value(std::uint64_t bits, int ranks) {
   const double small_integer = double(int(bits % 33) - 16);
   if constexpr (std::same_as<R, tutti::product>) {
     constexpr double powers[] = {1, -1, 2, -2, .5, -.5};
@@ -49,17 +50,14 @@ double exact_value(std::uint64_t bits, int ranks) {
 }
 
 /// [rank][element]; integers are any bits, because their sums and products wrap.
-template <class R, class T>
-std::vector<std::vector<T>> inputs(int ranks, std::size_t n) {
+template <class R, class T> std::vector<std::vector<T>> inputs(int ranks, std::size_t n) {
   std::vector<std::vector<T>> all(static_cast<std::size_t>(ranks), std::vector<T>(n));
   for (int rank = 0; rank < ranks; ++rank)
     for (std::size_t i = 0; i < n; ++i) {
       const std::uint64_t bits = mixed(rank, i);
       T& x = all[std::size_t(rank)][i];
-      if constexpr (std::integral<T>)
-        x = static_cast<T>(bits);
-      else
-        x = tutti::element_cast<T>(tutti::accumulator_t<T>(exact_value<R>(bits, ranks)));
+      if constexpr (std::integral<T>) x = static_cast<T>(bits);
+      else x = tutti::element_cast<T>(tutti::accumulator_t<T>(exact_value<R>(bits, ranks)));
     }
   return all;
 }

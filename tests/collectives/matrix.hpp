@@ -29,11 +29,14 @@ namespace matrix {
 using tutti::collective;
 namespace reference = tutti::reference;
 
-inline tutti::options patient() { return {.timeout = std::chrono::seconds{60}}; }
+inline tutti::options patient() {
+  return {.timeout = std::chrono::seconds{60}};
+}
 
 /// What `got` has to be, to the last bit; names the first element that is not.
-inline void same_bytes(report& r, std::span<const std::byte> got, std::span<const std::byte> expected,
-                       std::size_t element, const std::string& what) {
+inline void same_bytes(report& r, std::span<const std::byte> got,
+                       std::span<const std::byte> expected, std::size_t element,
+                       const std::string& what) {
   if (got.size() != expected.size()) {
     r.check(false, what + ": " + std::to_string(got.size()) + " bytes, not " +
                        std::to_string(expected.size()));
@@ -51,7 +54,8 @@ void same(report& r, const Got& got, const std::vector<T>& expected, const std::
   same_bytes(r, std::as_bytes(std::span{got}), std::as_bytes(std::span{expected}), sizeof(T), what);
 }
 
-// --- (a) every topology and collective --------------------------------------------------------------
+// --- (a) every topology and collective
+// --------------------------------------------------------------
 
 /// The collectives that T carries, in both forms, with ranks' data of n floats.
 template <class Comm, class... Topology>
@@ -113,8 +117,7 @@ void carried(Comm& comm, report& r, const std::string& name, std::size_t n, int 
 }
 
 /// Those that need no topology, with blocks of n ints.
-template <class Comm>
-void blocks(Comm& comm, report& r, std::size_t n, int root) {
+template <class Comm> void blocks(Comm& comm, report& r, std::size_t n, int root) {
   const auto me = std::size_t(comm.rank());
   const auto p = std::size_t(comm.size());
   const auto how = patient();
@@ -130,32 +133,25 @@ void blocks(Comm& comm, report& r, std::size_t n, int root) {
   }
   for (const bool later : {false, true}) {
     std::vector<int> all(comm.rank() == root ? n * p : 0);
-    if (later)
-      tutti::async_gather(comm, part[me], all, root, how).wait();
-    else
-      tutti::gather(comm, part[me], all, root, how);
+    if (later) tutti::async_gather(comm, part[me], all, root, how).wait();
+    else tutti::gather(comm, part[me], all, root, how);
     same(r, all, reference::gather(part, root)[me], label("gather"));
   }
   for (const bool later : {false, true}) {
     std::vector<int> mine(n);
-    if (later)
-      tutti::async_scatter(comm, whole[me], mine, root, how).wait();
-    else
-      tutti::scatter(comm, whole[me], mine, root, how);
+    if (later) tutti::async_scatter(comm, whole[me], mine, root, how).wait();
+    else tutti::scatter(comm, whole[me], mine, root, how);
     same(r, mine, reference::scatter(whole, root)[me], label("scatter"));
   }
   for (const bool later : {false, true}) {
     std::vector<int> all(n * p);
-    if (later)
-      tutti::async_all_to_all(comm, whole[me], all, how).wait();
-    else
-      tutti::all_to_all(comm, whole[me], all, how);
+    if (later) tutti::async_all_to_all(comm, whole[me], all, how).wait();
+    else tutti::all_to_all(comm, whole[me], all, how);
     same(r, all, reference::all_to_all(whole)[me], label("all_to_all"));
   }
 }
 
-template <class Comm>
-void every_topology(Comm& comm, report& r) {
+template <class Comm> void every_topology(Comm& comm, report& r) {
   const auto p = std::size_t(comm.size());
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, p - 1, p, p + 1, std::size_t{1000}})
     for (int root = 0; root < comm.size(); root += (p > 1 ? comm.size() - 1 : 1)) {
@@ -173,7 +169,8 @@ void every_topology(Comm& comm, report& r) {
   tutti::async_barrier(comm, patient()).wait();
 }
 
-// --- (b) every element and reducer ------------------------------------------------------------------
+// --- (b) every element and reducer
+// ------------------------------------------------------------------
 
 /// all_reduce of n elements T by R on a topology.
 template <class T, class R, class Topology, class Comm>
@@ -189,7 +186,8 @@ void reduced(Comm& comm, report& r, const char* what, std::size_t n) {
   auto mine = all[std::size_t(comm.rank())];
   tutti::all_reduce(comm, mine, R{}, Topology{}, how);
   same(r, mine, reference::reduction(all, R{}, weights),
-       std::string{what} + " of " + std::string{tutti::element_name<T>} + " n=" + std::to_string(n));
+       std::string{what} + " of " + std::string{tutti::element_name<T>} +
+           " n=" + std::to_string(n));
 }
 
 /// R over T on `direct`, and on `ring` if it folds.
@@ -201,8 +199,7 @@ void element_and_reducer(Comm& comm, report& r, const char* name) {
   }
 }
 
-template <class T, class Comm>
-void every_reducer(Comm& comm, report& r) {
+template <class T, class Comm> void every_reducer(Comm& comm, report& r) {
   element_and_reducer<T, tutti::sum>(comm, r, "sum");
   element_and_reducer<T, tutti::product>(comm, r, "product");
   element_and_reducer<T, tutti::min>(comm, r, "min");
@@ -213,10 +210,10 @@ void every_reducer(Comm& comm, report& r) {
   element_and_reducer<T, tutti::trimmed_mean>(comm, r, "trimmed_mean");
 }
 
-// --- (c) long data, and several at a time -----------------------------------------------------------
+// --- (c) long data, and several at a time
+// -----------------------------------------------------------
 
-template <class Comm>
-void long_data(Comm& comm, report& r) {
+template <class Comm> void long_data(Comm& comm, report& r) {
   constexpr std::size_t n = 1048577;
   reduced<float, tutti::sum, tutti::ring>(comm, r, "sum on ring", n);
   reduced<float, tutti::sum, tutti::recursive_doubling>(comm, r, "sum on recursive_doubling", n);
@@ -228,9 +225,9 @@ void long_data(Comm& comm, report& r) {
   reduced<tutti::bfloat16, tutti::mean, tutti::direct>(comm, r, "mean on direct", n);
 }
 
-/// Collectives of different kinds in flight together, waited for in another order on every other rank.
-template <class Comm>
-void several_in_flight(Comm& comm, report& r) {
+/// Collectives of different kinds in flight together, waited for in another order on every other
+/// rank.
+template <class Comm> void several_in_flight(Comm& comm, report& r) {
   constexpr std::size_t n = 5000;
   const auto me = std::size_t(comm.rank());
   const auto all = inputs<tutti::sum, float>(comm.size(), n);
@@ -251,8 +248,7 @@ void several_in_flight(Comm& comm, report& r) {
 }
 
 /// What a shorter wire can hold arrives unharmed.
-template <class Comm>
-void shorter_wire(Comm& comm, report& r) {
+template <class Comm> void shorter_wire(Comm& comm, report& r) {
   const auto me = std::size_t(comm.rank());
   const auto all = inputs<tutti::sum, float>(comm.size(), 1000);
   const auto expected = reference::reduction(all, tutti::sum{});

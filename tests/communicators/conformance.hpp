@@ -1,5 +1,5 @@
-// What every communicator has to do, whatever moves its bytes: the text of communicator.hpp as tests.
-// Each test is body(comm, report); it leaves the communicator as it found it.
+// What every communicator has to do, whatever moves its bytes: the text of communicator.hpp as
+// tests. Each test is body(comm, report); it leaves the communicator as it found it.
 #pragma once
 
 #include "communicators/report.hpp"
@@ -48,17 +48,14 @@ struct mail {
   }
 };
 
-template <class Comm>
-auto post(Comm& comm, channel on, const mail& m) {
+template <class Comm> auto post(Comm& comm, channel on, const mail& m) {
   return comm.exchange(tutti::host_execution{}, on, {m.sends, m.receives});
 }
-template <class Comm, class Handle>
-void finish(Comm& comm, Handle& handle) {
+template <class Comm, class Handle> void finish(Comm& comm, Handle& handle) {
   tutti::detail::complete(comm, handle, "test", patient.until());
 }
 /// Whoever has several exchanges in flight tests them in turn.
-template <class Comm, class Handle>
-void finish_all(Comm& comm, std::vector<Handle>& handles) {
+template <class Comm, class Handle> void finish_all(Comm& comm, std::vector<Handle>& handles) {
   for (const auto until = patient.until(); clock::now() < until;) {
     const auto seen = comm.progress();
     bool done = true;
@@ -69,14 +66,12 @@ void finish_all(Comm& comm, std::vector<Handle>& handles) {
   }
   for (Handle& handle : handles) finish(comm, handle);
 }
-template <class Comm>
-void exchange(Comm& comm, channel on, const mail& m) {
+template <class Comm> void exchange(Comm& comm, channel on, const mail& m) {
   auto handle = post(comm, on, m);
   finish(comm, handle);
 }
 /// Everyone has come here.
-template <class Comm>
-void meet(Comm& comm) {
+template <class Comm> void meet(Comm& comm) {
   (void)tutti::detail::rendezvous(comm, "meet", {}, patient.until());
 }
 /// The failure of what `act` does; `held` is false when it does not fail.
@@ -84,8 +79,7 @@ struct outcome {
   bool failed = false;
   tutti::failure what;
 };
-template <class Act>
-outcome failure_of(Act&& act) {
+template <class Act> outcome failure_of(Act&& act) {
   try {
     act();
   } catch (const tutti::error& e) {
@@ -97,12 +91,12 @@ inline std::string told(const outcome& o) {
   return o.failed ? "got " + std::string{tutti::error{o.what}.what()} : "nothing was thrown";
 }
 
-// --- messages ---------------------------------------------------------------------------------------
+// --- messages
+// ---------------------------------------------------------------------------------------
 
-/// The k-th receive from a peer on a channel meets the peer's k-th send on it, though all sends are in
-/// flight before the first receive is posted.
-template <class Comm>
-void first_in_first_out(Comm& comm, report& r) {
+/// The k-th receive from a peer on a channel meets the peer's k-th send on it, though all sends are
+/// in flight before the first receive is posted.
+template <class Comm> void first_in_first_out(Comm& comm, report& r) {
   constexpr int count = 25;
   const auto length = [](int k) { return std::size_t(1 + (k * 5) % 40); };
   std::deque<mail> sends(count);
@@ -129,8 +123,7 @@ void first_in_first_out(Comm& comm, report& r) {
 }
 
 /// Two sends to one peer in one round keep their order, too.
-template <class Comm>
-void order_within_a_round(Comm& comm, report& r) {
+template <class Comm> void order_within_a_round(Comm& comm, report& r) {
   const int next = (comm.rank() + 1) % comm.size();
   const int previous = (comm.rank() + comm.size() - 1) % comm.size();
   if (comm.size() == 1) return;
@@ -142,11 +135,11 @@ void order_within_a_round(Comm& comm, report& r) {
   }
   exchange(comm, 0, m);
   for (int k = 0; k < 5; ++k)
-    r.check(*got[std::size_t(k)] == letter(previous, comm.rank(), k, 9), "a round changed its order");
+    r.check(*got[std::size_t(k)] == letter(previous, comm.rank(), k, 9),
+            "a round changed its order");
 }
 
-template <class Comm>
-void channels_apart(Comm& comm, report& r) {
+template <class Comm> void channels_apart(Comm& comm, report& r) {
   constexpr int count = 4;
   std::deque<mail> mails(count);
   std::vector<bytes*> got(count);
@@ -168,8 +161,7 @@ void channels_apart(Comm& comm, report& r) {
 }
 
 /// Also lengths around the length at which a transport may cut.
-template <class Comm>
-void every_length(Comm& comm, report& r) {
+template <class Comm> void every_length(Comm& comm, report& r) {
   const int next = (comm.rank() + 1) % comm.size();
   const int previous = (comm.rank() + comm.size() - 1) % comm.size();
   if (comm.size() == 1) return;
@@ -184,8 +176,7 @@ void every_length(Comm& comm, report& r) {
 }
 
 /// Long enough that no transport sends it before it is asked for.
-template <class Comm>
-void long_messages(Comm& comm, report& r) {
+template <class Comm> void long_messages(Comm& comm, report& r) {
   const std::size_t length = std::size_t{3} << 20;
   mail m;
   std::vector<bytes*> got;
@@ -200,8 +191,7 @@ void long_messages(Comm& comm, report& r) {
             "a long message did not arrive");
 }
 
-template <class Comm>
-void nothing_to_send(Comm& comm, report& r) {
+template <class Comm> void nothing_to_send(Comm& comm, report& r) {
   auto empty = post(comm, 5, mail{});
   r.check(empty.test(), "an empty round is complete");
   r.check(empty.test(), "and stays complete");
@@ -215,8 +205,7 @@ void nothing_to_send(Comm& comm, report& r) {
 }
 
 /// A handle may move while its messages are under way.
-template <class Comm>
-void handles_move(Comm& comm, report& r) {
+template <class Comm> void handles_move(Comm& comm, report& r) {
   if (comm.size() == 1) return;
   const int next = (comm.rank() + 1) % comm.size();
   const int previous = (comm.rank() + comm.size() - 1) % comm.size();
@@ -233,11 +222,11 @@ void handles_move(Comm& comm, report& r) {
   r.check(got == letter(previous, comm.rank(), 0, 1000), "a moved handle lost its message");
 }
 
-// --- waiting ----------------------------------------------------------------------------------------
+// --- waiting
+// ----------------------------------------------------------------------------------------
 
 /// idle() and progress() come back though nothing happens, and a timeout names who was waited for.
-template <class Comm>
-void waiting_is_bounded(Comm& comm, report& r) {
+template <class Comm> void waiting_is_bounded(Comm& comm, report& r) {
   if (comm.size() == 1) return;
   auto group = comm.split(0, comm.rank());
   const int last = group.size() - 1;
@@ -266,8 +255,7 @@ void waiting_is_bounded(Comm& comm, report& r) {
 }
 
 /// Memory is the caller's again as soon as an incomplete handle is gone.
-template <class Comm>
-void dropped_handles_let_go(Comm& comm, report& r) {
+template <class Comm> void dropped_handles_let_go(Comm& comm, report& r) {
   if (comm.size() == 1) return;
   auto group = comm.split(0, comm.rank());
   mail m;
@@ -286,7 +274,8 @@ void dropped_handles_let_go(Comm& comm, report& r) {
           "a dropped handle wrote into its memory");
 }
 
-// --- errors -----------------------------------------------------------------------------------------
+// --- errors
+// -----------------------------------------------------------------------------------------
 
 /// Rank 1 sends `sent` bytes, rank 0 expects `expected`.
 template <class Comm>
@@ -313,8 +302,7 @@ void one_wrong_length(Comm& comm, report& r, std::size_t sent, std::size_t expec
   }
   meet(comm);
 }
-template <class Comm>
-void wrong_lengths(Comm& comm, report& r) {
+template <class Comm> void wrong_lengths(Comm& comm, report& r) {
   if (comm.size() == 1) return;
   const std::size_t lengths[] = {0, 6, 7, 8, 14, 20, 21};
   for (const std::size_t sent : lengths)
@@ -322,8 +310,7 @@ void wrong_lengths(Comm& comm, report& r) {
       if (sent != expected) one_wrong_length(comm, r, sent, expected);
 }
 /// A long message for a short buffer must not be written over its end.
-template <class Comm>
-void long_wrong_lengths(Comm& comm, report& r) {
+template <class Comm> void long_wrong_lengths(Comm& comm, report& r) {
   if (comm.size() == 1) return;
   one_wrong_length(comm, r, 1000000, 1000);
   one_wrong_length(comm, r, 1000, 1000000);
@@ -331,8 +318,7 @@ void long_wrong_lengths(Comm& comm, report& r) {
 }
 
 /// A wrong length is reported though another peer never plays its part.
-template <class Comm>
-void wrong_length_among_others(Comm& comm, report& r) {
+template <class Comm> void wrong_length_among_others(Comm& comm, report& r) {
   if (comm.size() < 3) return;
   auto group = comm.split(0, comm.rank());
   if (comm.rank() == 1) {
@@ -352,8 +338,7 @@ void wrong_length_among_others(Comm& comm, report& r) {
 }
 
 /// Every pending and later call on any rank fails with why; below as well, above not.
-template <class Comm>
-void revocation(Comm& comm, report& r) {
+template <class Comm> void revocation(Comm& comm, report& r) {
   auto group = comm.split(0, comm.rank());
   auto below = group.split(0, -group.rank());
   meet(comm); // or a rank that is still splitting would fail there
@@ -388,11 +373,11 @@ void revocation(Comm& comm, report& r) {
   meet(comm);
 }
 
-// --- refinements ------------------------------------------------------------------------------------
+// --- refinements
+// ------------------------------------------------------------------------------------
 
 /// Colours, keys, negative numbers, ties, groups of one, and groups of groups.
-template <class Comm>
-void splitting(Comm& comm, report& r) {
+template <class Comm> void splitting(Comm& comm, report& r) {
   const int p = comm.size();
   auto turned = comm.split(-3, -comm.rank());
   r.check(turned.size() == p && turned.rank() == p - 1 - comm.rank(), "keys order the ranks");
@@ -424,8 +409,7 @@ void splitting(Comm& comm, report& r) {
   pass_on(half, 5);
 }
 
-template <class Comm>
-void selective_receive(Comm& comm, report& r) {
+template <class Comm> void selective_receive(Comm& comm, report& r) {
   const auto nothing = comm.probe(11);
   r.check(!nothing, "nothing is waiting at first");
   meet(comm);
@@ -456,8 +440,7 @@ void selective_receive(Comm& comm, report& r) {
 }
 
 /// All of them. Calls run(name, body) for each.
-template <class Run>
-void each(Run&& run) {
+template <class Run> void each(Run&& run) {
   run("first_in_first_out", [](auto& comm, report& r) { first_in_first_out(comm, r); });
   run("order_within_a_round", [](auto& comm, report& r) { order_within_a_round(comm, r); });
   run("channels_apart", [](auto& comm, report& r) { channels_apart(comm, r); });
@@ -467,7 +450,8 @@ void each(Run&& run) {
   run("waiting_is_bounded", [](auto& comm, report& r) { waiting_is_bounded(comm, r); });
   run("dropped_handles_let_go", [](auto& comm, report& r) { dropped_handles_let_go(comm, r); });
   run("wrong_lengths", [](auto& comm, report& r) { wrong_lengths(comm, r); });
-  run("wrong_length_among_others", [](auto& comm, report& r) { wrong_length_among_others(comm, r); });
+  run("wrong_length_among_others",
+      [](auto& comm, report& r) { wrong_length_among_others(comm, r); });
   run("revocation", [](auto& comm, report& r) { revocation(comm, r); });
   run("splitting", [](auto& comm, report& r) { splitting(comm, r); });
   run("selective_receive", [](auto& comm, report& r) { selective_receive(comm, r); });

@@ -11,8 +11,7 @@
 #include <string>
 #include <vector>
 
-template <class Body>
-void on_threads(int ranks, Body&& body) {
+template <class Body> void on_threads(int ranks, Body&& body) {
   std::vector<report> reports(static_cast<std::size_t>(ranks));
   std::string thrown;
   try {

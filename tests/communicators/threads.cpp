@@ -10,7 +10,9 @@ BOOST_AUTO_TEST_SUITE(threads)
 BOOST_AUTO_TEST_CASE(conforms) {
   for (const int ranks : {1, 2, 3, 4, 5, 7})
     conformance::each([&](const char* name, auto body) {
-      BOOST_TEST_CONTEXT(name) { on_threads(ranks, body); }
+      BOOST_TEST_CONTEXT(name) {
+        on_threads(ranks, body);
+      }
     });
 }
 

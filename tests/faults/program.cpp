@@ -1,12 +1,13 @@
-// An MPI program that something happens to: fault_program MODE [RANK]. The scripts beside it start it,
-// break it, and look at what is left. Every rank first prints its process id.
+// An MPI program that something happens to: fault_program MODE [RANK]. The scripts beside it start
+// it, break it, and look at what is left. Every rank first prints its process id.
 //
 //   throws         RANK throws in the midst of the others' all_reduce
 //   unwinds        the same without mpi::run: an environment, a communicator, and a handler in main
 //   returns        RANK returns early
 //   stops          RANK stops itself as SIGSTOP does; the others wait two seconds for it
 //   goes-on        nothing happens for a minute: to be killed
-//   throws-long    throws, with messages that are long enough not to be sent before they are asked for
+//   throws-long    throws, with messages that are long enough not to be sent before they are asked
+//   for
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/topologies/ring.hpp>
@@ -54,8 +55,8 @@ void work(tutti::mpi::communicator& world, const plan& what) {
   }
 }
 
-/// The error is printed while MPI still runs: Open MPI's launcher ends the job as soon as one rank has
-/// ended with an error.
+/// The error is printed while MPI still runs: Open MPI's launcher ends the job as soon as one rank
+/// has ended with an error.
 int by_hand(int argc, char** argv, const plan& what) {
   try {
     tutti::mpi::environment env{argc, argv};

@@ -1,5 +1,5 @@
-// A rank that leaves in the middle of a collective, at any exchange, by an exception or by returning:
-// every other rank gets peer_lost naming it, in bounded time.
+// A rank that leaves in the middle of a collective, at any exchange, by an exception or by
+// returning: every other rank gets peer_lost naming it, in bounded time.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/faulty.hpp>
 #include <tutti/communicators/threads.hpp>
@@ -27,8 +27,8 @@ struct outcome {
   std::vector<std::optional<tutti::failure>> failures;
 };
 
-/// What becomes of each rank of a call, followed by a barrier for those who needed nothing more from
-/// the one that leaves.
+/// What becomes of each rank of a call, followed by a barrier for those who needed nothing more
+/// from the one that leaves.
 template <class Call>
 outcome run_with(int ranks, tutti::fault what, departure how, const Call& call) {
   outcome all;
@@ -59,8 +59,7 @@ std::string told(const std::optional<tutti::failure>& f) {
 }
 
 /// Every rank at every exchange, both ways; how often somebody left.
-template <class Call>
-int sweep(const char* name, const Call& call) {
+template <class Call> int sweep(const char* name, const Call& call) {
   int departures = 0;
   for (int ranks = 2; ranks <= 5; ++ranks)
     for (const departure how : {departure::throws, departure::returns})
@@ -83,8 +82,7 @@ int sweep(const char* name, const Call& call) {
   return departures;
 }
 
-template <class Topology>
-void sweep_all_reduce(const char* name, Topology topology) {
+template <class Topology> void sweep_all_reduce(const char* name, Topology topology) {
   const int departures = sweep(name, [&](auto& comm, const tutti::options& how) {
     std::vector<float> data(11, 1.0f);
     tutti::all_reduce(comm, data, topology, how);

@@ -60,9 +60,27 @@ BOOST_AUTO_TEST_CASE(leaves_the_user_s_communicator_alone) {
 
 BOOST_AUTO_TEST_CASE(refuses_channels_that_are_no_tags) {
   on_mpi("tags", [](auto& world, report& r) {
-    const auto got = conformance::failure_of([&] { (void)conformance::post(world, 1u << 14, {}); });
+    const auto got = conformance::failure_of([&] { (void)conformance::post(world, 1u << 15, {}); });
     r.check(got.failed && got.what.code == error_code::invalid_argument, conformance::told(got));
   });
+}
+
+/// A tag holds the channel and, as far as there is room, the length.
+BOOST_AUTO_TEST_CASE(lengths_are_in_tags) {
+  const auto holds = [](int largest, std::size_t apart) {
+    const tutti::mpi::detail::tags tag{largest};
+    bool right = true;
+    for (const tutti::channel on : {0u, 1u, tutti::mpi::detail::tags::channels - 1})
+      for (std::size_t n = 0; n < 3 * apart; n += 7) {
+        const int t = tag.of(on, n);
+        right = right && t >= 0 && t <= largest && tutti::mpi::detail::tags::channel_of(t) == on;
+        if (n > 0 && n < apart) right = right && t != tag.of(on, n - 1) && !tag.may_be_short(n);
+      }
+    return right && tag.of(5, 3 * std::size_t{1 << 20}) >= 0 && tag.may_be_short(apart);
+  };
+  BOOST_CHECK(holds(2147483647, 65521)); // Open MPI
+  BOOST_CHECK(holds(268435455, 8191));   // MPICH
+  BOOST_CHECK(holds(32767, 1));          // the least that MPI allows
 }
 
 BOOST_AUTO_TEST_CASE(hundreds_may_be_made) {

@@ -1,6 +1,6 @@
 // The main program of the tests under MPI: test_mpi --ranks N [Boost.Test's own arguments].
-// N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs of
-// one, and pass; here they fail.
+// N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs
+// of one, and pass; here they fail.
 #include "mpi/on_mpi.hpp"
 
 #include <tutti/mpi/environment.hpp>
@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -51,8 +52,9 @@ private:
         continue;
       }
       const auto& now = boost::unit_test::framework::current_test_case();
-      std::fprintf(stderr, "rank %d: no progress for %d s in test %s, last heard of: %s\n", this_rank,
-                   static_cast<int>(longest_silence.count()), now.p_name->c_str(), last_.c_str());
+      std::fprintf(stderr, "rank %d: no progress for %d s in test %s, last heard of: %s\n",
+                   this_rank, static_cast<int>(longest_silence.count()), now.p_name->c_str(),
+                   last_.c_str());
       std::abort();
     }
   }
@@ -67,9 +69,21 @@ private:
 
 watchdog* dog = nullptr;
 
+/// Before there is an environment.
+bool world_is_refused() {
+  try {
+    (void)tutti::mpi::world();
+  } catch (const tutti::error& e) {
+    return e.code() == tutti::error_code::unsupported;
+  }
+  return false;
+}
+
 } // namespace
 
-void going_on(std::string_view what) { dog->hear(what); }
+void going_on(std::string_view what) {
+  dog->hear(what);
+}
 
 bool agreed(const report& mine) {
   if (!mine.passed()) std::fprintf(stderr, "rank %d: %s\n", this_rank, mine.text().c_str());
@@ -84,7 +98,15 @@ bool agreed(const report& mine) {
 }
 
 int main(int argc, char** argv) {
+  if (!world_is_refused()) {
+    std::fputs("tutti::mpi::world() has to throw error_code::unsupported without an environment\n",
+               stderr);
+    return 3;
+  }
+  std::optional<tutti::mpi::communicator> outlives_the_environment;
   tutti::mpi::environment env{argc, argv};
+  outlives_the_environment.emplace(tutti::mpi::world());
+
   int size = 0, expected = 0;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);
@@ -93,14 +115,14 @@ int main(int argc, char** argv) {
   char plain_text[] = "--color_output=no";
   std::vector<char*> arguments{argv[0], leave_signals_alone, plain_text};
   for (int k = 1; k < argc; ++k) {
-    if (std::string_view{argv[k]} == "--ranks" && k + 1 < argc)
-      expected = std::atoi(argv[++k]);
-    else
-      arguments.push_back(argv[k]);
+    if (std::string_view{argv[k]} == "--ranks" && k + 1 < argc) expected = std::atoi(argv[++k]);
+    else arguments.push_back(argv[k]);
   }
   if (size != expected) {
-    std::fprintf(stderr, "expected %d ranks (--ranks), this job has %d: is it the launcher of another "
-                         "MPI?\n", expected, size);
+    std::fprintf(stderr,
+                 "expected %d ranks (--ranks), this job has %d: is it the launcher of another "
+                 "MPI?\n",
+                 expected, size);
     return 2;
   }
 

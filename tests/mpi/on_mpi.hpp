@@ -1,5 +1,6 @@
-// Runs a test's body, body(communicator, report), on the ranks of this job, each time on a communicator
-// of its own. All ranks agree on the verdict, so they assert the same and go on together.
+// Runs a test's body, body(communicator, report), on the ranks of this job, each time on a
+// communicator of its own. All ranks agree on the verdict, so they assert the same and go on
+// together.
 #pragma once
 
 #include "communicators/report.hpp"

@@ -95,8 +95,10 @@ public:
   };
   gathered_contributions gathered() const {
     if (operand_count_ == 0) return {{}, {0, 0}};
-    return {{operands_, operands_ + operand_count_},
-            plan_.folds.empty() ? plan_.lowers.front() : plan_.folds.front().where};
+    gathered_contributions all{{operands_, operands_ + operand_count_}, gathered_piece()};
+    for (std::size_t k = 0; joined_ && k < operand_count_; ++k)
+      all.rows[k] = joined_.get() + k * all.where.count * task_.math.value_bytes;
+    return all;
   }
 
 private:
@@ -245,6 +247,27 @@ private:
       task_.math.fold(task_.math, operands(), partials(f.where.offset), f.where.count);
     else if (!task_.keep_gathered)
       unite(f.where);
+    else if (plan_.folds.size() > 1)
+      join(f.where);
+  }
+  /// The contributions to a shard that is folded in pieces, put together: the next round overwrites them.
+  void join(const piece& where) {
+    const piece all = gathered_piece();
+    const std::size_t unit = task_.math.value_bytes;
+    if (!joined_) joined_.reset(new std::byte[operand_count_ * all.count * unit]);
+    for (std::size_t k = 0; k < operand_count_; ++k)
+      std::memcpy(joined_.get() + (k * all.count + where.offset - all.offset) * unit, operands_[k],
+                  where.count * unit);
+  }
+  /// What this rank folds; one range, its shard or everything.
+  piece gathered_piece() const {
+    if (plan_.folds.empty()) return plan_.lowers.front();
+    piece all = plan_.folds.front().where;
+    for (std::size_t k = 1; k < plan_.folds.size(); ++k) {
+      all.offset = (std::min)(all.offset, plan_.folds[k].where.offset);
+      all.count += plan_.folds[k].where.count;
+    }
+    return all;
   }
   std::span<const std::byte* const> operands() const { return {operands_, operand_count_}; }
   const std::byte* received(const operand& o) const {
@@ -325,6 +348,7 @@ private:
   deadline deadline_;
   channel channel_;
   bool begun_ = false;
+  std::unique_ptr<std::byte[]> joined_;
   unsigned polls_ = 0;
   std::size_t round_ = 0;
   memory memory_;

@@ -1,4 +1,5 @@
-// What every collective means, by the plainest loops: the definition that every other is compared with.
+// What every collective means, by the plainest loops: the definition that every other is compared
+// with.
 //
 // Inputs and outputs are one vector a rank. Contributions are folded in rank order, from the left.
 // Nothing is sent, nothing is fast.
@@ -13,18 +14,17 @@
 
 namespace tutti::reference {
 
-template <class T>
-using per_rank = std::vector<std::vector<T>>;
+template <class T> using per_rank = std::vector<std::vector<T>>;
 
 /// The reduction of all inputs; `weights` are options::weight of each rank, all 1 when empty.
 template <element T, class R>
-std::vector<T> reduction(const per_rank<T>& in, const R& r, const std::vector<double>& weights = {});
+std::vector<T> reduction(const per_rank<T>& in, const R& r,
+                         const std::vector<double>& weights = {});
 
 namespace detail {
 
 /// The reducer that is left when R has seen the data.
-template <element T, agreeing_reducer R>
-auto agreed(const per_rank<T>& in, const R& r) {
+template <element T, agreeing_reducer R> auto agreed(const per_rank<T>& in, const R& r) {
   using combined = typename R::agreement_reducer;
   const auto nothing = combined{}.template identity<double>();
   std::vector<double> numbers(std::size_t(r.agreement(in[0].size(), int(in.size()))), nothing);
@@ -62,8 +62,7 @@ std::vector<T> reduction(const per_rank<T>& in, const R& r, const std::vector<do
       A result = column[0];
       if constexpr (folding_reducer<R, T>)
         for (std::size_t k = 1; k < in.size(); ++k) result = r.combine(result, column[k]);
-      else
-        result = r.gather(std::span<A>{column});
+      else result = r.gather(std::span<A>{column});
       out.push_back(tutti::detail::lower<T>(r, result, total, i));
     }
     return out;
@@ -85,8 +84,7 @@ per_rank<T> reduce(const per_rank<T>& in, const R& r, int root,
 }
 
 /// Each rank its block of a whole: `shards` of any length as shard_of cuts them.
-template <class T>
-per_rank<T> shards(const std::vector<T>& whole, int size) {
+template <class T> per_rank<T> shards(const std::vector<T>& whole, int size) {
   per_rank<T> out;
   for (int rank = 0; rank < size; ++rank) {
     const shard mine = shard_of(whole.size(), rank, size);
@@ -102,31 +100,26 @@ per_rank<T> reduce_scatter(const per_rank<T>& in, const R& r,
   return reference::shards(reference::reduction(in, r, weights), int(in.size()));
 }
 
-template <class T>
-per_rank<T> gather(const per_rank<T>& in, int root) {
+template <class T> per_rank<T> gather(const per_rank<T>& in, int root) {
   per_rank<T> out(in.size());
   for (const auto& one : in)
     out[std::size_t(root)].insert(out[std::size_t(root)].end(), one.begin(), one.end());
   return out;
 }
 
-template <class T>
-per_rank<T> all_gather(const per_rank<T>& in) {
+template <class T> per_rank<T> all_gather(const per_rank<T>& in) {
   return per_rank<T>(in.size(), reference::gather(in, 0)[0]);
 }
 
-template <class T>
-per_rank<T> broadcast(const per_rank<T>& in, int root) {
+template <class T> per_rank<T> broadcast(const per_rank<T>& in, int root) {
   return per_rank<T>(in.size(), in[std::size_t(root)]);
 }
 
-template <class T>
-per_rank<T> scatter(const per_rank<T>& in, int root) {
+template <class T> per_rank<T> scatter(const per_rank<T>& in, int root) {
   return reference::shards(in[std::size_t(root)], int(in.size()));
 }
 
-template <class T>
-per_rank<T> all_to_all(const per_rank<T>& in) {
+template <class T> per_rank<T> all_to_all(const per_rank<T>& in) {
   const int size = int(in.size());
   per_rank<T> out(in.size());
   for (int to = 0; to < size; ++to)

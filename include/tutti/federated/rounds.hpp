@@ -8,6 +8,7 @@
 #include <tutti/federated/population.hpp>
 #include <tutti/sync/ensemble.hpp>
 
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <vector>
@@ -40,7 +41,7 @@ public:
   federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
                    run_options how)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
-    detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
+    detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
     if (clients_.clients() < 1)
       throw error{{.code = error_code::invalid_argument,
                    .call = "run",
@@ -67,6 +68,16 @@ public:
   }
 
 private:
+  /// What decides who is asked in which round, and what becomes of the answers.
+  std::uint64_t plan() {
+    std::uint64_t h = detail::plan_hash(parts_);
+    for (const std::uint64_t v :
+         {how_.seed, std::uint64_t(how_.rounds), std::uint64_t(clients_.clients()),
+          std::bit_cast<std::uint64_t>(double(parts_.sync.server_rate))})
+      h = (h ^ v) * 1099511628211u;
+    return h;
+  }
+
   /// This rank's clients are every size-th of the cohort. Each rank folds its own in cohort order, then
   /// the ranks' means are folded with the sums of their clients' weights.
   int one_round(std::uint32_t round) {

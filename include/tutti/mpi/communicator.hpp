@@ -25,11 +25,11 @@ struct limits {
 /// only, and tags are its own. Making and splitting one is collective. Use one under an
 /// `environment`; it may outlive the environment, but not be used then.
 ///
-/// Cost: an exchange is one MPI_Isend or MPI_Irecv a message, and one MPI_Testall a poll. A message of
-/// limits::message_bytes or more becomes several, the last one shorter than that.
+/// Cost: an exchange is one MPI_Isend or MPI_Irecv a message, and one MPI_Testall a poll. A message
+/// of limits::message_bytes or more becomes several, the last one shorter than that.
 ///
-/// Errors: transport with the text of MPI; mismatch when a message is longer or shorter than what was
-/// expected; peer_lost when a rank has left, or was unwound with an exchange in flight.
+/// Errors: transport with the text of MPI; mismatch when a message is longer or shorter than what
+/// was expected; peer_lost when a rank has left, or was unwound with an exchange in flight.
 class communicator {
 public:
   using part = communicator_part;
@@ -62,9 +62,9 @@ public:
   /// Messages move while they are tested; there is nothing else to do.
   std::uint64_t progress() noexcept { return 0; }
 
-  /// Yields the core when ranks outnumber cores on this node: four ranks on two cores, one ring of one
-  /// float, took 16,300 us in MPICH's MPI_Waitall and 33 us polling with sched_yield. Otherwise spins,
-  /// and yields every 64th time.
+  /// Yields the core when ranks outnumber cores on this node: four ranks on two cores, one ring of
+  /// one float, took 16,300 us in MPICH's MPI_Waitall and 33 us polling with sched_yield. Otherwise
+  /// spins, and yields every 64th time.
   void idle(std::uint64_t, deadline) noexcept {
     if (all_->nodes.crowded || ++idled_ % 64 == 0) sched_yield();
   }
@@ -88,8 +88,9 @@ public:
   /// The node of each rank, numbered by first appearance.
   std::span<const int> nodes() const noexcept { return all_->nodes.node_of; }
 
-  /// For a rank that will not communicate again: others who wait for it fail with `peer_lost`. Returns
-  /// when every rank has come here - after a failure at most 20 s later, false if somebody has not.
+  /// For a rank that will not communicate again: others who wait for it fail with `peer_lost`.
+  /// Returns when every rank has come here - after a failure at most 20 s later, false if somebody
+  /// has not.
   bool leave() {
     all_->notices->leave();
     return all_->notices->meet();
@@ -103,8 +104,9 @@ private:
     if (!detail::is_running())
       throw error{{.code = error_code::unsupported,
                    .call = "mpi::communicator",
-                   .detail = "MPI is not running - write `tutti::mpi::environment env{argc, argv};` "
-                             "first in main"}};
+                   .detail =
+                       "MPI is not running - write `tutti::mpi::environment env{argc, argv};` "
+                       "first in main"}};
   }
   [[noreturn]] void reject(std::string detail) const {
     throw error{{.code = error_code::invalid_argument,
@@ -120,6 +122,8 @@ private:
 };
 
 /// All ranks of the job. Collective; throws `unsupported` without an environment.
-inline communicator world(limits how = {}) { return communicator{MPI_COMM_WORLD, how}; }
+inline communicator world(limits how = {}) {
+  return communicator{MPI_COMM_WORLD, how};
+}
 
 } // namespace tutti::mpi

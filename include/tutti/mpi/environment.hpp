@@ -11,9 +11,9 @@ namespace tutti::mpi {
 
 /// Which threads of a rank call MPI, a communicator belonging to one of them at a time.
 enum class threading {
-  one = MPI_THREAD_FUNNELED,     ///< the thread that made the environment
+  one = MPI_THREAD_FUNNELED,       ///< the thread that made the environment
   in_turn = MPI_THREAD_SERIALIZED, ///< any, never two at once
-  at_once = MPI_THREAD_MULTIPLE  ///< any, several communicators at the same time; costs locks
+  at_once = MPI_THREAD_MULTIPLE    ///< any, several communicators at the same time; costs locks
 };
 
 /// `tutti::mpi::environment env{argc, argv};` first in main, on every rank.
@@ -30,10 +30,8 @@ public:
     detail::check(MPI_Initialized(&begun), "MPI_Initialized");
     detail::check(MPI_Finalized(&ended), "MPI_Finalized");
     if (ended) refuse("MPI was finalised before and cannot be initialised twice");
-    if (begun)
-      detail::check(MPI_Query_thread(&given), "MPI_Query_thread");
-    else
-      detail::check(MPI_Init_thread(&argc, &argv, int(wanted), &given), "MPI_Init_thread");
+    if (begun) detail::check(MPI_Query_thread(&given), "MPI_Query_thread");
+    else detail::check(MPI_Init_thread(&argc, &argv, int(wanted), &given), "MPI_Init_thread");
     if (given < int(wanted)) {
       if (!begun) MPI_Finalize();
       refuse("this MPI does not give the thread level that was asked for");

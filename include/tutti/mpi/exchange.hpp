@@ -13,14 +13,16 @@
 
 namespace tutti::mpi::detail {
 
-/// The handle of one round. A message is one piece, or, from `limit` bytes on, pieces of `limit` bytes
-/// and a shorter one, so that a receiver sees where it ends even if it expected another length.
+/// The handle of one round. A message is one piece, or, from `limit` bytes on, pieces of `limit`
+/// bytes and a shorter one, so that a receiver sees where it ends even if it expected another
+/// length.
 ///
-/// Dropped before it is complete, it gives the communicator up, with what it has thrown or `peer_lost`
-/// naming this rank: a message that nobody takes would meet the wrong receive. Receives are cancelled; one that has begun
-/// to arrive cannot be, so it is waited for, and if its sender does not go on, the job is ended rather
-/// than memory written that is no longer ours. Sends that no receive has met are let go after a
-/// second: nobody posts a receive on a communicator that has failed.
+/// Dropped before it is complete, it gives the communicator up, with what it has thrown or
+/// `peer_lost` naming this rank: a message that nobody takes would meet the wrong receive. Receives
+/// are cancelled; one that has begun to arrive cannot be, so it is waited for, and if its sender
+/// does not go on, the job is ended rather than memory written that is no longer ours. Sends that
+/// no receive has met are let go after a second: nobody posts a receive on a communicator that has
+/// failed.
 class exchange {
 public:
   exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
@@ -47,6 +49,7 @@ public:
     pieces_ = std::move(other.pieces_);
     on_ = other.on_;
     in_turn_ = other.in_turn_;
+    measures_ = other.measures_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
     why_ = std::move(other.why_);
@@ -84,8 +87,7 @@ private:
 
   exchange(std::shared_ptr<group> all, channel on) : all_{std::move(all)}, on_{on} {}
 
-  template <class Use>
-  void each_piece(std::size_t bytes, Use&& use) const {
+  template <class Use> void each_piece(std::size_t bytes, Use&& use) const {
     for (std::size_t begin = 0;; begin += all_->limit) {
       const std::size_t rest = bytes - begin;
       use(begin, int((std::min)(rest, all_->limit)));
@@ -93,7 +95,7 @@ private:
     }
   }
   void add(const piece& p) {
-    if (p.receives && all_->tag.may_be_short(p.whole)) in_turn_ = true;
+    if (p.receives && all_->tag.may_be_short(p.whole)) measures_ = true;
     pieces_.push_back(p);
     requests_.push_back(MPI_REQUEST_NULL);
   }
@@ -119,8 +121,16 @@ private:
 
   bool test_all() {
     int done = 0;
-    check(MPI_Testall(int(requests_.size()), requests_.data(), &done, MPI_STATUSES_IGNORE),
-          "MPI_Testall", all_->rank);
+    MPI_Status* statuses = MPI_STATUSES_IGNORE;
+    if (measures_) {
+      if (all_->statuses.size() < requests_.size()) all_->statuses.resize(requests_.size());
+      statuses = all_->statuses.data();
+    }
+    check(MPI_Testall(int(requests_.size()), requests_.data(), &done, statuses), "MPI_Testall",
+          all_->rank);
+    if (done && measures_)
+      for (std::size_t k = 0; k < pieces_.size(); ++k)
+        if (pieces_[k].receives) measure(pieces_[k], statuses[k]);
     return done != 0;
   }
   /// Completes what can be completed on its own, looks at its length, and forgets it.
@@ -143,9 +153,13 @@ private:
     return open == 0;
   }
   void look_at(const piece& p, const MPI_Status& status) {
-    int cancelled = 0, bytes = 0;
+    int cancelled = 0;
     check(MPI_Test_cancelled(&status, &cancelled), "MPI_Test_cancelled", all_->rank, p.peer);
     if (cancelled) wrong_length(p);
+    measure(p, status);
+  }
+  void measure(const piece& p, const MPI_Status& status) {
+    int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count", all_->rank, p.peer);
     if (bytes != p.bytes) wrong_length(p, p.begin + std::size_t(bytes));
   }
@@ -223,8 +237,8 @@ private:
     if (!requests_.empty() && is_running() && !settle(true, true)) give_up();
     forget_all();
   }
-  /// Completes what can be completed, whatever came of it; true when nothing of the kinds asked for is
-  /// in flight.
+  /// Completes what can be completed, whatever came of it; true when nothing of the kinds asked for
+  /// is in flight.
   bool settle(bool receives, bool sends) noexcept {
     bool settled = true;
     for (std::size_t k = 0; k < requests_.size(); ++k) {
@@ -232,8 +246,7 @@ private:
       if (requests_[k] == MPI_REQUEST_NULL) continue;
       if (MPI_Test(&requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
         requests_[k] = MPI_REQUEST_NULL;
-      else if (!done && (pieces_[k].receives ? receives : sends))
-        settled = false;
+      else if (!done && (pieces_[k].receives ? receives : sends)) settled = false;
     }
     return settled;
   }
@@ -249,9 +262,10 @@ private:
     const deadline begun = clock::now();
     while (!settle(true, clock::now() < begun + std::chrono::seconds{1})) {
       if (clock::now() > begun + farewell) {
-        std::fputs("tutti: a message has begun to arrive and does not go on, and its receive cannot be "
-                   "withdrawn - the job is ended\n",
-                   stderr);
+        std::fputs(
+            "tutti: a message has begun to arrive and does not go on, and its receive cannot be "
+            "withdrawn - the job is ended\n",
+            stderr);
         MPI_Abort(all_->comm, 1);
       }
       between.wait();
@@ -262,7 +276,8 @@ private:
 
   std::shared_ptr<group> all_;
   channel on_;
-  bool in_turn_ = false; ///< requests are tested one by one: lengths have to be looked at
+  bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
+  bool measures_ = false; ///< some tag does not say all of its length
   unsigned looks_ = 0;
   deadline lost_after_{};
   std::unique_ptr<failure> why_; ///< what this exchange has thrown

@@ -17,13 +17,13 @@
 
 namespace tutti::mpi::detail {
 
-/// A tag says a message's channel and, as far as there is room, its length: a receive meets no message
-/// of another length. For with a message too long for its receive, Open MPI (4.1.4) writes over the
-/// end of the buffer (long messages between processes of one node), and MPICH (4.0.2) ends the job.
-/// Lengths count modulo a prime, 131071 and 16381 there.
+/// A tag says a message's channel and, as far as there is room, its length: a receive meets no
+/// message of another length. For with a message too long for its receive, Open MPI (4.1.4) writes
+/// over the end of the buffer (long messages between processes of one node), and MPICH (4.0.2) ends
+/// the job. Lengths count modulo a prime, 65521 and 8191 there.
 class tags {
 public:
-  static constexpr int channel_bits = 14;
+  static constexpr int channel_bits = 15;
   static constexpr channel channels = channel{1} << channel_bits;
 
   /// `largest` is MPI_TAG_UB, at least 32767.
@@ -59,8 +59,8 @@ class group {
 public:
   /// Takes both communicators over: one for data, one for notices.
   group(MPI_Comm data, std::size_t message_bytes, node_map map, std::shared_ptr<notice_board> board)
-      : comm{data}, tag{largest_tag()},
-        limit{std::clamp(message_bytes, std::size_t{1}, std::size_t{INT_MAX})},
+      : comm{data}, tag{largest_tag()}, limit{std::clamp(message_bytes, std::size_t{1},
+                                                         std::size_t{INT_MAX})},
         nodes{std::move(map)}, notices{std::move(board)} {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");

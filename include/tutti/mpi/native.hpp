@@ -39,9 +39,9 @@ inline std::string text_of(int code) {
                .native = detail::text_of(code)}};
 }
 
-/// Every return code of MPI goes through here. (MPICH 4.0 hands errors of MPI_Test and MPI_Testall to
-/// the error handler of MPI_COMM_SELF, a user's, instead of the communicator's, so there they end the
-/// job with MPI's own text.)
+/// Every return code of MPI goes through here. (MPICH 4.0 hands errors of MPI_Test and MPI_Testall
+/// to the error handler of MPI_COMM_SELF, a user's, instead of the communicator's, so there they
+/// end the job with MPI's own text.)
 inline void check(int code, const char* function, int rank = -1, int peer = -1) {
   if (code != MPI_SUCCESS) [[unlikely]]
     detail::raise(code, function, rank, peer);
@@ -59,10 +59,8 @@ inline bool is_running() noexcept {
 class patience {
 public:
   void wait() {
-    if (++turns_ < 1000)
-      sched_yield();
-    else
-      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    if (++turns_ < 1000) sched_yield();
+    else std::this_thread::sleep_for(std::chrono::milliseconds{1});
   }
 
 private:
@@ -71,8 +69,7 @@ private:
 
 /// Returns true when all ranks of comm have called it, false when `bound()` names a time that has
 /// passed. `bound` is asked again and again, and lets other things happen in the meantime.
-template <class Bound>
-bool meet(MPI_Comm comm, Bound&& bound) {
+template <class Bound> bool meet(MPI_Comm comm, Bound&& bound) {
   MPI_Request all = MPI_REQUEST_NULL;
   if (MPI_Ibarrier(comm, &all) != MPI_SUCCESS) return false;
   patience between;

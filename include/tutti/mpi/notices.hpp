@@ -1,4 +1,5 @@
-// Notices: what a rank tells all others outside of any collective - that it failed, or that it left.
+// Notices: what a rank tells all others outside of any collective - that it failed, or that it
+// left.
 #pragma once
 
 #include <tutti/mpi/native.hpp>
@@ -33,12 +34,8 @@ struct notice {
     write(f.native, native, sizeof native);
   }
   failure told() const {
-    return {.code = code,
-            .call = call,
-            .rank = rank,
-            .peer = peer,
-            .detail = detail,
-            .native = native};
+    return {
+        .code = code, .call = call, .rank = rank, .peer = peer, .detail = detail, .native = native};
   }
 
 private:
@@ -91,7 +88,7 @@ public:
       int here = 0;
       MPI_Status status;
       {
-            if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
+        if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
       }
       if (!here) return;
       note(status.MPI_SOURCE);
@@ -131,8 +128,8 @@ public:
 
 private:
   void listen() {
-    detail::check(MPI_Irecv(received_.get(), int(sizeof(notice)), MPI_BYTE, MPI_ANY_SOURCE, 0, comm_,
-                            &listening_),
+    detail::check(MPI_Irecv(received_.get(), int(sizeof(notice)), MPI_BYTE, MPI_ANY_SOURCE, 0,
+                            comm_, &listening_),
                   "MPI_Irecv", rank_);
   }
   void note(int from) {
@@ -150,7 +147,8 @@ private:
     bool has_gone() {
       int gone = 0;
       return MPI_Testall(int(sends.size()), sends.data(), &gone, MPI_STATUSES_IGNORE) ==
-                 MPI_SUCCESS && gone != 0;
+                 MPI_SUCCESS &&
+             gone != 0;
     }
   };
   /// A peer that cannot be told will find out by its deadline.

@@ -18,12 +18,11 @@ namespace tutti::mpi {
 ///     return tutti::mpi::run(argc, argv, [](auto& world) { ... });
 ///   }
 ///
-/// Returns what the program returns (0 when it returns nothing), and 1 when it throws: then the error
-/// is printed once, and every other rank's calls fail with `peer_lost` naming this one, as they do for
-/// those who still wait for a rank that has returned. Ranks end together; those that have not ended
-/// 20 s after a failure are ended by MPI_Abort.
-template <class Program>
-int run(int& argc, char**& argv, Program&& program) {
+/// Returns what the program returns (0 when it returns nothing), and 1 when it throws: then the
+/// error is printed once, and every other rank's calls fail with `peer_lost` naming this one, as
+/// they do for those who still wait for a rank that has returned. Ranks end together; those that
+/// have not ended 20 s after a failure are ended by MPI_Abort.
+template <class Program> int run(int& argc, char**& argv, Program&& program) {
   const auto say = [](int rank, const char* what) {
     const std::string who = rank < 0 ? "" : "rank " + std::to_string(rank) + ": ";
     const std::string line = who + what + "\n";
@@ -42,10 +41,8 @@ int run(int& argc, char**& argv, Program&& program) {
                     .detail = "rank " + std::to_string(world.rank()) + " left: " + what});
     };
     try {
-      if constexpr (std::is_convertible_v<decltype(program(world)), int>)
-        status = program(world);
-      else
-        program(world);
+      if constexpr (std::is_convertible_v<decltype(program(world)), int>) status = program(world);
+      else program(world);
     } catch (const std::exception& e) {
       failed(e.what());
     } catch (...) {

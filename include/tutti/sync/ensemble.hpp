@@ -80,6 +80,7 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
     one_each.push_back(hash_bytes(t.name) * 31 + t.values.size());
     all_of_them = (all_of_them ^ one_each.back()) * 1099511628211u;
   }
+  plan ^= type_hash<Tensors>();
   const std::uint64_t mine[] = {tensors.size(), all_of_them, plan};
   const auto heads = detail::rendezvous(comm, "bind", mine, how.until());
   const auto disagree = [&](int other, const std::string& detail) {
@@ -95,7 +96,9 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
   bool differ = false;
   for (int r = 1; r < comm.size(); ++r) {
     if (at(heads, r, 3, 2) != heads[2])
-      disagree(r, "ranks 0 and " + std::to_string(r) + " plan different runs (parts or options)");
+      disagree(r, "ranks 0 and " + std::to_string(r) +
+                      " plan different runs (parts, options or element types; of federated runs also "
+                      "seed, rounds and clients)");
     if (at(heads, r, 3, 0) != heads[0])
       disagree(r, "rank 0 has " + std::to_string(heads[0]) + " tensors, rank " + std::to_string(r) +
                       " has " + std::to_string(at(heads, r, 3, 0)));

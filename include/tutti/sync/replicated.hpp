@@ -50,6 +50,7 @@ public:
   /// ready() on, and must keep until finish() has returned.
   template <class Gradients>
   void begin(const Gradients& gradients) {
+    if (open_) wrong_gradients("begin() was called twice without finish() between");
     gradients_.clear();
     for (const auto& g : detail::as_tensors(gradients)) gradients_.push_back(g.values);
     if (gradients_.size() != parameters_.size())
@@ -61,12 +62,20 @@ public:
                         std::to_string(gradients_[k].size()) + " values, the parameter has " +
                         std::to_string(parameters_[k].values.size()));
     for (bucket& b : buckets_) b.missing = b.slots.size();
+    is_ready_.assign(parameters_.size(), false);
     launched_ = 0;
+    open_ = true;
   }
 
   /// The gradient of tensor k is final. Each tensor once a step, in any order; a bucket whose tensors
   /// are all ready is on its way while the caller computes on.
   void ready(std::size_t k) {
+    if (!open_ || k >= is_ready_.size() || is_ready_[k])
+      wrong_gradients("ready(" + std::to_string(k) + ") was called " +
+                      (!open_ ? "outside begin() and finish()"
+                              : k >= is_ready_.size() ? "for a tensor that there is not"
+                                                      : "twice in a step"));
+    is_ready_[k] = true;
     bucket& b = buckets_[bucket_of_[k].first];
     const detail::bucket_slot& s = b.slots[bucket_of_[k].second];
     std::copy(gradients_[k].begin(), gradients_[k].end(),
@@ -80,11 +89,14 @@ public:
 
   /// Waits for all buckets and applies the optimizer.
   void finish() {
+    if (!open_) wrong_gradients("finish() was called without begin()");
     if (launched_ != buckets_.size())
       wrong_gradients("finish() was called before every tensor was ready()");
+    open_ = false;
     ++step_;
     for (bucket& b : buckets_) b.under_way.wait();
     if (parts_.how.non_finite != non_finite::pass && !all_finite()) return;
+    ++updates_;
     for (bucket& b : buckets_) apply(b);
   }
 
@@ -94,7 +106,10 @@ public:
   void finalize() noexcept {}
 
 private:
+  using reducer_type = typename Ensemble::reducer_type;
   static constexpr bool sharded = sync_type::update == updates_at::owner;
+  /// These agree while the data is on its way, which the caller has to wait for.
+  static constexpr bool blocks = observes_gathered<reducer_type, T>;
 
   /// Answers that this loop does not carry out are refused, not ignored.
   void check_policy() const {
@@ -128,7 +143,10 @@ private:
     std::vector<std::size_t> lengths;
     for (const tensor<T>& p : parameters_) lengths.push_back(p.values.size());
     bucket_of_.resize(lengths.size());
-    for (auto& slots : detail::bucket_slots(lengths, sizeof(T), parts_.how.bucket_bytes)) {
+    // What a reducer agrees on is a fact about the whole gradient, so that travels as one.
+    const std::size_t bytes =
+        agreeing_reducer<reducer_type> ? ~std::size_t{0} : parts_.how.bucket_bytes;
+    for (auto& slots : detail::bucket_slots(lengths, sizeof(T), bytes)) {
       bucket b;
       const std::size_t n = slots.back().offset + slots.back().length;
       for (std::size_t k = 0; k < slots.size(); ++k)
@@ -142,12 +160,18 @@ private:
   }
 
   void start(bucket& b) {
-    if constexpr (sharded)
-      b.under_way = tutti::async_reduce_scatter(parts_.comm, b.values.span(), parts_.topology,
-                                                parts_.reducer, parts_.codec, parts_.how);
+    const auto call = [&](auto&& collective) {
+      return collective(parts_.comm, b.values.span(), parts_.topology, parts_.reducer, parts_.codec,
+                        parts_.how);
+    };
+    if constexpr (blocks && sharded)
+      call([](auto&&... with) { tutti::reduce_scatter(with...); });
+    else if constexpr (blocks)
+      call([](auto&&... with) { tutti::all_reduce(with...); });
+    else if constexpr (sharded)
+      b.under_way = call([](auto&&... with) { return tutti::async_reduce_scatter(with...); });
     else
-      b.under_way = tutti::async_all_reduce(parts_.comm, b.values.span(), parts_.topology,
-                                            parts_.reducer, parts_.codec, parts_.how);
+      b.under_way = call([](auto&&... with) { return tutti::async_all_reduce(with...); });
   }
 
   /// Applies the optimizer to what this rank updates: everything, or its shard.
@@ -158,7 +182,7 @@ private:
       if (begin >= end) continue;
       const std::span<T> values = parameters_[s.tensor].values.subspan(begin - s.offset, end - begin);
       const std::span<const T> gradient = b.values.span().subspan(begin, end - begin);
-      optimizer_.template update<T>(step_, values, gradient,
+      optimizer_.template update<T>(updates_, values, gradient,
                                     b.state.piece(begin - b.mine.begin, end - begin));
       if constexpr (sharded)
         std::copy(values.begin(), values.end(), b.values.span().begin() + std::ptrdiff_t(begin));
@@ -230,9 +254,10 @@ private:
   std::vector<bucket> buckets_;
   std::vector<std::pair<std::size_t, std::size_t>> bucket_of_;
   std::vector<std::span<const T>> gradients_;
+  std::vector<bool> is_ready_;
   std::size_t launched_ = 0;
-  std::int64_t step_ = 0;
-  std::int64_t skipped_ = 0;
+  bool open_ = false; ///< between begin() and finish()
+  std::int64_t step_ = 0, updates_ = 0, skipped_ = 0;
 };
 
 } // namespace tutti

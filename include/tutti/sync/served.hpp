@@ -45,7 +45,7 @@ public:
   }
   Optimizer& optimizer() noexcept { return optimizer_; }
   std::int64_t steps() const noexcept { return clock_; }
-  /// Pushes this server left out because of a NaN or infinity.
+  /// Steps of this rank that were left out because of a NaN or infinity.
   std::int64_t skipped() const noexcept { return skipped_; }
 
   template <class Gradients>
@@ -66,17 +66,24 @@ public:
       ++k;
     }
     if (k != parameters_.size()) misuse("step", "there are fewer gradients than parameters");
+    open_ = true;
   }
   void ready(std::size_t) noexcept {}
 
   /// Pushes the gradients and returns with the parameters as the servers then hold them.
   void finish() {
+    if (!std::exchange(open_, false)) misuse("step", "finish() was called without begin()");
     ++clock_;
-    auto sent = push(header{kind_push, std::uint64_t(clock_)}, true);
+    encode_gradient();
+    bool usable = true;
+    guarded([&] { usable = parts_.how.non_finite == non_finite::pass || all_finite(); });
+    auto sent = push(header{usable ? kind_push : kind_leave_out, std::uint64_t(clock_)});
     auto answers = expect_answers();
-    if (serves())
-      guarded([&] { accept(rank_, clock_, gradient_.span().subspan(own_.begin, length(own_))); });
-    waiting_[std::size_t(rank_)] = serves();
+    if (serves()) {
+      clocks_[std::size_t(rank_)] = clock_;
+      waiting_[std::size_t(rank_)] = true;
+      if (usable) apply(gradient_.span().subspan(own_.begin, length(own_)));
+    }
     serve_until([&] { return sent.test() && answers.test() && !waiting_[std::size_t(rank_)]; });
     take_answers();
     // This step ends with the server's own range as it stood when it was free to go on; what came in
@@ -96,7 +103,7 @@ public:
   void finalize() {
     if (works()) {
       if (serves()) clocks_[std::size_t(rank_)] = done;
-      auto sent = push(header{kind_done, 0}, false);
+      auto sent = push(header{kind_done, 0});
       serve_until([&] { return sent.test() && (!serves() || everyone_done()); });
     } else if (!everyone_done()) {
       serve();
@@ -114,7 +121,8 @@ private:
     std::uint64_t kind;
     std::uint64_t clock;
   };
-  static constexpr std::uint64_t kind_push = 1, kind_done = 2;
+  /// A push with its gradient; a step without one, because of a NaN; no more steps.
+  static constexpr std::uint64_t kind_push = 1, kind_leave_out = 2, kind_done = 3;
   static constexpr std::int64_t done = (std::numeric_limits<std::int64_t>::max)();
   using comm_type = typename Ensemble::comm_type;
   using handle = decltype(std::declval<comm_type&>().exchange(
@@ -178,19 +186,50 @@ private:
     return total;
   }
 
-  handle push(header head, bool with_gradient) {
+  std::byte* outbox_of(int server) {
+    return outbox_.data() + std::size_t(server) * sizeof(header) + bytes_before(server);
+  }
+  /// Writes what each server is sent. A rank keeps what it sends, its own key range included.
+  void encode_gradient() {
+    for (int s = 0; s < servers_; ++s) {
+      const std::span<T> piece = gradient_.span().subspan(range_of(s).begin, length(range_of(s)));
+      std::byte* wire = outbox_of(s) + sizeof(header);
+      parts_.codec.template encode<T>(std::span<const T>{piece}, wire);
+      if constexpr (Ensemble::codec_type::kind != codec_kind::exact)
+        parts_.codec.template decode<T>(wire, piece);
+    }
+  }
+  handle push(header head) {
     std::vector<outgoing> sends;
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_) continue;
-      const shard range = with_gradient ? range_of(s) : shard{0, 0};
-      std::byte* at = outbox_.data() + std::size_t(s) * sizeof head + bytes_before(s);
-      std::memcpy(at, &head, sizeof head);
-      parts_.codec.template encode<T>(
-          std::span<const T>{gradient_.span().subspan(range.begin, length(range))},
-          at + sizeof head);
-      sends.push_back({s, {at, sizeof head + wire_bytes(length(range))}});
+      std::memcpy(outbox_of(s), &head, sizeof head);
+      const std::size_t gradient = head.kind == kind_push ? wire_bytes(length(range_of(s))) : 0;
+      sends.push_back({s, {outbox_of(s), sizeof head + gradient}});
     }
     return parts_.comm.exchange(host_execution{}, pushes_, {sends, {}});
+  }
+  /// A gradient that is not finite is everybody's error, or left out of all key ranges.
+  bool all_finite() {
+    const auto values = gradient_.span();
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (!is_finite(values[i])) {
+        if (parts_.how.non_finite == non_finite::error) blame(i);
+        ++skipped_;
+        return false;
+      }
+    return true;
+  }
+  [[noreturn]] void blame(std::size_t index) const {
+    std::size_t k = 0;
+    while (index >= parameters_[k].values.size()) index -= parameters_[k++].values.size();
+    throw error{{.code = error_code::non_finite,
+                 .call = "step",
+                 .rank = rank_,
+                 .peer = rank_,
+                 .detail = "step " + std::to_string(clock_) + ": the gradient of \"" +
+                           parameters_[k].name + "\" on rank " + std::to_string(rank_) +
+                           " holds a NaN or an infinity"}};
   }
   handle expect_answers() {
     std::vector<incoming> receives;
@@ -285,52 +324,30 @@ private:
     detail::complete(parts_.comm, receiving, "serve", parts_.how.until());
     header head{};
     if (message.bytes >= sizeof head) std::memcpy(&head, arriving_.data(), sizeof head);
-    if (head.kind == kind_done) {
-      clocks_[std::size_t(message.peer)] = done;
-      return;
-    }
-    if (head.kind != kind_push || message.bytes != sizeof head + wire_bytes(length(own_)))
+    const std::size_t gradient_bytes = head.kind == kind_push ? wire_bytes(length(own_)) : 0;
+    if (head.kind < kind_push || head.kind > kind_done ||
+        message.bytes != sizeof head + gradient_bytes)
       throw error{{.code = error_code::bad_data,
                    .call = "serve",
                    .peer = message.peer,
                    .detail = "a push is not what this server expects"}};
+    clocks_[std::size_t(message.peer)] = head.kind == kind_done ? done : std::int64_t(head.clock);
+    waiting_[std::size_t(message.peer)] = head.kind != kind_done;
+    if (head.kind != kind_push) return;
     std::vector<T> gradient(length(own_));
     parts_.codec.template decode<T>(arriving_.data() + sizeof head, std::span<T>{gradient});
-    accept(message.peer, std::int64_t(head.clock), gradient);
-    waiting_[std::size_t(message.peer)] = true;
+    apply(gradient);
   }
 
   /// Applies one push to this server's key range.
-  void accept(int from, std::int64_t clock, std::span<T> gradient) {
-    clocks_[std::size_t(from)] = clock;
-    if (parts_.how.non_finite != non_finite::pass && !usable(from, clock, gradient)) return;
+  void apply(std::span<T> gradient) {
     using R = typename Ensemble::reducer_type;
     const double worth = parts_.sync.worth(0);
     for (T& g : gradient)
       g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, worth, 0),
                            double(workers_), 0);
-    optimizer_.template update<T>(++updates_, flat_.span().subspan(own_.begin, length(own_)),
-                                  std::span<const T>{gradient}, state_.piece(0, length(own_)));
-  }
-  bool usable(int from, std::int64_t clock, std::span<const T> gradient) {
-    for (std::size_t i = 0; i < gradient.size(); ++i)
-      if (!is_finite(gradient[i])) {
-        if (parts_.how.non_finite == non_finite::error) blame(from, clock, own_.begin + i);
-        ++skipped_;
-        return false;
-      }
-    return true;
-  }
-  [[noreturn]] void blame(int from, std::int64_t clock, std::size_t index) const {
-    std::size_t k = 0;
-    while (index >= parameters_[k].values.size()) index -= parameters_[k++].values.size();
-    throw error{{.code = error_code::non_finite,
-                 .call = "step",
-                 .rank = rank_,
-                 .peer = from,
-                 .detail = "step " + std::to_string(clock) + ": the gradient of \"" +
-                           parameters_[k].name + "\" on rank " + std::to_string(from) +
-                           " holds a NaN or an infinity"}};
+    optimizer_.template update<T>(++updates_, own_values(), std::span<const T>{gradient},
+                                  state_.piece(0, length(own_)));
   }
 
   void answer(int worker) {
@@ -340,7 +357,7 @@ private:
     }
     std::vector<std::byte> bytes(wire_bytes(length(own_)));
     parts_.codec.template encode<T>(
-        std::span<const T>{flat_.span().subspan(own_.begin, length(own_))}, bytes.data());
+        std::span<const T>{own_values()}, bytes.data());
     const outgoing to{worker, bytes};
     auto sending = parts_.comm.exchange(host_execution{}, replies_, {{&to, 1}, {}});
     open_replies_.push_back({std::move(bytes), std::move(sending)});
@@ -365,6 +382,7 @@ private:
   std::vector<std::int64_t> clocks_; ///< pushes of each worker; `done` when it has finished
   std::vector<bool> waiting_;        ///< for an answer
   int workers_ = 0;
+  bool open_ = false; ///< between begin() and finish()
   std::int64_t clock_ = 0, updates_ = 0, skipped_ = 0;
   std::vector<std::byte> outbox_, inbox_; ///< one message a server, one after the other
   std::vector<std::byte> arriving_;

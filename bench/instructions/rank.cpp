@@ -1,10 +1,10 @@
-// One rank of bench/instructions.cpp: bench_instructions_rank tutti|by_hand N REPETITIONS.
+// One rank of bench/instructions.cpp: bench_instructions_rank_O2 tutti|by_hand N REPETITIONS.
 // Prints "rank R pid P posts X": how many MPI_Isend and MPI_Irecv one call made.
 //
-// Callgrind counts while measured() runs (--toggle-collect). MPI's functions that this program calls
-// are wrapped: posting calls are counted, and a test returns when it is complete, so that the number
-// of polls, which depends on the other process, does not count. The wrappers themselves are left out
-// of the count by their names.
+// Callgrind counts while measured() runs (--toggle-collect). MPI's functions that this program
+// calls are wrapped: posting calls are counted, and a test returns when it is complete, so that the
+// number of polls, which depends on the other process, does not count. The wrappers themselves are
+// left out of the count by their names.
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/tutti.hpp>
 
@@ -69,23 +69,22 @@ void all_reduce_by_hand(MPI_Comm comm, int rank, float* data, std::size_t n) {
 
 } // namespace
 
-// clang-format off
-#define WRAPPER extern "C" __attribute__((noipa)) int
-// clang-format on
+extern "C" {
 
-WRAPPER MPI_Isend(const void* buffer, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm,
-                  MPI_Request* request) {
+[[gnu::noinline]] int MPI_Isend(const void* buffer, int count, MPI_Datatype type, int peer, int tag,
+                                MPI_Comm comm, MPI_Request* request) {
   ++posts;
   return PMPI_Isend(buffer, count, type, peer, tag, comm, request);
 }
 
-WRAPPER MPI_Irecv(void* buffer, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm,
-                  MPI_Request* request) {
+[[gnu::noinline]] int MPI_Irecv(void* buffer, int count, MPI_Datatype type, int peer, int tag,
+                                MPI_Comm comm, MPI_Request* request) {
   ++posts;
   return PMPI_Irecv(buffer, count, type, peer, tag, comm, request);
 }
 
-WRAPPER MPI_Testall(int count, MPI_Request* requests, int* done, MPI_Status* statuses) {
+[[gnu::noinline]] int MPI_Testall(int count, MPI_Request* requests, int* done,
+                                  MPI_Status* statuses) {
   int code = PMPI_Testall(count, requests, done, statuses);
   while (counting && code == MPI_SUCCESS && !*done) {
     sched_yield();
@@ -94,7 +93,7 @@ WRAPPER MPI_Testall(int count, MPI_Request* requests, int* done, MPI_Status* sta
   return code;
 }
 
-WRAPPER MPI_Test(MPI_Request* request, int* done, MPI_Status* status) {
+[[gnu::noinline]] int MPI_Test(MPI_Request* request, int* done, MPI_Status* status) {
   int code = PMPI_Test(request, done, status);
   while (counting && code == MPI_SUCCESS && !*done) {
     sched_yield();
@@ -102,6 +101,8 @@ WRAPPER MPI_Test(MPI_Request* request, int* done, MPI_Status* status) {
   }
   return code;
 }
+
+} // extern "C"
 
 namespace {
 
@@ -121,13 +122,13 @@ using call = void (side::*)(std::vector<float>&);
 
 } // namespace
 
-extern "C" __attribute__((noipa)) void measured(void* ranks, void* which, void* data) {
+extern "C" [[gnu::noinline]] void measured(void* ranks, void* which, void* data) {
   (static_cast<side*>(ranks)->**static_cast<call*>(which))(*static_cast<std::vector<float>*>(data));
 }
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::fputs("bench_instructions_rank tutti|by_hand N REPETITIONS\n", stderr);
+    std::fputs("bench_instructions_rank tutti|by_hand FLOATS REPETITIONS\n", stderr);
     return 2;
   }
   tutti::mpi::environment env(argc, argv);
