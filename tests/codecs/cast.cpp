@@ -1,11 +1,12 @@
-// cast<W> in collectives: how far the result may be off, the same bits on all ranks, bytes on the wire.
+// cast<W> in collectives: how far the result may be off, the same bits on all ranks, bytes on the
+// wire.
 #include <tutti/codecs/cast.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/counted.hpp>
 #include <tutti/communicators/threads.hpp>
 #include <tutti/core/random.hpp>
-#include <tutti/topologies/pipelined.hpp>
-#include <tutti/topologies/ring.hpp>
+
+#include "topologies/chosen.hpp"
 
 #include <boost/test/unit_test.hpp>
 
@@ -20,13 +21,15 @@ BOOST_AUTO_TEST_SUITE(codecs)
 
 namespace {
 
+using trial::chosen;
+using trial::kind_name;
+using trial::kinds;
 using tutti::bfloat16;
 using tutti::collective;
 using tutti::half;
 
 /// Half a unit in the last place, relative: 8 and 11 significant bits.
-template <class W>
-constexpr double unit_roundoff = std::is_same_v<W, bfloat16> ? 0x1p-8 : 0x1p-11;
+template <class W> constexpr double unit_roundoff = std::is_same_v<W, bfloat16> ? 0x1p-8 : 0x1p-11;
 
 /// Numbers of very different sizes, whose sums cancel and round; in the normal range of half.
 float some_number(int rank, std::size_t i) {
@@ -35,14 +38,12 @@ float some_number(int rank, std::size_t i) {
   return sign * std::ldexp(1.0f + draw.uniform(), int(draw.below(12)) - 4);
 }
 
-template <class W, class T>
-T rounded(T x) {
+template <class W, class T> T rounded(T x) {
   return tutti::element_cast<T>(float(tutti::element_cast<W>(float(x))));
 }
 
 /// What a run left behind: every rank's values, and what it sent.
-template <class T>
-struct outcome {
+template <class T> struct outcome {
   std::vector<std::vector<T>> values;
   std::vector<tutti::sent_traffic> sent;
 };
@@ -63,11 +64,11 @@ outcome<T> summed(int ranks, std::size_t n, const Topology& topology, const Code
 }
 
 /// What is wrong with an outcome; W is what contributions and results were rounded to.
-template <class W, class T>
-std::string flaw(const outcome<T>& out) {
+template <class W, class T> std::string flaw(const outcome<T>& out) {
   const auto ranks = out.values.size();
   for (std::size_t r = 1; r < ranks; ++r)
-    if (std::memcmp(out.values[r].data(), out.values[0].data(), out.values[0].size() * sizeof(T)) != 0)
+    if (std::memcmp(out.values[r].data(), out.values[0].data(), out.values[0].size() * sizeof(T)) !=
+        0)
       return "rank " + std::to_string(r) + " has other bits than rank 0";
   for (std::size_t i = 0; i < out.values[0].size(); ++i) {
     double exact = 0, magnitudes = 0;
@@ -89,19 +90,11 @@ std::string flaw(const outcome<T>& out) {
   return {};
 }
 
-/// Calls visit(name, topology) for every shipped topology.
-template <class Visit>
-void on_every_topology(Visit&& visit) {
+/// Calls visit(name, topology) for every topology that carries all_reduce: they all do.
+template <class Visit> void on_every_topology(Visit&& visit) {
   visit("default", tutti::default_topology{});
-  visit("ring", tutti::ring{});
-  visit("recursive_doubling", tutti::recursive_doubling{});
-  visit("halving_doubling", tutti::halving_doubling{});
-  visit("binomial_tree", tutti::binomial_tree{});
-  visit("direct", tutti::direct{});
-  visit("star", tutti::star{});
-  visit("star of 2", tutti::star{.servers = 2});
-  visit("pipelined ring", tutti::pipelined{tutti::ring{}, 3});
-  visit("pipelined direct", tutti::pipelined{tutti::direct{}, 2});
+  for (int k = 0; k < kinds<false>; ++k) visit(kind_name<false>(k), chosen<false>{k});
+  for (int k = 0; k < kinds<true>; ++k) visit(kind_name<true>(k), chosen<true>{k});
 }
 
 template <class W, class T, class Codec>
@@ -110,8 +103,8 @@ void check_bound_everywhere(const char* what, const Codec& codec) {
     for (const int ranks : {1, 2, 3, 5, 7})
       for (const std::size_t n : {std::size_t(ranks - 1), std::size_t{700}}) {
         const std::string wrong = flaw<W>(summed<T>(ranks, n, topology, codec));
-        BOOST_CHECK_MESSAGE(wrong.empty(), what << " on " << name << ", " << ranks << " ranks, n " << n
-                                                << ": " << wrong);
+        BOOST_CHECK_MESSAGE(wrong.empty(), what << " on " << name << ", " << ranks << " ranks, n "
+                                                << n << ": " << wrong);
       }
   });
 }
@@ -137,7 +130,8 @@ BOOST_AUTO_TEST_CASE(a_sum_of_many_small_terms_is_not_lost_between_encoding_and_
     tutti::threads::run(7, [&](auto& world) {
       std::vector<float> x(9, world.rank() == 3 ? 1.0f : 0x1p-8f);
       tutti::all_reduce(world, x, topology, tutti::cast<bfloat16>{});
-      if (x[8] != 1.0f + 6 * 0x1p-8f) throw std::runtime_error{std::string{name} + " rounds on the way"};
+      if (x[8] != 1.0f + 6 * 0x1p-8f)
+        throw std::runtime_error{std::string{name} + " rounds on the way"};
     });
   });
   BOOST_CHECK(true); // what is wrong has been thrown
@@ -155,9 +149,10 @@ BOOST_AUTO_TEST_CASE(bytes_on_the_wire_are_those_of_the_wire_type_wherever_all_c
           const auto back = tutti::traffic_of(topology, second, 0, where, n);
           const auto& sent = out.sent[std::size_t(r)];
           const std::size_t bytes = there.elements * first_bytes + back.elements * 2;
-          BOOST_CHECK_MESSAGE(sent.bytes == bytes && sent.messages == there.messages + back.messages,
-                              name << ", " << ranks << " ranks, n " << n << ": rank " << r << " sent "
-                                   << sent.bytes << " bytes instead of " << bytes);
+          BOOST_CHECK_MESSAGE(sent.bytes == bytes &&
+                                  sent.messages == there.messages + back.messages,
+                              name << ", " << ranks << " ranks, n " << n << ": rank " << r
+                                   << " sent " << sent.bytes << " bytes instead of " << bytes);
         }
       };
       check("direct", tutti::direct{}, collective::reduce_scatter, 2, collective::all_gather);
@@ -171,8 +166,7 @@ BOOST_AUTO_TEST_CASE(bytes_on_the_wire_are_those_of_the_wire_type_wherever_all_c
 namespace {
 
 /// Whether every bit pattern of W is what decoding and encoding it again gives; any NaN is a NaN.
-template <class W>
-std::string changed_pattern() {
+template <class W> std::string changed_pattern() {
   const tutti::cast<W> codec;
   for (std::uint32_t pattern = 0; pattern < 0x10000; ++pattern) {
     const auto bits = std::uint16_t(pattern);
@@ -210,9 +204,9 @@ BOOST_AUTO_TEST_CASE(encoding_rounds_to_the_nearest_and_ties_to_even) {
     const float above = std::bit_cast<float>((bits & 0xffff0000u) + 0x10000u);
     const double to_below = std::abs(double(x) - below), to_above = std::abs(double(above) - x);
     const bool even_below = (bits & 0x10000u) == 0;
-    const float expected = to_below < to_above || (to_below == to_above && even_below) ? below : above;
-    if (got != expected)
-      BOOST_FAIL(x << " becomes " << got << " instead of " << expected);
+    const float expected =
+        to_below < to_above || (to_below == to_above && even_below) ? below : above;
+    if (got != expected) BOOST_FAIL(x << " becomes " << got << " instead of " << expected);
   }
   BOOST_CHECK(true);
 }
@@ -244,32 +238,30 @@ BOOST_AUTO_TEST_CASE(infinities_and_nans_pass_and_what_is_too_large_becomes_infi
 BOOST_AUTO_TEST_CASE(reduce_and_reduce_scatter_are_within_the_bound_too) {
   constexpr int ranks = 5;
   constexpr std::size_t n = 333;
-  const auto check = [&](const char* name, bool scatters, const auto& topology) {
+  const auto check = [&](const char* name, collective what, const auto& topology) {
     std::vector<float> collected(n);
     tutti::threads::run(ranks, [&](auto& world) {
       std::vector<float> mine;
       for (std::size_t i = 0; i < n; ++i) mine.push_back(some_number(world.rank(), i));
       const tutti::cast<bfloat16> codec;
-      if constexpr (tutti::carries<std::remove_cvref_t<decltype(topology)>>(
-                        collective::reduce_scatter)) {
-        if (scatters) {
-          const auto shard = tutti::reduce_scatter(world, mine, topology, codec);
-          const auto has = tutti::shard_of(n, world.rank(), ranks);
-          std::copy(shard.begin(), shard.end(), collected.begin() + std::ptrdiff_t(has.begin));
-        }
-      } else {
+      if (what == collective::reduce) {
         tutti::reduce(world, mine, 2, topology, codec);
         if (world.rank() == 2) collected = mine;
+      } else {
+        const auto shard = tutti::reduce_scatter(world, mine, topology, codec);
+        const auto has = tutti::shard_of(n, world.rank(), ranks);
+        std::copy(shard.begin(), shard.end(), collected.begin() + std::ptrdiff_t(has.begin));
       }
     });
-    outcome<float> out{{std::size_t{ranks}, collected}, {}};
-    const std::string wrong = flaw<bfloat16>(out);
+    const std::string wrong = flaw<bfloat16>(outcome<float>{{std::size_t{ranks}, collected}, {}});
     BOOST_CHECK_MESSAGE(wrong.empty(), name << ": " << wrong);
   };
-  check("ring", true, tutti::ring{});
-  check("direct", true, tutti::direct{});
-  check("star", false, tutti::star{});
-  check("tree", false, tutti::binomial_tree{});
+  const auto check_carried = [&](const char* name, const auto& topology) {
+    for (const collective what : {collective::reduce, collective::reduce_scatter})
+      if (topology.carried(what)) check(name, what, topology);
+  };
+  for (int k = 0; k < kinds<false>; ++k) check_carried(kind_name<false>(k), chosen<false>{k});
+  for (int k = 0; k < kinds<true>; ++k) check_carried(kind_name<true>(k), chosen<true>{k});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,11 +1,12 @@
-// adversary: a communicator that does what communicators/communicator.hpp promises and not a bit more.
+// adversary: a communicator that does what communicators/communicator.hpp promises and not a bit
+// more.
 //
-// Its ranks live in one thread and take turns. Nothing is buffered: a message moves only when both ends
-// have posted it. It moves at a random moment between then and the last allowed one, which is when the
-// first of its two ends is told that its exchange is complete; and telling is put off at random. Memory
-// that an exchange will receive into is filled with NaN when it is posted. What the concept forbids the
-// caller is watched: bytes to be sent, or received and not yet reported, that change; exchanges that
-// are given up; blocking.
+// Its ranks live in one thread and take turns. Nothing is buffered: a message moves only when both
+// ends have posted it. It moves at a random moment between then and the last allowed one, which is
+// when the first of its two ends is told that its exchange is complete; and telling is put off at
+// random. Memory that an exchange will receive into is filled with NaN when it is posted. What the
+// concept forbids the caller is watched: bytes to be sent, or received and not yet reported, that
+// change; exchanges that are given up; blocking.
 #pragma once
 
 #include <tutti/communicators/communicator.hpp>
@@ -72,8 +73,8 @@ public:
     message& it = messages_[m];
     if (it.copied) return;
     if (it.source.size() != it.target.size())
-      return violate("a message of " + std::to_string(it.source.size()) + " bytes meets a receive of " +
-                     std::to_string(it.target.size()));
+      return violate("a message of " + std::to_string(it.source.size()) +
+                     " bytes meets a receive of " + std::to_string(it.target.size()));
     check_source(m);
     if (!it.source.empty()) std::memcpy(it.target.data(), it.source.data(), it.source.size());
     it.copied = true;
@@ -90,7 +91,8 @@ public:
   /// An exchange is given up: its memory is not touched again.
   void withdraw(number m) {
     for (auto* posts : {&sends_, &receives_})
-      for (auto& queue : *posts) std::erase_if(queue, [&](const post& p) { return p.message == m; });
+      for (auto& queue : *posts)
+        std::erase_if(queue, [&](const post& p) { return p.message == m; });
     messages_[m].sent = messages_[m].received = false;
   }
 
@@ -141,7 +143,8 @@ class handle {
 public:
   handle(network& all, int rank, tutti::channel on, const tutti::exchange_round& round)
       : all_{&all}, rank_{rank} {
-    for (const auto& m : round.sends) sends_.push_back({m.peer, all.post_send(rank, m.peer, on, m.bytes)});
+    for (const auto& m : round.sends)
+      sends_.push_back({m.peer, all.post_send(rank, m.peer, on, m.bytes)});
     for (const auto& m : round.receives)
       receives_.push_back({m.peer, all.post_receive(m.peer, rank, on, m.bytes)});
   }
@@ -205,7 +208,8 @@ public:
   handle exchange(tutti::host_execution, tutti::channel on, const tutti::exchange_round& round) {
     all_->throw_if_revoked(rank_);
     if (exchanges_until_failure_-- == 0)
-      throw tutti::error{{.code = tutti::error_code::transport, .rank = rank_, .detail = "as planned"}};
+      throw tutti::error{
+          {.code = tutti::error_code::transport, .rank = rank_, .detail = "as planned"}};
     return {*all_, rank_, on, round};
   }
   std::uint64_t progress() { return 0; }

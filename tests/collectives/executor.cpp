@@ -1,9 +1,9 @@
 // The executor on a communicator without buffering and with adversarial completion order.
 //
-// The schedules are proven (tests/topologies); that the executor carries them out is tested here: 1 to 7
-// ranks live in one thread, a scheduler drawn from the seed steps them in any order, each has up to four
-// collectives in flight and waits for them in an order of its own. Inputs are whole numbers whose
-// results are exactly representable, so any order of summation must give the same.
+// The schedules are proven (tests/topologies); that the executor carries them out is tested here: 1
+// to 7 ranks live in one thread, a scheduler drawn from the seed steps them in any order, each has
+// up to four collectives in flight and waits for them in an order of its own. Inputs are whole
+// numbers whose results are exactly representable, so any order of summation must give the same.
 #include "executor.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -15,12 +15,7 @@ namespace {
 
 using namespace adversary;
 
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-constexpr std::uint64_t seeds = 10'000;
-#else
 constexpr std::uint64_t seeds = 100'000;
-#endif
-
 constexpr std::size_t most_in_flight = 4;
 
 /// One rank's program: it starts all jobs in order and completes them in an order of its own.
@@ -31,7 +26,8 @@ public:
   communicator& comm() { return comm_; }
   bool done(std::size_t jobs) const { return finished_ == jobs; }
 
-  /// Starts a job or tests a request; whether it came to an end with a fault is for the caller to catch.
+  /// Starts a job or tests a request; whether it came to an end with a fault is for the caller to
+  /// catch.
   std::string step(std::vector<std::unique_ptr<job>>& jobs, tutti::random_stream& random) {
     const bool may_start = started_ < jobs.size();
     if (may_start && (started_ == finished_ || random.below(2) == 0)) {
@@ -49,8 +45,7 @@ public:
   }
   /// Completes or fails whatever is in flight, one test each; whether something is left.
   bool drain() {
-    for (std::size_t k = flights_.size(); k-- > 0;)
-      try {
+    for (std::size_t k = flights_.size(); k-- > 0;) try {
         if (!flights_[k].under_way.test()) continue;
         flights_.erase(flights_.begin() + std::ptrdiff_t(k));
       } catch (const tutti::error&) {
@@ -94,8 +89,8 @@ struct world {
 };
 
 std::string text_of(std::uint64_t seed, const world& w, const std::string& what) {
-  std::string text = "seed " + std::to_string(seed) + ", " + std::to_string(w.all.size()) + " ranks: " +
-                     what + "; in flight:";
+  std::string text = "seed " + std::to_string(seed) + ", " + std::to_string(w.all.size()) +
+                     " ranks: " + what + "; in flight:";
   for (const auto& j : w.jobs) text += " [" + j->text() + "]";
   return text;
 }
@@ -122,8 +117,8 @@ std::string run(std::uint64_t seed) {
   return text_of(seed, w, wrong);
 }
 
-/// The same with one rank that fails after some exchanges, or leaves: on every other rank every request
-/// ends, and those that could not complete end with the first failure.
+/// The same with one rank that fails after some exchanges, or leaves: on every other rank every
+/// request ends, and those that could not complete end with the first failure.
 std::string run_to_a_failure(std::uint64_t seed, bool leaves) {
   world w{seed};
   const std::size_t culprit = w.anyone();
@@ -153,7 +148,8 @@ std::string run_to_a_failure(std::uint64_t seed, bool leaves) {
     }
   }
   if (!w.all.violation().empty()) return text_of(seed, w, w.all.violation());
-  if (failed > 0 && !w.all.revoked()) return text_of(seed, w, "a failure was not told to the others");
+  if (failed > 0 && !w.all.revoked())
+    return text_of(seed, w, "a failure was not told to the others");
   if (w.all.revoked())
     for (auto& rank : w.ranks)
       if (rank->drain()) return text_of(seed, w, "a request neither completes nor fails");

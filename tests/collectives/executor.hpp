@@ -2,12 +2,11 @@
 #pragma once
 
 #include "adversary.hpp"
+#include "topologies/chosen.hpp"
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/reducers/order_statistics.hpp>
-#include <tutti/topologies/pipelined.hpp>
-#include <tutti/topologies/ring.hpp>
 
 #include <memory>
 #include <string>
@@ -15,62 +14,10 @@
 
 namespace adversary {
 
+using trial::chosen;
+using trial::kind_name;
+using trial::kinds;
 using tutti::collective;
-
-/// How many topologies fold pairwise, and on how many all contributions meet.
-template <bool Meets>
-constexpr int kinds = Meets ? 5 : 8;
-
-template <bool Meets, class Use>
-auto with_kind(int kind, Use&& use) {
-  if constexpr (Meets) {
-    switch (kind) {
-    case 0: return use(tutti::direct{});
-    case 1: return use(tutti::star{});
-    case 2: return use(tutti::star{.servers = 2});
-    case 3: return use(tutti::star{.servers = 64});
-    default: return use(tutti::pipelined{tutti::direct{}, 3});
-    }
-  } else {
-    switch (kind) {
-    case 0: return use(tutti::ring{});
-    case 1: return use(tutti::recursive_doubling{});
-    case 2: return use(tutti::halving_doubling{});
-    case 3: return use(tutti::binomial_tree{});
-    case 4: return use(tutti::pipelined{tutti::ring{}, 2});
-    case 5: return use(tutti::pipelined{tutti::binomial_tree{}, 3});
-    case 6: return use(tutti::pipelined{tutti::halving_doubling{}, 2});
-    default: return use(tutti::pipelined{tutti::recursive_doubling{}, 5});
-    }
-  }
-}
-
-/// A topology chosen at run time, so that shells are compiled once. It says that it gives everything:
-/// ask carried().
-template <bool Meets>
-struct chosen {
-  using part = tutti::topology_part;
-  static constexpr bool gathers = Meets;
-
-  int kind = 0;
-
-  static constexpr bool gives(collective) { return true; }
-  int chunks(const tutti::layout& where) const {
-    return with_kind<Meets>(kind, [&](const auto& t) { return tutti::chunks_of(t, where); });
-  }
-  int rounds(collective what, const tutti::layout& where) const {
-    return with_kind<Meets>(kind, [&](const auto& t) { return tutti::rounds_of(t, what, where); });
-  }
-  template <class Emit>
-  void schedule(collective what, int root, const tutti::layout& where, Emit&& emit) const {
-    with_kind<Meets>(kind, [&](const auto& t) { tutti::visit(t, what, root, where, emit); });
-  }
-  bool carried(collective what) const {
-    return with_kind<Meets>(kind, [&](const auto& t) {
-      return tutti::carries<std::remove_cvref_t<decltype(t)>>(what);
-    });
-  }
-};
 
 /// One of them all, or the default.
 struct any_topology {
@@ -80,13 +27,16 @@ struct any_topology {
 
   bool meets() const { return kind >= kinds<false>; }
   bool is_default() const { return kind >= count - 1; }
+  std::string text() const {
+    if (is_default()) return "default";
+    return meets() ? kind_name<true>(kind - kinds<false>) : kind_name<false>(kind);
+  }
   bool carried(collective what) const {
     if (is_default()) return true;
     return meets() ? chosen<true>{kind - kinds<false>}.carried(what)
                    : chosen<false>{kind}.carried(what);
   }
-  template <bool MustMeet, class Use>
-  auto use(Use&& f) const {
+  template <bool MustMeet, class Use> auto use(Use&& f) const {
     if (is_default()) return f(tutti::default_topology{});
     if constexpr (!MustMeet)
       if (!meets()) return f(chosen<false>{kind});
@@ -99,8 +49,8 @@ class job {
 public:
   virtual ~job() = default;
   virtual tutti::request start(int rank, communicator& comm) = 0;
-  /// Called when the rank's request is complete: what is wrong with its result, if anything. Then the
-  /// rank's memory is its own again, and is overwritten.
+  /// Called when the rank's request is complete: what is wrong with its result, if anything. Then
+  /// the rank's memory is its own again, and is overwritten.
   virtual std::string finish(int rank) = 0;
   virtual std::string text() const = 0;
 };
@@ -114,8 +64,8 @@ struct shape {
   std::uint64_t seed = 0;
 
   std::string text() const {
-    return std::string{tutti::name(what)} + ", topology " + std::to_string(topology.kind) + ", n " +
-           std::to_string(n) + ", root " + std::to_string(root);
+    return std::string{tutti::name(what)} + ", " + topology.text() + ", n " + std::to_string(n) +
+           ", root " + std::to_string(root);
   }
   /// What a rank gives: a whole number from -8 to 8.
   int value(int rank, std::size_t i) const {
@@ -154,16 +104,14 @@ struct medians {
   }
 };
 
-template <class T>
-std::string differs(int rank, std::size_t i, T got, int expected) {
+template <class T> std::string differs(int rank, std::size_t i, T got, int expected) {
   if (std::memcmp(&got, &static_cast<const T&>(T(expected)), sizeof(T)) == 0) return {};
   if (float(got) == float(expected)) return {}; // zeros of either sign
   return "rank " + std::to_string(rank) + " has " + std::to_string(float(got)) + " at " +
          std::to_string(i) + " instead of " + std::to_string(expected);
 }
 
-template <class T, class Definition, class Codec>
-class reduction final : public job {
+template <class T, class Definition, class Codec> class reduction final : public job {
   using R = typename Definition::reducer;
 
 public:
@@ -176,10 +124,12 @@ public:
     auto& mine = data_[std::size_t(rank)];
     return shape_.topology.use<tutti::needs_every_contribution<R, T>>([&](const auto& t) {
       switch (shape_.what) {
-      case collective::all_reduce: return tutti::async_all_reduce(comm, mine, t, R{}, Codec{});
+      case collective::all_reduce:
+        return tutti::async_all_reduce(comm, mine, t, R{}, Codec{});
       case collective::reduce_scatter:
         return tutti::async_reduce_scatter(comm, mine, Codec{}, R{}, t);
-      default: return tutti::async_reduce(comm, mine, shape_.root, R{}, t, Codec{});
+      default:
+        return tutti::async_reduce(comm, mine, shape_.root, R{}, t, Codec{});
       }
     });
   }
@@ -226,9 +176,8 @@ public:
     for (int r = 0; r < s.size; ++r) {
       auto& mine = data_[std::size_t(r)];
       mine.resize(s.n);
-      const auto own = s.what == collective::broadcast
-                           ? tutti::shard{0, r == s.root ? s.n : 0}
-                           : tutti::shard_of(s.n, r, s.size);
+      const auto own = s.what == collective::broadcast ? tutti::shard{0, r == s.root ? s.n : 0}
+                                                       : tutti::shard_of(s.n, r, s.size);
       for (std::size_t i = own.begin; i < own.end; ++i) mine[i] = given(i);
     }
   }
@@ -244,7 +193,8 @@ public:
     auto& mine = data_[std::size_t(rank)];
     std::string wrong;
     for (std::size_t i = 0; i < shape_.n && wrong.empty(); ++i)
-      if (mine[i] != given(i)) wrong = "rank " + std::to_string(rank) + " differs at " + std::to_string(i);
+      if (mine[i] != given(i))
+        wrong = "rank " + std::to_string(rank) + " differs at " + std::to_string(i);
     std::fill(mine.begin(), mine.end(), triple{7, 7, 7});
     return wrong;
   }
@@ -270,10 +220,10 @@ public:
     const std::size_t all = s.n * std::size_t(s.size);
     for (int r = 0; r < s.size; ++r) {
       const bool root = r == s.root;
-      from_[std::size_t(r)].resize(what == blocks::gather                ? s.n
+      from_[std::size_t(r)].resize(what == blocks::gather               ? s.n
                                    : what == blocks::all_to_all || root ? all
                                                                         : 0);
-      to_[std::size_t(r)].resize(what == blocks::scatter               ? s.n
+      to_[std::size_t(r)].resize(what == blocks::scatter              ? s.n
                                  : what == blocks::all_to_all || root ? all
                                                                       : 0);
       auto& mine = from_[std::size_t(r)];
@@ -284,9 +234,12 @@ public:
     const auto& from = from_[std::size_t(rank)];
     auto& to = to_[std::size_t(rank)];
     switch (what_) {
-    case blocks::gather: return tutti::async_gather(comm, from, to, shape_.root);
-    case blocks::scatter: return tutti::async_scatter(comm, from, to, shape_.root);
-    default: return tutti::async_all_to_all(comm, from, to);
+    case blocks::gather:
+      return tutti::async_gather(comm, from, to, shape_.root);
+    case blocks::scatter:
+      return tutti::async_scatter(comm, from, to, shape_.root);
+    default:
+      return tutti::async_all_to_all(comm, from, to);
     }
   }
   std::string finish(int rank) override {

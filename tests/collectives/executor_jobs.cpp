@@ -16,17 +16,25 @@ std::unique_ptr<job> draw_reduction(tutti::random_stream& random, const shape& s
   using tutti::bfloat16;
   using narrow = tutti::cast<bfloat16>;
   if (s.topology.meets() && random.below(3) == 0) {
-    if (random.below(2) == 0) return std::make_unique<reduction<float, medians, tutti::identity>>(s);
+    if (random.below(2) == 0)
+      return std::make_unique<reduction<float, medians, tutti::identity>>(s);
     return std::make_unique<reduction<float, medians, narrow>>(s);
   }
   switch (random.below(7)) {
-  case 0: return std::make_unique<reduction<float, sums, tutti::identity>>(s);
-  case 1: return std::make_unique<reduction<float, sums, narrow>>(s);
-  case 2: return std::make_unique<reduction<float, means, tutti::identity>>(s);
-  case 3: return std::make_unique<reduction<float, means, narrow>>(s);
-  case 4: return std::make_unique<reduction<float, largest, tutti::identity>>(s);
-  case 5: return std::make_unique<reduction<bfloat16, means, tutti::identity>>(s);
-  default: return std::make_unique<reduction<std::int32_t, sums, tutti::identity>>(s);
+  case 0:
+    return std::make_unique<reduction<float, sums, tutti::identity>>(s);
+  case 1:
+    return std::make_unique<reduction<float, sums, narrow>>(s);
+  case 2:
+    return std::make_unique<reduction<float, means, tutti::identity>>(s);
+  case 3:
+    return std::make_unique<reduction<float, means, narrow>>(s);
+  case 4:
+    return std::make_unique<reduction<float, largest, tutti::identity>>(s);
+  case 5:
+    return std::make_unique<reduction<bfloat16, means, tutti::identity>>(s);
+  default:
+    return std::make_unique<reduction<std::int32_t, sums, tutti::identity>>(s);
   }
 }
 

@@ -59,7 +59,8 @@ std::vector<T> run(const reduction<T>& what, bool device) {
   std::vector<guarded*> memory;
   std::vector<const T*> in;
   for (const auto& row : what.in) {
-    memory.push_back(new guarded(device, bytes, what.offset * sizeof(T)));
+    const std::size_t further = what.uneven ? memory.size() % 2 : 0;
+    memory.push_back(new guarded(device, bytes, (what.offset + further) * sizeof(T)));
     memory.back()->copy(memory.back()->data, row.data(), bytes);
     in.push_back(reinterpret_cast<const T*>(memory.back()->data));
   }

@@ -13,6 +13,7 @@ struct reduction {
   std::vector<std::vector<T>> in;
   std::size_t offset = 0;
   double total = 1;
+  bool uneven = false; ///< every second input starts an element further on
 
   std::vector<T> on_host() const;
   std::vector<T> on_device() const;

@@ -34,7 +34,7 @@ void introduce(int rank) {
   std::fflush(stdout);
 }
 
-/// What happens to the chosen rank, in the thousandth round.
+/// What happens to the chosen rank, in the two hundredth round.
 void break_down(const plan& what) {
   if (what.mode.starts_with("throws") || what.mode == "unwinds")
     throw std::runtime_error("the disk is full");
@@ -47,7 +47,7 @@ void work(tutti::mpi::communicator& world, const plan& what) {
   const auto timeout = std::chrono::seconds{what.mode == "stops" ? 2 : 120};
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
   for (int round = 0; std::chrono::steady_clock::now() < end; ++round) {
-    if (round == (what.mode == "throws-long" ? 10 : 1000) && world.rank() == what.rank) {
+    if (round == (what.mode == "throws-long" ? 10 : 200) && world.rank() == what.rank) {
       if (what.mode == "returns") return;
       break_down(what);
     }

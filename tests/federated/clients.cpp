@@ -1,4 +1,5 @@
-// Federated rounds, tried: weights by hand, shares of the cohort that are empty, ranks that disagree.
+// Federated rounds, tried: weights by hand, shares of the cohort that are empty, ranks that
+// disagree.
 #include "sync/model.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -12,7 +13,8 @@ BOOST_AUTO_TEST_SUITE(federated)
 
 namespace {
 
-/// Test problem Q: two parabolas of equal weight, two local steps of rate 0.1; .415, .68475, .8600875.
+/// Test problem Q: two parabolas of equal weight, two local steps of rate 0.1; .415, .68475,
+/// .8600875.
 struct problem_q {
   int clients() const { return 2; }
   double examples(int) const { return 5; }
@@ -24,7 +26,8 @@ struct problem_q {
   }
 };
 
-/// Client c answers c whatever it is sent, and holds c + 1 examples. Notes who was asked, and with what.
+/// Client c answers c whatever it is sent, and holds c + 1 examples. Notes who was asked, and with
+/// what.
 struct constant_clients {
   int size = 4;
   std::vector<int> asked = {};
@@ -75,7 +78,8 @@ BOOST_AUTO_TEST_CASE(problem_q_on_every_topology_and_with_half_the_server_rate) 
                             ranks << " ranks, round " << n << ": " << x);
     }
     const double halved = rounds(ranks, 1, .5);
-    BOOST_CHECK_MESSAGE(std::abs(halved - .2075) < 1e-12, ranks << " ranks, half the rate: " << halved);
+    BOOST_CHECK_MESSAGE(std::abs(halved - .2075) < 1e-12,
+                        ranks << " ranks, half the rate: " << halved);
   }
 }
 
@@ -100,7 +104,8 @@ BOOST_AUTO_TEST_CASE(clients_weigh_what_they_hold_or_all_alike) {
   BOOST_CHECK(true); // what is wrong has been thrown
 }
 
-BOOST_AUTO_TEST_CASE(each_client_of_a_cohort_is_asked_once_with_its_own_numbers_whatever_the_ranks) {
+BOOST_AUTO_TEST_CASE(
+    each_client_of_a_cohort_is_asked_once_with_its_own_numbers_whatever_the_ranks) {
   std::map<int, std::set<std::pair<int, std::uint32_t>>> asked; // by rank count
   for (const int ranks : {1, 2, 5}) {
     std::mutex guard;
@@ -130,7 +135,8 @@ BOOST_AUTO_TEST_CASE(every_pair_of_clients_meets_alike_often) {
   for (int a = 0; a < 6; ++a)
     for (int b = a + 1; b < 6; ++b)
       BOOST_CHECK_MESSAGE(std::abs(together[std::size_t(a * 6 + b)] - 400) < 100,
-                          a << " and " << b << " met " << together[std::size_t(a * 6 + b)] << " times");
+                          a << " and " << b << " met " << together[std::size_t(a * 6 + b)]
+                            << " times");
 }
 
 BOOST_AUTO_TEST_CASE(a_cohort_is_at_least_one_client_and_at_most_all) {
@@ -141,7 +147,8 @@ BOOST_AUTO_TEST_CASE(a_cohort_is_at_least_one_client_and_at_most_all) {
       std::vector<double> values(1);
       tutti::strategy strategy{world, tutti::federated{.fraction = f}};
       if (strategy.run(values, clients, {.rounds = 1}).rounds[0].clients != n)
-        throw std::runtime_error{"fraction " + std::to_string(f) + " draws another number of clients"};
+        throw std::runtime_error{"fraction " + std::to_string(f) +
+                                 " draws another number of clients"};
     });
   BOOST_CHECK(true);
 }
@@ -183,7 +190,8 @@ BOOST_AUTO_TEST_CASE(ranks_that_disagree_about_the_run_are_told_so_on_every_rank
     std::vector<double> values(1);
     tutti::strategy{world, tutti::federated{}}.run(values, clients);
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(nobody, "the population has no clients"), trial::joined(nobody));
+  BOOST_CHECK_MESSAGE(trial::all_contain(nobody, "the population has no clients"),
+                      trial::joined(nobody));
 }
 
 BOOST_AUTO_TEST_CASE(a_client_that_throws_ends_the_run_everywhere) {
@@ -193,19 +201,20 @@ BOOST_AUTO_TEST_CASE(a_client_that_throws_ends_the_run_everywhere) {
     }
   };
   std::vector<std::string> texts(3, "none");
-  BOOST_CHECK_THROW(tutti::threads::run(3,
-                                        [&](auto& world) {
-                                          faulty_clients clients;
-                                          std::vector<double> values(1);
-                                          try {
-                                            tutti::strategy{world, tutti::federated{.fraction = 1}}.run(
-                                                values, clients);
-                                          } catch (const std::exception& e) {
-                                            texts[std::size_t(world.rank())] = e.what();
-                                            throw;
-                                          }
-                                        }),
-                    std::runtime_error);
+  BOOST_CHECK_THROW(
+      tutti::threads::run(
+          3,
+          [&](auto& world) {
+            faulty_clients clients;
+            std::vector<double> values(1);
+            try {
+              tutti::strategy{world, tutti::federated{.fraction = 1}}.run(values, clients);
+            } catch (const std::exception& e) {
+              texts[std::size_t(world.rank())] = e.what();
+              throw;
+            }
+          }),
+      std::runtime_error);
   int told = 0, own = 0;
   for (const std::string& t : texts) {
     told += t.find("peer_lost") != std::string::npos;

@@ -1,5 +1,5 @@
-// Trainers of synchronous policies, tried: misuse, values that are not finite, reducers of every kind,
-// models of odd shapes.
+// Trainers of synchronous policies, tried: misuse, values that are not finite, reducers of every
+// kind, models of odd shapes.
 #include "sync/model.hpp"
 
 #include <tutti/reducers/krum.hpp>
@@ -22,8 +22,7 @@ bool all_same(const std::vector<std::vector<float>>& results) {
   return true;
 }
 
-template <class Use>
-std::string refusal(Use&& use) {
+template <class Use> std::string refusal(Use&& use) {
   tutti::self world;
   model m{0};
   tutti::strategy strategy{world};
@@ -141,10 +140,10 @@ BOOST_AUTO_TEST_CASE(the_first_bad_tensor_of_the_first_bad_rank_is_named_on_ever
     });
   };
   const std::string wanted = "(peer 2): step 2: the gradient of \"tensor1\" on rank 2 holds";
-  for (const auto& texts : {errors(tutti::ring{}), errors(tutti::binomial_tree{}),
-                            errors(tutti::direct{}, tutti::sharded{}),
-                            errors(tutti::ring{}, tutti::sharded{}),
-                            errors(tutti::star{}, tutti::cast<tutti::bfloat16>{})})
+  for (const auto& texts :
+       {errors(tutti::ring{}), errors(tutti::binomial_tree{}),
+        errors(tutti::direct{}, tutti::sharded{}), errors(tutti::ring{}, tutti::sharded{}),
+        errors(tutti::star{}, tutti::cast<tutti::bfloat16>{})})
     BOOST_CHECK_MESSAGE(trial::all_contain(texts, wanted), trial::joined(texts));
 }
 
@@ -154,8 +153,28 @@ BOOST_AUTO_TEST_CASE(a_sum_that_overflows_on_the_wire_only_is_an_error_all_the_s
     tutti::strategy strategy{world, tutti::sum{}, tutti::cast<tutti::half>{}};
     strategy.bind(values, tutti::sgd{}).step(gradient);
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "step 1: the reduced gradient overflowed although"),
-                      trial::joined(errors));
+  BOOST_CHECK_MESSAGE(
+      trial::all_contain(errors, "step 1: the reduced gradient overflowed although"),
+      trial::joined(errors));
+}
+
+BOOST_AUTO_TEST_CASE(two_runs_give_the_same_bits) {
+  const auto run = [] {
+    return trial::on_ranks(5, [](auto& world, model& m) {
+      tutti::strategy strategy{world, tutti::ring{}, tutti::cast<tutti::bfloat16>{}};
+      auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = .1},
+                                   tutti::options{.bucket_bytes = 300});
+      for (int step = 0; step < 8; ++step) {
+        auto gradients = m.gradients(world.rank());
+        for (auto& pull : m.pulls)
+          for (float& g : pull) g = g * 0.1f + 1 / (1 + g * g);
+        trainer.step(gradients);
+      }
+    });
+  };
+  const auto first = run(), second = run();
+  BOOST_CHECK(all_same(first));
+  BOOST_CHECK(same_bits(first[0], second[4]));
 }
 
 BOOST_AUTO_TEST_CASE(what_a_robust_reducer_leaves_out_is_no_error) {
@@ -167,7 +186,8 @@ BOOST_AUTO_TEST_CASE(what_a_robust_reducer_leaves_out_is_no_error) {
       for (float& g : m.pulls[0]) g = NAN;
     trainer.step(gradients);
   });
-  // Gradients are 0 - i - rank; with rank 3 a NaN, which counts as largest, the middle one is rank 1's.
+  // Gradients are 0 - i - rank; with rank 3 a NaN, which counts as largest, the middle one is rank
+  // 1's.
   BOOST_CHECK_EQUAL(results[0][10], 11.0f);
   BOOST_CHECK_EQUAL(results[4][700], 2.0f);
   BOOST_CHECK(all_same(results));
@@ -200,9 +220,9 @@ BOOST_AUTO_TEST_CASE(krum_chooses_one_rank_for_the_whole_gradient_whatever_the_b
 BOOST_AUTO_TEST_CASE(a_weighted_mean_weighs_by_the_options_of_each_rank) {
   const auto results = trial::on_ranks(3, [](auto& world, model& m) {
     tutti::strategy strategy{world, tutti::ring{}, tutti::weighted_mean{}};
-    auto trainer = strategy.bind(
-        m.parameters(), tutti::sgd{.learning_rate = 1},
-        tutti::options{.weight = double(1 << world.rank()), .bucket_bytes = 100});
+    auto trainer =
+        strategy.bind(m.parameters(), tutti::sgd{.learning_rate = 1},
+                      tutti::options{.weight = double(1 << world.rank()), .bucket_bytes = 100});
     trainer.step(m.gradients(world.rank()));
   });
   // -(sum of w_r (0 - i - r)) / sum of w_r, with weights 1, 2, 4
@@ -214,7 +234,8 @@ BOOST_AUTO_TEST_CASE(a_weighted_mean_weighs_by_the_options_of_each_rank) {
     tutti::strategy strategy{world, tutti::weighted_mean{}, tutti::options{.weight = 0}};
     strategy.bind(values, tutti::sgd{}).step(gradient);
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(weightless, "all weights are zero"), trial::joined(weightless));
+  BOOST_CHECK_MESSAGE(trial::all_contain(weightless, "all weights are zero"),
+                      trial::joined(weightless));
   const auto negative = trial::errors_on_ranks(3, [](auto& world) {
     std::vector<float> values(4), gradient(4);
     tutti::strategy strategy{world, tutti::weighted_mean{}};
@@ -258,13 +279,10 @@ BOOST_AUTO_TEST_CASE(tensors_of_no_values_and_models_of_no_tensors_train) {
 namespace {
 
 /// What every rank says when rank 2 binds by `odd` and the others by `usual`.
-template <class Usual, class Odd>
-std::vector<std::string> disagreement(Usual&& usual, Odd&& odd) {
+template <class Usual, class Odd> std::vector<std::string> disagreement(Usual&& usual, Odd&& odd) {
   return trial::errors_on_ranks(3, [&](auto& world) {
-    if (world.rank() == 2)
-      odd(world);
-    else
-      usual(world);
+    if (world.rank() == 2) odd(world);
+    else usual(world);
   });
 }
 
@@ -312,8 +330,9 @@ BOOST_AUTO_TEST_CASE(ranks_that_plan_different_runs_are_told_so_on_every_rank) {
 BOOST_AUTO_TEST_CASE(weights_and_timeouts_may_differ_between_ranks) {
   const auto results = trial::on_ranks(3, [](auto& world, model& m) {
     tutti::strategy strategy{world};
-    strategy.bind(m.parameters(), tutti::sgd{},
-                  {.timeout = std::chrono::minutes{1 + world.rank()}, .weight = 1.0 + world.rank()});
+    strategy.bind(
+        m.parameters(), tutti::sgd{},
+        {.timeout = std::chrono::minutes{1 + world.rank()}, .weight = 1.0 + world.rank()});
   });
   BOOST_CHECK(all_same(results));
 }

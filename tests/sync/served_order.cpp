@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -11,12 +12,12 @@ BOOST_AUTO_TEST_SUITE(sync_policies)
 namespace {
 
 /// Everything that one rank exchanges is reported to it late.
-template <class Inner>
-class dawdling : public tutti::decorator<Inner> {
+template <class Inner> class dawdling : public tutti::decorator<Inner> {
 public:
   static constexpr bool idle_blocks = false;
 
-  dawdling(Inner&& inner, int rank) : tutti::decorator<Inner>{std::forward<Inner>(inner)}, rank_{rank} {}
+  dawdling(Inner&& inner, int rank)
+      : tutti::decorator<Inner>{std::forward<Inner>(inner)}, rank_{rank} {}
 
   template <class Execution>
   auto exchange(Execution execution, tutti::channel on, const tutti::exchange_round& round) {
@@ -29,8 +30,7 @@ public:
 private:
   int rank_;
 };
-template <class Inner>
-dawdling(Inner&&, int) -> dawdling<Inner>;
+template <class Inner> dawdling(Inner&&, int) -> dawdling<Inner>;
 
 /// One value a key, so that servers own few; every rank's values after every step.
 using trace = std::vector<std::vector<double>>;
@@ -73,8 +73,8 @@ BOOST_AUTO_TEST_CASE(without_staleness_every_worker_goes_on_with_the_synchronous
                                 tutti::asynchronous{.staleness = 0});
         double worst = 0;
         for (const trace& mine : got) worst = std::max(worst, worst_difference(mine, expected));
-        BOOST_CHECK_MESSAGE(worst < 1e-12, ranks << " ranks, " << servers << " servers, rank " << late
-                                                 << " is late: values differ by " << worst);
+        BOOST_CHECK_MESSAGE(worst < 1e-12, ranks << " ranks, " << servers << " servers, rank "
+                                                 << late << " is late: values differ by " << worst);
       }
   }
 }
@@ -118,10 +118,10 @@ BOOST_AUTO_TEST_CASE(a_step_with_a_nan_is_left_out_of_all_key_ranges) {
       const int workers = dedicated ? 2 : 3;
       const std::vector<float> expected(7, float(6 * workers - 2));
       for (std::size_t r = 0; r < results.size(); ++r)
-        BOOST_CHECK_MESSAGE(results[r] == expected, servers << " servers, dedicated " << dedicated
-                                                            << ": rank " << r << " has " << results[r][0]
-                                                            << " and " << results[r][6] << " instead of "
-                                                            << expected[0]);
+        BOOST_CHECK_MESSAGE(results[r] == expected,
+                            servers << " servers, dedicated " << dedicated << ": rank " << r
+                                    << " has " << results[r][0] << " and " << results[r][6]
+                                    << " instead of " << expected[0]);
       BOOST_CHECK_EQUAL(left_out.back(), 2);
     }
 }
@@ -161,12 +161,12 @@ std::vector<std::vector<float>> seen_by_workers(int ranks, tutti::star servers, 
 
 } // namespace
 
-// Worker r adds 16^r a step, at most 10 times: the digits of a value are the steps of each worker that it
-// holds. Its own are all there, and of others' at least what the bound promises.
+// Worker r adds 16^r a step, at most 10 times: the digits of a value are the steps of each worker
+// that it holds. Its own are all there, and of others' at least what the bound promises.
 BOOST_AUTO_TEST_CASE(what_a_worker_is_answered_holds_every_push_that_the_bound_promises) {
   for (const int staleness : {0, 1, 3})
-    for (const tutti::star servers : {tutti::star{}, tutti::star{.servers = 2},
-                                      tutti::star{.servers = 1, .dedicated = true}})
+    for (const tutti::star servers :
+         {tutti::star{}, tutti::star{.servers = 2}, tutti::star{.servers = 1, .dedicated = true}})
       for (int late = 0; late < 4; ++late) {
         const auto seen = seen_by_workers(4, servers, staleness, late);
         std::string wrong;
@@ -179,14 +179,53 @@ BOOST_AUTO_TEST_CASE(what_a_worker_is_answered_holds_every_push_that_the_bound_p
               const int least = other == r ? step : step - staleness;
               const int most = other == r ? step : step + staleness + (staleness > 0);
               if (held < least || held > most)
-                wrong = "step " + std::to_string(step) + " of rank " + std::to_string(r) + " holds " +
-                        std::to_string(held) + " pushes of rank " + std::to_string(other);
+                wrong = "step " + std::to_string(step) + " of rank " + std::to_string(r) +
+                        " holds " + std::to_string(held) + " pushes of rank " +
+                        std::to_string(other);
             }
           }
-        BOOST_CHECK_MESSAGE(wrong.empty(), servers.servers << " servers, dedicated " << servers.dedicated
-                                                           << ", staleness " << staleness << ", rank "
-                                                           << late << " is late: " << wrong);
+        BOOST_CHECK_MESSAGE(wrong.empty(), servers.servers << " servers, dedicated "
+                                                           << servers.dedicated << ", staleness "
+                                                           << staleness << ", rank " << late
+                                                           << " is late: " << wrong);
       }
+}
+
+namespace {
+
+/// What every rank throws when server `silent` of ranks 0 and 1 does not serve.
+std::vector<std::string> waiting_for_a_server(int silent) {
+  std::atomic<int> given_up{0};
+  return trial::errors_on_ranks(4, [&](auto& world) {
+    const bool works = world.rank() > 1; // only workers are in a hurry
+    std::vector<float> values(10), gradient(10, 1.0f);
+    tutti::strategy strategy{world, tutti::star{.servers = 2, .dedicated = true},
+                             tutti::asynchronous{}};
+    auto trainer = strategy.bind(values, tutti::sgd{},
+                                 {.timeout = std::chrono::milliseconds{works ? 100 : 100'000}});
+    if (world.rank() == silent) {
+      while (given_up.load() < 2) std::this_thread::yield();
+      return;
+    }
+    try {
+      works ? trainer.step(gradient) : trainer.serve();
+    } catch (const tutti::error&) {
+      ++given_up;
+      throw;
+    }
+  });
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_server_that_does_not_answer_in_time_is_named_to_all) {
+  for (const int silent : {0, 1}) {
+    auto texts = waiting_for_a_server(silent);
+    texts.erase(texts.begin() + silent);
+    const std::string named = "(peer " + std::to_string(silent) + ")";
+    BOOST_CHECK_MESSAGE(trial::all_contain(texts, "timeout") && trial::all_contain(texts, named),
+                        "server " << silent << " is silent:" << trial::joined(texts));
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

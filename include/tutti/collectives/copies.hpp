@@ -44,6 +44,7 @@ std::shared_ptr<const plan> copy_plan(Comm& comm, const typename Parts::topology
 }
 
 /// One round in which blocks of n elements go straight to their destination.
+template <class Plan = plan>
 class block_plan {
 public:
   block_plan(int rank, int size, std::size_t n, std::size_t value_bytes)
@@ -53,11 +54,11 @@ public:
   }
   void publish(int peer, int block) { add(plan_.sends, action::publish, peer, block); }
   void store(int peer, int block) { add(plan_.receives, action::store, peer, block); }
-  std::shared_ptr<const plan> finish() {
+  std::shared_ptr<const Plan> finish() {
     const auto sends = std::uint32_t(plan_.sends.size());
     const auto receives = std::uint32_t(plan_.receives.size());
     if (sends + receives > 0) plan_.rounds.push_back({0, sends, 0, receives, 0, 0, 0, 0});
-    return std::make_shared<const plan>(std::move(plan_));
+    return std::make_shared<const Plan>(std::move(plan_));
   }
 
 private:
@@ -70,7 +71,7 @@ private:
   }
 
   std::size_t n_, value_bytes_;
-  plan plan_;
+  Plan plan_;
 };
 
 template <class T>
@@ -160,7 +161,7 @@ execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, c
   detail::check_root("gather", root, rank, size);
   if (rank == root) detail::check_blocks("gather", rank, size, from.size(), to.size());
   detail::verify_call<Comm, T>(comm, "gather", from.size(), root);
-  block_plan blocks{rank, size, from.size(), sizeof(T)};
+  block_plan<> blocks{rank, size, from.size(), sizeof(T)};
   if (rank != root) {
     blocks.publish(root, 0);
   } else {
@@ -181,7 +182,7 @@ execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
   detail::check_root("scatter", root, rank, size);
   if (rank == root) detail::check_blocks("scatter", rank, size, to.size(), from.size());
   detail::verify_call<Comm, T>(comm, "scatter", to.size(), root);
-  block_plan blocks{rank, size, to.size(), sizeof(T)};
+  block_plan<> blocks{rank, size, to.size(), sizeof(T)};
   if (rank != root) {
     blocks.store(root, 0);
   } else {
@@ -205,7 +206,7 @@ execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
   detail::verify_call<Comm, T>(comm, "all_to_all", n, 0);
   const std::size_t own = std::size_t(rank) * n;
   detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
-  block_plan blocks{rank, size, n, sizeof(T)};
+  block_plan<> blocks{rank, size, n, sizeof(T)};
   for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
   for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
   return {comm, blocks.finish(), detail::copy_task("all_to_all", from.data(), to.data()), how};

@@ -25,18 +25,19 @@ struct plan_key {
 };
 
 /// The last plans that were made. Calls come in turn (a training step has one a bucket), so the search
-/// begins where the last one ended.
+/// begins where the last one ended. (A template for the same reason as planner.)
+template <class Plan = plan>
 class kept_plans final : public operations::kept {
 public:
   static constexpr std::size_t most = 64;
 
-  std::shared_ptr<const plan> find(const plan_key& key) {
+  std::shared_ptr<const Plan> find(const plan_key& key) {
     for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_))
       if (entries_[at_].key == key) return entries_[at_].what;
     return nullptr;
   }
-  std::shared_ptr<const plan> add(const plan_key& key, plan what) {
-    entry fresh{key, std::make_shared<const plan>(std::move(what))};
+  std::shared_ptr<const Plan> add(const plan_key& key, Plan what) {
+    entry fresh{key, std::make_shared<const Plan>(std::move(what))};
     if (entries_.size() < most) {
       at_ = entries_.size();
       entries_.push_back(std::move(fresh));
@@ -50,7 +51,7 @@ public:
 private:
   struct entry {
     plan_key key;
-    std::shared_ptr<const plan> what;
+    std::shared_ptr<const Plan> what;
   };
   std::size_t behind(std::size_t k) const { return k + 1 == entries_.size() ? 0 : k + 1; }
 
@@ -73,13 +74,13 @@ inline constexpr char address_of_type = 0;
 template <class Comm, schedule_topology T>
 std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective what, int root,
                                      std::size_t n, bool gathers, const arithmetic& math) {
-  kept_plans* kept = nullptr;
+  kept_plans<>* kept = nullptr;
   plan_key key{};
   if constexpr (std::is_empty_v<T>)
     if (math.exact) {
       auto& slot = comm.in_flight().kept_between_calls;
-      if (!slot) slot = std::make_unique<kept_plans>();
-      kept = static_cast<kept_plans*>(slot.get());
+      if (!slot) slot = std::make_unique<kept_plans<>>();
+      kept = static_cast<kept_plans<>*>(slot.get());
       key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes};
       if (auto found = kept->find(key)) return found;
     }

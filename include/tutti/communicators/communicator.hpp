@@ -43,6 +43,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace tutti {
 
@@ -72,6 +73,23 @@ struct host_execution {};
 /// Whether work enqueued on E sees the outcome of what was enqueued before it.
 template <class E>
 concept in_order_execution = requires { requires E::in_order; };
+
+namespace detail {
+
+/// A failure as a rank reports it that hears of it while waiting for a peer itself. Of a chain of ranks
+/// that wait for each other any one may run out of patience first; a timeout that names this very rank
+/// is therefore passed on to the one it waits for.
+inline failure heard(failure why, int rank, int waiting_for) {
+  if (why.code == error_code::timeout && why.peer == rank && waiting_for >= 0) {
+    why.peer = waiting_for;
+    why.detail = "no answer, and rank " + std::to_string(why.rank) +
+                 " gave up waiting for this rank meanwhile";
+  }
+  why.rank = rank;
+  return why;
+}
+
+} // namespace detail
 
 struct arrival {
   int peer;

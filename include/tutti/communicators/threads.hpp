@@ -67,18 +67,21 @@ public:
       : everyone{std::move(all)}, threads{std::move(members)}, boxes(threads.size()) {}
 
   bool revoked() const noexcept { return revoked_.load(); }
+  /// Revoked by a member, so that the failure counts ranks as this group does.
+  bool revoked_here() const noexcept { return revoked_.load() && !from_above_; }
   failure why() {
     std::scoped_lock lock{guard_};
     return why_;
   }
   /// Groups below fail first: whoever sees this one fail sees them fail, too.
-  void revoke(const failure& why) {
+  void revoke(const failure& why, bool from_above = false) {
     {
       std::scoped_lock lock{guard_};
       if (!revoked_.load()) {
         for (auto& child : children_)
-          if (auto alive = child.lock()) alive->revoke(why);
+          if (auto alive = child.lock()) alive->revoke(why, true);
         why_ = why;
+        from_above_ = from_above;
         revoked_.store(true);
       }
     }
@@ -107,7 +110,7 @@ public:
       for (int m : members) ids.push_back(threads[std::size_t(m)]);
       born.what = std::make_shared<group>(everyone, std::move(ids));
       children_.push_back(born.what);
-      if (revoked_.load()) born.what->revoke(why_);
+      if (revoked_.load()) born.what->revoke(why_, true);
     }
     auto result = born.what;
     if (++born.taken == members.size()) births_.erase({number, members.front()});
@@ -125,6 +128,7 @@ private:
   };
   std::mutex guard_;
   std::atomic<bool> revoked_{false};
+  bool from_above_ = false;
   failure why_;
   std::vector<std::weak_ptr<group>> children_;
   std::map<std::pair<std::uint64_t, int>, birth> births_;
@@ -162,7 +166,7 @@ public:
   bool test() {
     receive();
     if (receives_.empty() && sent()) return true;
-    throw_if_revoked();
+    throw_if_revoked(group_->revoked_here() ? waiting_for() : -1);
     look_for_the_lost();
     return false;
   }
@@ -248,11 +252,9 @@ private:
     for (const slot& s : sends_)
       if (group_->has_left(s.to) && s.now.load() == slot::posted) lost(s.to); // in this order
   }
-  void throw_if_revoked() const {
-    if (!group_->revoked()) return;
-    failure why = group_->why();
-    why.rank = rank_;
-    throw error{std::move(why)};
+  void throw_if_revoked(int waiting_for = -1) const {
+    if (group_->revoked())
+      throw error{tutti::detail::heard(group_->why(), rank_, waiting_for)};
   }
   [[noreturn]] void lost(int peer) const {
     throw_if_revoked(); // it left because of a failure: that failure is the cause

@@ -168,7 +168,9 @@ private:
 
   /// Every 64th poll.
   void look_around() {
-    all_->throw_if_failed();
+    if (const notice_board& board = *all_->notices; board.failed())
+      throw error{tutti::detail::heard(board.why(), all_->rank,
+                                       board.failed_here() ? waiting_for() : -1)};
     const bool somebody_left = all_->notices->somebody_left();
     if (!somebody_left && ++looks_ % 16 != 0) return;
     if (test_each()) return;

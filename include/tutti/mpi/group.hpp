@@ -94,11 +94,8 @@ public:
   }
 
   void throw_if_failed() const {
-    if (!notices->failed()) [[likely]]
-      return;
-    failure why = notices->why();
-    why.rank = rank;
-    throw error{std::move(why)};
+    if (notices->failed()) [[unlikely]]
+      throw error{tutti::detail::heard(notices->why(), rank, -1)};
   }
 
   /// Takes from MPI all messages that have arrived and that no receive has met.

@@ -105,6 +105,8 @@ public:
   void leave() noexcept { tell(notice{}); }
 
   bool failed() const noexcept { return failed_.has_value() || (above_ && above_->failed()); }
+  /// By a member of this communicator, as which the failure counts ranks.
+  bool failed_here() const noexcept { return failed_.has_value(); }
   failure why() const { return failed_ ? *failed_ : above_->why(); }
 
   bool has_left(int peer) const noexcept {

@@ -84,7 +84,13 @@ public:
       waiting_[std::size_t(rank_)] = true;
       if (usable) apply(gradient_.span().subspan(own_.begin, length(own_)));
     }
-    serve_until([&] { return sent.test() && answers.test() && !waiting_[std::size_t(rank_)]; });
+    const auto over = [&] {
+      const bool gone = sent.test(), answered = answers.test(); // both move on
+      return gone && answered && !waiting_[std::size_t(rank_)];
+    };
+    serve_until(over, [&] {
+      return answers.waiting_for() >= 0 ? answers.waiting_for() : sent.waiting_for();
+    });
     take_answers();
     // This step ends with the server's own range as it stood when it was free to go on; what came in
     // since belongs to later steps.
@@ -96,7 +102,7 @@ public:
   /// On a server: answers until every worker has called finalize().
   void serve() {
     if (!serves()) misuse("serve", "this rank is not a server - call step()");
-    serve_until([&] { return everyone_done(); });
+    serve_until([&] { return everyone_done(); }, [] { return -1; });
   }
 
   /// Collective, once, after the last step: ends with the same parameters on every rank.
@@ -104,7 +110,8 @@ public:
     if (works()) {
       if (serves()) clocks_[std::size_t(rank_)] = done;
       auto sent = push(header{kind_done, 0});
-      serve_until([&] { return sent.test() && (!serves() || everyone_done()); });
+      serve_until([&] { return sent.test() && (!serves() || everyone_done()); },
+                  [&] { return sent.waiting_for(); });
     } else if (!everyone_done()) {
       serve();
     }
@@ -258,9 +265,10 @@ private:
     return parts_.sync.lead() == unbounded || slowest() >= clock - parts_.sync.lead();
   }
 
-  /// Serves until finished(); with nothing happening for the whole timeout, throws.
-  template <class Finished>
-  void serve_until(Finished&& finished) {
+  /// Serves until finished(); with nothing happening for the whole timeout, throws. `peer()` is whom the
+  /// caller waits for, -1 when that is the slowest worker.
+  template <class Finished, class Peer>
+  void serve_until(Finished&& finished, Peer&& peer) {
     deadline until = parts_.how.until();
     for (;;) {
       const auto seen = parts_.comm.progress();
@@ -272,7 +280,7 @@ private:
       if (over) return;
       if (clock::now() >= until)
         give_up({.code = error_code::timeout,
-                 .peer = serves() ? slowest_worker() : 0,
+                 .peer = peer() >= 0 ? peer() : slowest_worker(),
                  .detail = "nothing was heard within the timeout"});
       parts_.comm.idle(seen, until);
     }
