@@ -2,15 +2,9 @@
 // test: --topology ring --ranks 5
 // test: --topology halving_doubling --ranks 6 --collective reduce_scatter
 // test: --topology binomial_tree --ranks 5 --collective broadcast --root 2
-// test: --topology star --ranks 4 --segments 2
-#include <tutti/topologies/binomial_tree.hpp>
-#include <tutti/topologies/direct.hpp>
-#include <tutti/topologies/halving_doubling.hpp>
-#include <tutti/topologies/pipelined.hpp>
-#include <tutti/topologies/recursive_doubling.hpp>
-#include <tutti/topologies/ring.hpp>
-#include <tutti/topologies/star.hpp>
+// test: --topology double_tree --ranks 6 --segments 2
 #include <tutti/topologies/svg.hpp>
+#include <tutti/tutti.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -18,13 +12,12 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <variant>
 
 struct request {
   std::string topology = "ring";
   tutti::collective what = tutti::collective::all_reduce;
-  int ranks = 5;
-  int root = 0;
-  int segments = 1;
+  int ranks = 5, root = 0, segments = 1;
 };
 
 template <tutti::schedule_topology T>
@@ -36,21 +29,30 @@ std::string draw(const T& topology, const request& asked) {
                                   ", " + std::to_string(asked.ranks) + " ranks");
 }
 
-template <tutti::schedule_topology T>
-std::string draw_pipelined(const T& topology, request asked) {
-  if (asked.segments == 1) return draw(topology, asked);
-  asked.topology = "pipelined " + asked.topology;
-  return draw(tutti::pipelined{topology, asked.segments}, asked);
-}
+using any_topology =
+    std::variant<tutti::ring, tutti::recursive_doubling, tutti::halving_doubling,
+                 tutti::binomial_tree, tutti::k_nomial_tree, tutti::double_tree, tutti::direct,
+                 tutti::one_shot, tutti::star, tutti::bruck, tutti::pat, tutti::torus,
+                 tutti::hierarchical<>>;
+const std::map<std::string, any_topology> topologies{
+    {"ring", tutti::ring{}}, {"recursive_doubling", tutti::recursive_doubling{}},
+    {"halving_doubling", tutti::halving_doubling{}}, {"binomial_tree", tutti::binomial_tree{}},
+    {"k_nomial_tree", tutti::k_nomial_tree{}}, {"double_tree", tutti::double_tree{}},
+    {"direct", tutti::direct{}}, {"one_shot", tutti::one_shot{}}, {"star", tutti::star{}},
+    {"bruck", tutti::bruck{}}, {"pat", tutti::pat{}}, {"torus", tutti::torus{}},
+    {"hierarchical", tutti::hierarchical<>{.group = 2}}};
 
-std::string draw(const request& asked) {
-  if (asked.topology == "ring") return draw_pipelined(tutti::ring{}, asked);
-  if (asked.topology == "recursive_doubling")
-    return draw_pipelined(tutti::recursive_doubling{}, asked);
-  if (asked.topology == "halving_doubling") return draw_pipelined(tutti::halving_doubling{}, asked);
-  if (asked.topology == "binomial_tree") return draw_pipelined(tutti::binomial_tree{}, asked);
-  if (asked.topology == "direct") return draw_pipelined(tutti::direct{}, asked);
-  return draw(tutti::star{.servers = asked.segments}, asked);
+std::string draw(request asked) {
+  const auto one = [&]<class T>(T topology) {
+    if constexpr (std::is_same_v<T, tutti::star>) {
+      topology.servers = asked.segments;
+    } else if (asked.segments > 1) {
+      asked.topology = "pipelined " + asked.topology;
+      return draw(tutti::pipelined{topology, asked.segments}, asked);
+    }
+    return draw(topology, asked);
+  };
+  return std::visit(one, topologies.at(asked.topology));
 }
 
 int main(int argc, char** argv) {
@@ -60,9 +62,7 @@ int main(int argc, char** argv) {
   for (const auto what : tutti::all_collectives) names[std::string{tutti::name(what)}] = what;
 
   CLI::App app{"Draws the schedule of a topology as an SVG."};
-  app.add_option("--topology", asked.topology)
-      ->check(CLI::IsMember(
-          {"ring", "recursive_doubling", "halving_doubling", "binomial_tree", "direct", "star"}));
+  app.add_option("--topology", asked.topology)->check(CLI::IsMember(topologies));
   app.add_option("--collective", asked.what)->transform(CLI::CheckedTransformer(names));
   app.add_option("--ranks", asked.ranks)->check(CLI::Range(1, 64));
   app.add_option("--root", asked.root, "of broadcast and reduce")->check(CLI::Range(0, 63));

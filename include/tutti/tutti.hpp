@@ -19,9 +19,16 @@
 #include <tutti/reducers/order_statistics.hpp>
 #include <tutti/strategy/strategy.hpp>
 #include <tutti/topologies/binomial_tree.hpp>
+#include <tutti/topologies/bruck.hpp>
 #include <tutti/topologies/direct.hpp>
+#include <tutti/topologies/double_tree.hpp>
 #include <tutti/topologies/halving_doubling.hpp>
+#include <tutti/topologies/hierarchical.hpp>
+#include <tutti/topologies/k_nomial_tree.hpp>
+#include <tutti/topologies/one_shot.hpp>
+#include <tutti/topologies/pat.hpp>
 #include <tutti/topologies/pipelined.hpp>
 #include <tutti/topologies/recursive_doubling.hpp>
 #include <tutti/topologies/ring.hpp>
 #include <tutti/topologies/star.hpp>
+#include <tutti/topologies/torus.hpp>

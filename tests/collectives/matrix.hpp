@@ -5,19 +5,15 @@
 
 #include "collectives/inputs.hpp"
 #include "communicators/report.hpp"
+#include "topologies/chosen.hpp"
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/collectives/reference.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/order_statistics.hpp>
-#include <tutti/topologies/binomial_tree.hpp>
-#include <tutti/topologies/direct.hpp>
-#include <tutti/topologies/halving_doubling.hpp>
-#include <tutti/topologies/recursive_doubling.hpp>
-#include <tutti/topologies/ring.hpp>
-#include <tutti/topologies/star.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <span>
@@ -32,6 +28,15 @@ namespace reference = tutti::reference;
 inline tutti::options patient() {
   return {.timeout = std::chrono::seconds{60}};
 }
+
+/// Data that does not begin where memory does.
+struct moved_by_one {
+  std::vector<float> longer;
+  float* data() { return longer.data() + 1; }
+  std::size_t size() const { return longer.size() - 1; }
+  float* begin() { return data(); }
+  float* end() { return data() + size(); }
+};
 
 /// What `got` has to be, to the last bit; names the first element that is not.
 inline void same_bytes(report& r, std::span<const std::byte> got,
@@ -50,12 +55,11 @@ inline void same_bytes(report& r, std::span<const std::byte> got,
   });
 }
 template <class Got, class T>
-void same(report& r, const Got& got, const std::vector<T>& expected, const std::string& what) {
+void same(report& r, Got&& got, const std::vector<T>& expected, const std::string& what) {
   same_bytes(r, std::as_bytes(std::span{got}), std::as_bytes(std::span{expected}), sizeof(T), what);
 }
 
-// --- (a) every topology and collective
-// --------------------------------------------------------------
+// --- (a) every topology and collective ----------------------------------------------------------
 
 /// The collectives that T carries, in both forms, with ranks' data of n floats.
 template <class Comm, class... Topology>
@@ -70,50 +74,129 @@ void carried(Comm& comm, report& r, const std::string& name, std::size_t n, int 
   const auto carries = []([[maybe_unused]] collective what) {
     return (tutti::detail::carries_or_default<Topology>(what) && ...);
   };
-  if constexpr (carries(collective::all_reduce)) {
-    const auto expected = reference::all_reduce(all, tutti::sum{})[me];
-    auto mine = all[me], later = all[me];
-    tutti::all_reduce(comm, mine, topology..., how);
-    tutti::async_all_reduce(comm, later, topology..., how).wait();
-    same(r, mine, expected, label("all_reduce"));
-    same(r, later, expected, label("async_all_reduce"));
+  // Of a topology that was chosen at run time, only itself knows.
+  const auto lacks = [&](collective what) {
+    if constexpr ((requires { topology.carried(what); } && ...) && sizeof...(Topology) > 0)
+      return !(topology.carried(what) && ...);
+    else return false;
+  };
+  if constexpr (carries(collective::all_reduce))
+    if (!lacks(collective::all_reduce)) {
+      const auto expected = reference::all_reduce(all, tutti::sum{})[me];
+      auto mine = all[me], later = all[me];
+      tutti::all_reduce(comm, mine, topology..., how);
+      tutti::async_all_reduce(comm, later, topology..., how).wait();
+      same(r, mine, expected, label("all_reduce"));
+      same(r, later, expected, label("async_all_reduce"));
+    }
+  if constexpr (carries(collective::reduce_scatter))
+    if (!lacks(collective::reduce_scatter)) {
+      const auto expected = reference::reduce_scatter(all, tutti::sum{})[me];
+      auto mine = all[me], later = all[me];
+      const auto shard = tutti::shard_of(n, comm.rank(), comm.size());
+      same(r, tutti::reduce_scatter(comm, mine, topology..., how), expected,
+           label("reduce_scatter"));
+      tutti::async_reduce_scatter(comm, later, topology..., how).wait();
+      same(r, std::span{later}.subspan(shard.begin, shard.end - shard.begin), expected,
+           label("async_reduce_scatter"));
+    }
+  if constexpr (carries(collective::reduce))
+    if (!lacks(collective::reduce)) {
+      const auto expected = reference::reduce(all, tutti::sum{}, root)[me];
+      auto mine = all[me], later = all[me];
+      tutti::reduce(comm, mine, root, topology..., how);
+      tutti::async_reduce(comm, later, root, topology..., how).wait();
+      if (comm.rank() == root) same(r, mine, expected, label("reduce"));
+      if (comm.rank() == root) same(r, later, expected, label("async_reduce"));
+    }
+  if constexpr (carries(collective::broadcast))
+    if (!lacks(collective::broadcast)) {
+      const auto expected = reference::broadcast(all, root)[me];
+      auto mine = all[me], later = all[me];
+      tutti::broadcast(comm, mine, root, topology..., how);
+      tutti::async_broadcast(comm, later, root, topology..., how).wait();
+      same(r, mine, expected, label("broadcast"));
+      same(r, later, expected, label("async_broadcast"));
+    }
+  if constexpr (carries(collective::all_gather))
+    if (!lacks(collective::all_gather)) {
+      const auto expected = reference::all_gather(reference::shards(all[0], comm.size()))[me];
+      const auto shard = tutti::shard_of(n, comm.rank(), comm.size());
+      std::vector<float> mine(n, -1.0f), later;
+      for (std::size_t i = shard.begin; i < shard.end; ++i) mine[i] = all[0][i];
+      later = mine;
+      tutti::all_gather(comm, mine, topology..., how);
+      tutti::async_all_gather(comm, later, topology..., how).wait();
+      same(r, mine, expected, label("all_gather"));
+      same(r, later, expected, label("async_all_gather"));
+    }
+}
+
+// --- without messages: slots, everyone's memory, stages ------------------------------------------
+
+/// The five collectives on data that `make(values)` puts into memory of some kind.
+template <class Comm, class Make>
+void in_memory(Comm& comm, report& r, const std::string& name, std::size_t n, int root,
+               const Make& make) {
+  const auto me = std::size_t(comm.rank());
+  const auto all = inputs<tutti::sum, float>(comm.size(), n);
+  const auto how = patient();
+  const auto label = [&](const char* call) {
+    return name + " " + call + " n=" + std::to_string(n) + " root=" + std::to_string(root);
+  };
+  const auto shard = tutti::shard_of(n, comm.rank(), comm.size());
+  for (const bool later : {false, true}) {
+    auto sum = make(all[me]), scattered = make(all[me]), at_root = make(all[me]);
+    auto from_root = make(all[me]);
+    std::vector<float> own(n, -1.0f);
+    for (std::size_t i = shard.begin; i < shard.end; ++i) own[i] = all[0][i];
+    auto gathered = make(own);
+    if (later) {
+      std::vector<tutti::request> requests;
+      requests.push_back(tutti::async_all_reduce(comm, sum, how));
+      requests.push_back(tutti::async_reduce_scatter(comm, scattered, how));
+      requests.push_back(tutti::async_reduce(comm, at_root, root, how));
+      requests.push_back(tutti::async_broadcast(comm, from_root, root, how));
+      requests.push_back(tutti::async_all_gather(comm, gathered, how));
+      for (std::size_t k = 0; k < 5; ++k) requests[comm.rank() % 2 == 0 ? k : 4 - k].wait();
+    } else {
+      tutti::all_reduce(comm, sum, how);
+      (void)tutti::reduce_scatter(comm, scattered, how);
+      tutti::reduce(comm, at_root, root, how);
+      tutti::broadcast(comm, from_root, root, how);
+      tutti::all_gather(comm, gathered, how);
+    }
+    same(r, sum, reference::all_reduce(all, tutti::sum{})[me], label("all_reduce"));
+    same(r, std::span{scattered}.subspan(shard.begin, shard.end - shard.begin),
+         reference::reduce_scatter(all, tutti::sum{})[me], label("reduce_scatter"));
+    if (comm.rank() == root)
+      same(r, at_root, reference::reduce(all, tutti::sum{}, root)[me], label("reduce"));
+    same(r, from_root, reference::broadcast(all, root)[me], label("broadcast"));
+    same(r, gathered, reference::all_gather(reference::shards(all[0], comm.size()))[me],
+         label("all_gather"));
   }
-  if constexpr (carries(collective::reduce_scatter)) {
-    const auto expected = reference::reduce_scatter(all, tutti::sum{})[me];
-    auto mine = all[me], later = all[me];
-    const auto shard = tutti::shard_of(n, comm.rank(), comm.size());
-    same(r, tutti::reduce_scatter(comm, mine, topology..., how), expected, label("reduce_scatter"));
-    tutti::async_reduce_scatter(comm, later, topology..., how).wait();
-    same(r, std::span{later}.subspan(shard.begin, shard.end - shard.begin), expected,
-         label("async_reduce_scatter"));
-  }
-  if constexpr (carries(collective::reduce)) {
-    const auto expected = reference::reduce(all, tutti::sum{}, root)[me];
-    auto mine = all[me], later = all[me];
-    tutti::reduce(comm, mine, root, topology..., how);
-    tutti::async_reduce(comm, later, root, topology..., how).wait();
-    if (comm.rank() == root) same(r, mine, expected, label("reduce"));
-    if (comm.rank() == root) same(r, later, expected, label("async_reduce"));
-  }
-  if constexpr (carries(collective::broadcast)) {
-    const auto expected = reference::broadcast(all, root)[me];
-    auto mine = all[me], later = all[me];
-    tutti::broadcast(comm, mine, root, topology..., how);
-    tutti::async_broadcast(comm, later, root, topology..., how).wait();
-    same(r, mine, expected, label("broadcast"));
-    same(r, later, expected, label("async_broadcast"));
-  }
-  if constexpr (carries(collective::all_gather)) {
-    const auto expected = reference::all_gather(reference::shards(all[0], comm.size()))[me];
-    const auto shard = tutti::shard_of(n, comm.rank(), comm.size());
-    std::vector<float> mine(n, -1.0f), later;
-    for (std::size_t i = shard.begin; i < shard.end; ++i) mine[i] = all[0][i];
-    later = mine;
-    tutti::all_gather(comm, mine, topology..., how);
-    tutti::async_all_gather(comm, later, topology..., how).wait();
-    same(r, mine, expected, label("all_gather"));
-    same(r, later, expected, label("async_all_gather"));
-  }
+}
+
+/// Lengths on both sides of what fits a line, a slot, and the windows of a stage.
+template <class Comm> void in_every_memory(Comm& comm, report& r) {
+  const auto p = std::size_t(comm.size());
+  for (const std::size_t n :
+       {std::size_t{0}, std::size_t{1}, p - 1, p, p + 1, std::size_t{10}, std::size_t{11},
+        std::size_t{2048}, std::size_t{2049}, std::size_t{65537}, std::size_t{300001}})
+    for (int root = 0; root < comm.size(); root += (p > 1 ? comm.size() - 1 : 1)) {
+      in_memory(comm, r, "private", n, root,
+                [](const std::vector<float>& values) { return values; });
+      in_memory(comm, r, "symmetric", n, root, [&](const std::vector<float>& values) {
+        auto buffer = comm.template allocate<float>(values.size());
+        std::copy(values.begin(), values.end(), buffer.begin());
+        return buffer;
+      });
+      in_memory(comm, r, "at an odd place", n, root, [](const std::vector<float>& values) {
+        std::vector<float> longer(1);
+        longer.insert(longer.end(), values.begin(), values.end());
+        return moved_by_one{std::move(longer)};
+      });
+    }
 }
 
 /// Those that need no topology, with blocks of n ints.
@@ -151,26 +234,32 @@ template <class Comm> void blocks(Comm& comm, report& r, std::size_t n, int root
   }
 }
 
-template <class Comm> void every_topology(Comm& comm, report& r) {
+/// Calls use(n, root) for every length of (a), and two roots.
+template <class Comm, class Use> void every_length(Comm& comm, Use&& use) {
   const auto p = std::size_t(comm.size());
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, p - 1, p, p + 1, std::size_t{1000}})
-    for (int root = 0; root < comm.size(); root += (p > 1 ? comm.size() - 1 : 1)) {
-      carried(comm, r, "the default", n, root);
-      carried(comm, r, "ring", n, root, tutti::ring{});
-      carried(comm, r, "recursive_doubling", n, root, tutti::recursive_doubling{});
-      carried(comm, r, "halving_doubling", n, root, tutti::halving_doubling{});
-      carried(comm, r, "binomial_tree", n, root, tutti::binomial_tree{});
-      carried(comm, r, "star", n, root, tutti::star{});
-      carried(comm, r, "star of 2", n, root, tutti::star{.servers = 2});
-      carried(comm, r, "direct", n, root, tutti::direct{});
-      blocks(comm, r, n, root);
-    }
+    for (int root = 0; root < comm.size(); root += (p > 1 ? comm.size() - 1 : 1)) use(n, root);
+}
+
+template <class Comm> void every_topology(Comm& comm, report& r) {
+  every_length(comm, [&](std::size_t n, int root) {
+    // Without messages, where ranks reach each other's memory.
+    carried(comm, r, "the default", n, root);
+    carried(comm, r, "direct", n, root, tutti::direct{});
+    carried(comm, r, "star", n, root, tutti::star{});
+    carried(comm, r, "one_shot", n, root, tutti::one_shot{});
+    // By messages.
+    for (int k = 0; k < trial::kinds<true>; ++k)
+      carried(comm, r, trial::kind_name<true>(k), n, root, trial::chosen<true>{k});
+    for (int k = 0; k < trial::kinds<false>; ++k)
+      carried(comm, r, trial::kind_name<false>(k), n, root, trial::chosen<false>{k});
+    blocks(comm, r, n, root);
+  });
   tutti::barrier(comm, patient());
   tutti::async_barrier(comm, patient()).wait();
 }
 
-// --- (b) every element and reducer
-// ------------------------------------------------------------------
+// --- (b) every element and reducer --------------------------------------------------------------
 
 /// all_reduce of n elements T by R on a topology.
 template <class T, class R, class Topology, class Comm>
@@ -199,6 +288,13 @@ void element_and_reducer(Comm& comm, report& r, const char* name) {
   }
 }
 
+/// Every reducer in slots, and in place.
+template <class R, class T, class Comm> void in_place(Comm& comm, report& r, const char* name) {
+  if constexpr (tutti::accepts_element<R, T>)
+    for (const std::size_t n : {std::size_t{700}, std::size_t{9000}})
+      reduced<T, R, tutti::one_shot>(comm, r, name, n);
+}
+
 template <class T, class Comm> void every_reducer(Comm& comm, report& r) {
   element_and_reducer<T, tutti::sum>(comm, r, "sum");
   element_and_reducer<T, tutti::product>(comm, r, "product");
@@ -208,10 +304,12 @@ template <class T, class Comm> void every_reducer(Comm& comm, report& r) {
   element_and_reducer<T, tutti::weighted_mean>(comm, r, "weighted_mean");
   element_and_reducer<T, tutti::median>(comm, r, "median");
   element_and_reducer<T, tutti::trimmed_mean>(comm, r, "trimmed_mean");
+  in_place<tutti::sum, T>(comm, r, "sum in place");
+  in_place<tutti::weighted_mean, T>(comm, r, "weighted_mean in place");
+  in_place<tutti::median, T>(comm, r, "median in place");
 }
 
-// --- (c) long data, and several at a time
-// -----------------------------------------------------------
+// --- (c) long data, and several at a time -------------------------------------------------------
 
 template <class Comm> void long_data(Comm& comm, report& r) {
   constexpr std::size_t n = 1048577;

@@ -5,6 +5,7 @@
 #include "play.hpp"
 
 #include <tutti/topologies/direct.hpp>
+#include <tutti/topologies/double_tree.hpp>
 #include <tutti/topologies/pipelined.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -13,69 +14,8 @@ BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-/// A binary tree over 0..size-1 in which odd numbers are leaves and 0 is the root with one child.
-struct in_order_tree {
-  int size;
-
-  constexpr int parent(int v) const {
-    const int low = v & -v;
-    const int up = (v ^ low) | (low << 1);
-    return up < size ? up : v ^ low;
-  }
-  constexpr int depth(int v) const {
-    int d = 0;
-    for (; v != 0; v = parent(v)) ++d;
-    return d;
-  }
-  constexpr int height() const {
-    int h = 0;
-    for (int v = 1; v < size; ++v) h = depth(v) > h ? depth(v) : h;
-    return h;
-  }
-  template <class F>
-  constexpr void each_child(int v, F f) const {
-    for (int step = 1; step < size; step <<= 1)
-      for (const int child : {v - step, v + step})
-        if (child > 0 && child < size && parent(child) == v) f(child);
-  }
-};
-
-struct double_tree {
-  using part = tutti::topology_part;
-  static constexpr bool gathers = false;
-
-  static constexpr bool gives(tutti::collective what) noexcept {
-    return what == tutti::collective::all_reduce;
-  }
-  constexpr int chunks(int /*size*/) const { return 2; }
-  constexpr int rounds(tutti::collective, int size) const {
-    return 2 * in_order_tree{size}.height();
-  }
-
-  /// Up the trees: a node of depth d gives to its parent in round height - d. Down: it gets the
-  /// result in round height + d - 1. Tree 1 is tree 0 turned round by one rank.
-  template <class Emit>
-  constexpr void schedule(tutti::collective, int, const tutti::layout& where, Emit&& emit) const {
-    using tutti::action, tutti::transfer;
-    const in_order_tree tree{where.size};
-    const int height = tree.height();
-    for (int which = 0; which < 2; ++which) {
-      const auto rank_of = [&](int v) { return (v + which) % where.size; };
-      const int self = (where.rank + where.size - which) % where.size;
-      const int up = height - tree.depth(self), down = height + tree.depth(self);
-      tree.each_child(self, [&](int c) {
-        emit(transfer{up - 1, rank_of(c), {which}, action::combine});
-      });
-      if (self != 0) {
-        emit(transfer{up, rank_of(tree.parent(self)), {which}, action::send});
-        emit(transfer{down - 1, rank_of(tree.parent(self)), {which}, action::store});
-      }
-      tree.each_child(self, [&](int c) {
-        emit(transfer{down, rank_of(c), {which}, action::publish});
-      });
-    }
-  }
-};
+using tutti::double_tree;
+using tutti::detail::in_order_tree;
 
 static_assert(tutti::schedule_topology<double_tree>);
 static_assert(tutti::schedule_topology<tutti::pipelined<double_tree>>);

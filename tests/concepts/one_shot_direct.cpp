@@ -1,7 +1,7 @@
 // One-shot direct: everyone sends everything to everyone, and each rank folds all of it at once.
 #include "play.hpp"
 
-#include <tutti/topologies/schedule.hpp>
+#include <tutti/topologies/one_shot.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -9,26 +9,7 @@ BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-struct one_shot {
-  using part = tutti::topology_part;
-  static constexpr bool gathers = true;
-
-  static constexpr bool gives(tutti::collective what) noexcept {
-    return what == tutti::collective::all_reduce;
-  }
-  constexpr int chunks(int /*size*/) const noexcept { return 1; }
-  constexpr int rounds(tutti::collective, int size) const noexcept { return size > 1 ? 1 : 0; }
-
-  template <class Emit>
-  constexpr void schedule(tutti::collective, int, const tutti::layout& where, Emit&& emit) const {
-    for (int k = 1; k < where.size; ++k) {
-      const int to = (where.rank + k) % where.size;
-      const int from = (where.rank + where.size - k) % where.size;
-      emit(tutti::transfer{0, to, {0}, tutti::action::send});
-      emit(tutti::transfer{0, from, {0}, tutti::action::combine});
-    }
-  }
-};
+using tutti::one_shot;
 
 static_assert(tutti::schedule_topology<one_shot>);
 static_assert(tutti::carries<one_shot>(tutti::collective::all_reduce));

@@ -4,7 +4,7 @@
 // apart.
 #include "play.hpp"
 
-#include <tutti/topologies/schedule.hpp>
+#include <tutti/topologies/pat.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -12,61 +12,7 @@ BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-/// Chunk c reaches the rank that is `offset` further in the round of the lowest set bit of
-/// `offset`, highest bits first; reduce_scatter is the same film backwards.
-class pat {
-  /// f(distance, skip, count) for every hop: chunks whose offset from the receiver is
-  /// distance * (2m + 1) for m in [skip, skip + count).
-  template <class F>
-  constexpr void each_hop(int size, F f) const {
-    int distance = 1;
-    while (distance < size) distance *= 2;
-    for (distance /= 2; distance > 0; distance /= 2) {
-      const int total = (size - 1 - distance) / (2 * distance) + 1;
-      for (int skip = 0; skip < total; skip += aggregated)
-        f(distance, skip, total - skip < aggregated ? total - skip : aggregated);
-    }
-  }
-
-public:
-  using part = tutti::topology_part;
-  static constexpr bool gathers = false;
-
-  int aggregated = 1 << 30; ///< how many chunks one message may hold
-
-  static constexpr bool gives(tutti::collective what) noexcept {
-    return what == tutti::collective::reduce_scatter || what == tutti::collective::all_gather;
-  }
-  constexpr int chunks(int size) const { return size; }
-  constexpr int rounds(tutti::collective, int size) const {
-    int count = 0;
-    each_hop(size, [&](int, int, int) { ++count; });
-    return count;
-  }
-
-  template <class Emit>
-  constexpr void schedule(tutti::collective what, int, const tutti::layout& where,
-                          Emit&& emit) const {
-    using tutti::action, tutti::transfer, tutti::chunk_range;
-    const int p = where.size, last = rounds(what, p) - 1;
-    int hop = 0;
-    each_hop(p, [&](int distance, int skip, int count) {
-      const int to = (where.rank + distance) % p, from = (where.rank + p - distance) % p;
-      const auto span = [&](int giver) { // giver, giver - 2d, ...: `count` of them, ascending
-        const int farthest = giver - (skip + count - 1) * 2 * distance;
-        return chunk_range{(farthest % p + p) % p, count, 2 * distance};
-      };
-      if (what == tutti::collective::all_gather) {
-        emit(transfer{hop, to, span(where.rank), action::publish});
-        emit(transfer{hop, from, span(from), action::store});
-      } else {
-        emit(transfer{last - hop, from, span(from), action::send});
-        emit(transfer{last - hop, to, span(where.rank), action::combine});
-      }
-      ++hop;
-    });
-  }
-};
+using tutti::pat;
 
 static_assert(tutti::schedule_topology<pat>);
 static_assert(tutti::carries<pat>(tutti::collective::all_reduce));

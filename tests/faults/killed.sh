@@ -4,11 +4,13 @@
 # shellcheck source=job.bash
 . "$(dirname "$0")/job.bash"
 
-start_job 3 goes-on
-await_ranks 3
-sleep 1
-victim=$(ranks | head -n 1)
-lives "$victim" && kill -9 "$victim"
-since=$SECONDS expect_end 30
-expect_nothing_left
+for mode in goes-on goes-on-shared; do
+  start_job 3 "$mode"
+  await_ranks 3
+  sleep 1
+  victim=$(ranks | head -n 1)
+  lives "$victim" && kill -9 "$victim"
+  since=$SECONDS expect_end 30
+  expect_nothing_left
+done
 conclude

@@ -7,7 +7,9 @@
 //   stops          RANK stops itself as SIGSTOP does; the others wait two seconds for it
 //   goes-on        nothing happens for a minute: to be killed
 //   throws-long    throws, with messages that are long enough not to be sent before they are asked
-//   for
+//                  for
+// A mode that ends in -shared does it where ranks work in each other's memory: in slots, in symmetric
+// buffers and through stages in turn.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/topologies/ring.hpp>
@@ -18,6 +20,7 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <unistd.h>
@@ -27,6 +30,9 @@ namespace {
 struct plan {
   std::string mode;
   int rank;
+
+  bool shared() const { return mode.ends_with("-shared"); }
+  bool is(std::string_view what) const { return mode == what || mode == std::string{what} + "-shared"; }
 };
 
 void introduce(int rank) {
@@ -36,22 +42,26 @@ void introduce(int rank) {
 
 /// What happens to the chosen rank, in the two hundredth round.
 void break_down(const plan& what) {
-  if (what.mode.starts_with("throws") || what.mode == "unwinds")
+  if (what.mode.starts_with("throws") || what.is("unwinds"))
     throw std::runtime_error("the disk is full");
-  if (what.mode == "stops") raise(SIGSTOP);
+  if (what.is("stops")) raise(SIGSTOP);
 }
 
 void work(tutti::mpi::communicator& world, const plan& what) {
   introduce(world.rank());
-  std::vector<float> data(what.mode == "throws-long" ? 1000000 : 10, 1.0f);
-  const auto timeout = std::chrono::seconds{what.mode == "stops" ? 2 : 120};
+  std::vector<float> data(what.mode == "throws-long" ? 1000000 : 10, 1.0f), staged(100000, 1.0f);
+  auto symmetric = world.allocate<float>(100000);
+  const tutti::options how{.timeout = std::chrono::seconds{what.is("stops") ? 2 : 120}};
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{60};
   for (int round = 0; std::chrono::steady_clock::now() < end; ++round) {
     if (round == (what.mode == "throws-long" ? 10 : 200) && world.rank() == what.rank) {
-      if (what.mode == "returns") return;
+      if (what.is("returns")) return;
       break_down(what);
     }
-    tutti::all_reduce(world, data, tutti::ring{}, tutti::max{}, tutti::options{.timeout = timeout});
+    if (!what.shared()) tutti::all_reduce(world, data, tutti::ring{}, tutti::max{}, how);
+    else if (round % 3 == 0) tutti::all_reduce(world, data, tutti::max{}, how);
+    else if (round % 3 == 1) tutti::all_reduce(world, symmetric, tutti::max{}, how);
+    else tutti::all_reduce(world, staged, tutti::max{}, how);
   }
 }
 
@@ -79,6 +89,6 @@ int by_hand(int argc, char** argv, const plan& what) {
 
 int main(int argc, char** argv) {
   const plan what{argc > 1 ? argv[1] : "goes-on", argc > 2 ? std::atoi(argv[2]) : -1};
-  if (what.mode == "unwinds") return by_hand(argc, argv, what);
+  if (what.is("unwinds")) return by_hand(argc, argv, what);
   return tutti::mpi::run(argc, argv, [&](auto& world) { work(world, what); });
 }

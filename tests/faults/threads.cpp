@@ -126,6 +126,66 @@ BOOST_AUTO_TEST_CASE(the_other_collectives) {
   });
 }
 
+/// Ranks that reach each other's memory: everyone does `before` calls, then all but one do another.
+template <class Call> void leave_without_messages(const char* name, const Call& call) {
+  const tutti::options patient{.timeout = std::chrono::seconds{60}};
+  for (int ranks = 2; ranks <= 5; ++ranks)
+    for (const departure how : {departure::throws, departure::returns})
+      for (int leaver = 0; leaver < ranks; ++leaver)
+        for (int before = 0; before < 3; ++before) {
+          std::vector<std::optional<tutti::failure>> failures(static_cast<std::size_t>(ranks));
+          try {
+            tutti::threads::run(ranks, [&](auto& comm) {
+              const auto calls = [&](int count) {
+                for (int k = 0; k < count; ++k) call(comm, patient);
+              };
+              if (comm.rank() == leaver) {
+                calls(before);
+                if (how == departure::throws) throw tutti::rank_leaves{"leaves"};
+                return;
+              }
+              try { // a rank may hear of it while it is still in an earlier call
+                calls(before + 1);
+                tutti::barrier(comm, patient);
+              } catch (const tutti::error& e) {
+                failures[std::size_t(comm.rank())] = e.details();
+              }
+            });
+          } catch (const tutti::rank_leaves&) {
+          }
+          for (int r = 0; r < ranks; ++r) {
+            const auto& f = failures[std::size_t(r)];
+            const bool right = r == leaver ? !f
+                                           : f && f->code == tutti::error_code::peer_lost &&
+                                                 f->peer == leaver && f->rank == r;
+            if (!right)
+              BOOST_ERROR(name << " on " << ranks << " ranks: rank " << leaver << " leaves after "
+                               << before << " calls, rank " << r << " got " << told(f));
+          }
+        }
+}
+
+BOOST_AUTO_TEST_CASE(without_messages) {
+  for (const std::size_t n : {3, 300, 30000}) {
+    const auto sum = [n](auto& comm, const tutti::options& how) {
+      std::vector<float> data(n, 1.0f);
+      tutti::all_reduce(comm, data, how);
+    };
+    leave_without_messages("all_reduce", sum);
+    leave_without_messages("broadcast", [n](auto& comm, const tutti::options& how) {
+      std::vector<float> data(n, 1.0f);
+      tutti::broadcast(comm, data, 1, how);
+    });
+    leave_without_messages("two in flight", [n](auto& comm, const tutti::options& how) {
+      std::vector<float> a(n, 1.0f), b(n, 1.0f);
+      auto first = tutti::async_all_reduce(comm, a, how);
+      auto second = tutti::async_reduce(comm, b, 0, how);
+      second.wait();
+      first.wait();
+    });
+  }
+}
+
 /// Whoever is late, not gone, costs a timeout that names it.
 BOOST_AUTO_TEST_CASE(a_late_rank) {
   std::vector<std::optional<tutti::failure>> failures(3);

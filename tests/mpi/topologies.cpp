@@ -7,7 +7,13 @@ BOOST_AUTO_TEST_SUITE(collectives_under_mpi)
 BOOST_AUTO_TEST_CASE(every_topology) {
   const auto body = [](auto& comm, report& r) { matrix::every_topology(comm, r); };
   on_mpi("every topology", body);
-  on_mpi("every topology, messages cut", body, {.message_bytes = 7});
+  on_mpi("every topology, messages cut", body, {.message_bytes = 7, .shared_memory = false});
+}
+
+BOOST_AUTO_TEST_CASE(without_messages) {
+  const auto body = [](auto& comm, report& r) { matrix::in_every_memory(comm, r); };
+  on_mpi("without messages", body);
+  on_mpi("the same without shared memory", body, {.shared_memory = false});
 }
 
 BOOST_AUTO_TEST_CASE(on_a_part_of_the_ranks) {

@@ -1,69 +1,60 @@
 // A topology chosen at run time, so that a test compiles its calls once and not once a topology.
 #pragma once
 
-#include <tutti/topologies/binomial_tree.hpp>
-#include <tutti/topologies/direct.hpp>
-#include <tutti/topologies/halving_doubling.hpp>
-#include <tutti/topologies/pipelined.hpp>
-#include <tutti/topologies/recursive_doubling.hpp>
-#include <tutti/topologies/ring.hpp>
-#include <tutti/topologies/star.hpp>
+#include "topologies/every_topology.hpp"
 
+#include <iterator>
 #include <type_traits>
+#include <variant>
 
 namespace trial {
 
-/// How many topologies fold pairwise, and on how many all contributions meet.
-template <bool Meets> constexpr int kinds = Meets ? 5 : 8;
+template <class... T> struct named_topology {
+  const char* name;
+  std::variant<T...> topology;
+};
 
-template <bool Meets> constexpr const char* kind_name(int kind) {
-  constexpr const char* pairwise[] = {"ring",
-                                      "recursive_doubling",
-                                      "halving_doubling",
-                                      "binomial_tree",
-                                      "ring in 2 segments",
-                                      "binomial_tree in 3 segments",
-                                      "halving_doubling in 2 segments",
-                                      "recursive_doubling in 5 segments"};
-  constexpr const char* meeting[] = {"direct", "star", "star of 2", "star of 64",
-                                     "direct in 3 segments"};
-  return Meets ? meeting[kind] : pairwise[kind];
+/// Those that fold pairwise, and those on which all contributions meet.
+inline const named_topology<
+    tutti::ring, tutti::recursive_doubling, tutti::halving_doubling, tutti::binomial_tree,
+    tutti::k_nomial_tree, tutti::double_tree, tutti::bruck, tutti::pat, tutti::torus,
+    tutti::hierarchical<>, tutti::pipelined<tutti::ring>, tutti::pipelined<tutti::binomial_tree>,
+    tutti::pipelined<tutti::halving_doubling>, tutti::pipelined<tutti::recursive_doubling>,
+    tutti::pipelined<tutti::double_tree>>
+    pairwise[] = {
+        {"ring", tutti::ring{}},
+        {"recursive_doubling", tutti::recursive_doubling{}},
+        {"halving_doubling", tutti::halving_doubling{}},
+        {"binomial_tree", tutti::binomial_tree{}},
+        {"k_nomial_tree", tutti::k_nomial_tree{3}},
+        {"double_tree", tutti::double_tree{}},
+        {"bruck", tutti::bruck{}},
+        {"pat", tutti::pat{.aggregated = 2}},
+        {"torus", tutti::torus{}},
+        {"hierarchical, nodes of 2", tutti::hierarchical<>{.group = 2}},
+        {"ring in 2 segments", tutti::pipelined{tutti::ring{}, 2}},
+        {"binomial_tree in 3 segments", tutti::pipelined{tutti::binomial_tree{}, 3}},
+        {"halving_doubling in 2 segments", tutti::pipelined{tutti::halving_doubling{}, 2}},
+        {"recursive_doubling in 5 segments", tutti::pipelined{tutti::recursive_doubling{}, 5}},
+        {"double_tree in 4 segments", tutti::pipelined{tutti::double_tree{}, 4}}};
+inline const named_topology<tutti::direct, tutti::star, tutti::one_shot,
+                            tutti::pipelined<tutti::direct>>
+    meeting[] = {{"direct", tutti::direct{}},
+                 {"star", tutti::star{}},
+                 {"star of 2", tutti::star{.servers = 2}},
+                 {"star of 64", tutti::star{.servers = 64}},
+                 {"one_shot", tutti::one_shot{}},
+                 {"direct in 3 segments", tutti::pipelined{tutti::direct{}, 3}}};
+
+template <bool Meets> constexpr int kinds = Meets ? std::size(meeting) : std::size(pairwise);
+
+template <bool Meets> const char* kind_name(int kind) {
+  return Meets ? meeting[kind].name : pairwise[kind].name;
 }
 
 template <bool Meets, class Use> auto with_kind(int kind, Use&& use) {
-  if constexpr (Meets) {
-    switch (kind) {
-    case 0:
-      return use(tutti::direct{});
-    case 1:
-      return use(tutti::star{});
-    case 2:
-      return use(tutti::star{.servers = 2});
-    case 3:
-      return use(tutti::star{.servers = 64});
-    default:
-      return use(tutti::pipelined{tutti::direct{}, 3});
-    }
-  } else {
-    switch (kind) {
-    case 0:
-      return use(tutti::ring{});
-    case 1:
-      return use(tutti::recursive_doubling{});
-    case 2:
-      return use(tutti::halving_doubling{});
-    case 3:
-      return use(tutti::binomial_tree{});
-    case 4:
-      return use(tutti::pipelined{tutti::ring{}, 2});
-    case 5:
-      return use(tutti::pipelined{tutti::binomial_tree{}, 3});
-    case 6:
-      return use(tutti::pipelined{tutti::halving_doubling{}, 2});
-    default:
-      return use(tutti::pipelined{tutti::recursive_doubling{}, 5});
-    }
-  }
+  if constexpr (Meets) return std::visit(use, meeting[kind].topology);
+  else return std::visit(use, pairwise[kind].topology);
 }
 
 /// It says that it gives everything: ask carried().

@@ -45,24 +45,6 @@ struct two_collectors {
   }
 };
 
-/// Everyone gives everything to everyone, who all fold it in one go.
-struct one_shot {
-  using part = tutti::topology_part;
-  static constexpr bool gathers = true;
-  static constexpr bool gives(collective what) { return what == collective::all_reduce; }
-  constexpr int chunks(int) const { return 1; }
-  constexpr int rounds(collective, int size) const { return size > 1 ? 1 : 0; }
-
-  template <class Emit>
-  constexpr void schedule(collective, int, const tutti::layout& where, Emit&& emit) const {
-    for (int peer = 0; peer < where.size; ++peer) {
-      if (peer == where.rank) continue;
-      emit(transfer{0, peer, {0}, action::send});
-      emit(transfer{0, peer, {0}, action::combine});
-    }
-  }
-};
-
 std::vector<whole_schedule> correct_schedules() {
   std::vector<whole_schedule> all;
   int largest = 6;
@@ -73,7 +55,6 @@ std::vector<whole_schedule> correct_schedules() {
       });
   };
   tests::every_topology(add);
-  add("one_shot", one_shot{});
   largest = 8;
   for (int copies = 0; copies < 8; ++copies) // weighs more: the only one with two orders to confuse
     add("two_collectors", two_collectors{});

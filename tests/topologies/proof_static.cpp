@@ -1,12 +1,7 @@
 // Proven by the compiler: every topology, every collective, every root, sizes 1 to 8.
-#include <tutti/topologies/binomial_tree.hpp>
-#include <tutti/topologies/direct.hpp>
-#include <tutti/topologies/halving_doubling.hpp>
-#include <tutti/topologies/pipelined.hpp>
+#include "every_topology.hpp"
+
 #include <tutti/topologies/proof.hpp>
-#include <tutti/topologies/recursive_doubling.hpp>
-#include <tutti/topologies/ring.hpp>
-#include <tutti/topologies/star.hpp>
 
 namespace {
 
@@ -43,6 +38,13 @@ TUTTI_TEST_PROVE(tutti::star{});
 TUTTI_TEST_PROVE(tutti::star{.servers = 3});
 TUTTI_TEST_PROVE(tutti::pipelined{tutti::ring{}, 2});
 TUTTI_TEST_PROVE(tutti::pipelined{tutti::binomial_tree{}, 2});
+TUTTI_TEST_PROVE(tutti::one_shot{});
+TUTTI_TEST_PROVE(tutti::k_nomial_tree{3});
+TUTTI_TEST_PROVE(tutti::double_tree{});
+TUTTI_TEST_PROVE(tutti::bruck{});
+TUTTI_TEST_PROVE(tutti::pat{});
+TUTTI_TEST_PROVE(tutti::torus{});
+TUTTI_TEST_PROVE(tutti::hierarchical{tutti::direct{}, tutti::ring{}, 2});
 
 // Facts that follow from the proofs.
 constexpr auto all_reduce_on_5 = [](const auto& topology) {

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
+#include <tutti/codecs/identity.hpp>
+#include <tutti/collectives/streaming.hpp>
+#include <tutti/communicators/signals.hpp>
 #include <tutti/core/config.hpp>
 #include <tutti/reducers/reducer.hpp>
 
@@ -43,6 +46,12 @@ struct arithmetic {
   void (*unite)(const arithmetic&, std::span<const std::byte* const> wires,
                 std::span<const double> weights, std::byte* values, std::size_t n,
                 std::size_t first, double total) = nullptr;
+
+  /// Like unite, from contributions that are values as they are, with the result stored in every place
+  /// of `out`. A place may be one of the contributions.
+  void (*spread)(const arithmetic&, std::span<const std::byte* const> in,
+                 std::span<const double> weights, std::span<std::byte* const> out, std::size_t n,
+                 std::size_t first, double total, stores how) = nullptr;
 
   /// Of n values on the wire.
   std::size_t bytes_of(std::size_t n) const { return exact ? n * value_bytes : wire_bytes(*this, n); }
@@ -206,6 +215,62 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
   });
 }
 
+/// One block of a fold of values that need neither lift nor lower.
+template <class R, element T, class Count>
+void fold_values(const R& r, std::span<const std::byte* const> in, std::size_t begin,
+                 T* __restrict finished, Count n) {
+  const auto row = [&](std::size_t k) { return reinterpret_cast<const T*>(in[k]) + begin; };
+  const T* __restrict first = row(0);
+  if (in.size() == 1) {
+    for (std::size_t i = 0; i < n; ++i) finished[i] = first[i];
+    return;
+  }
+  const T* __restrict second = row(1);
+  {
+    TUTTI_UNFUSED
+    for (std::size_t i = 0; i < n; ++i) finished[i] = r.combine(first[i], second[i]);
+  }
+  for (std::size_t k = 2; k < in.size(); ++k) detail::fold_one_more(r, row(k), finished, n);
+}
+
+template <class R, element T>
+void spread_values(const R& r, std::span<const std::byte* const> in,
+                   std::span<const double> weights, std::span<std::byte* const> out, std::size_t n,
+                   std::size_t first, double total, stores how) {
+  constexpr identity exact{};
+  in_blocks(n, [&](std::size_t begin, auto count) {
+    alignas(64) T finished[block_length];
+    if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>) {
+      detail::fold_values<R, T>(r, in, begin, finished, count);
+    } else {
+      const std::byte* rows[most_shared_ranks]; // in each other's memory no more work
+      for (std::size_t k = 0; k < in.size(); ++k) rows[k] = in[k] + begin * sizeof(T);
+      const std::span<const std::byte* const> block{rows, in.size()};
+      if constexpr (folding_reducer<R, T>)
+        detail::unite_by_folding<R, T>(r, exact, block, weights, finished, count, first + begin,
+                                       total);
+      else
+        detail::unite_by_gathering<R, T>(r, exact, block, weights, finished, count, first + begin,
+                                         total);
+    }
+    for (std::byte* place : out)
+      detail::store_bytes(place + begin * sizeof(T), reinterpret_cast<const std::byte*>(finished),
+                          count * sizeof(T), how);
+  });
+}
+
+/// The one contribution, everywhere else.
+inline void spread_bytes(const arithmetic& a, std::span<const std::byte* const> in,
+                         std::span<const double>, std::span<std::byte* const> out, std::size_t n,
+                         std::size_t, double, stores how) {
+  constexpr std::size_t block = 4096; // read once, however many places there are
+  const std::size_t bytes = n * a.value_bytes;
+  for (std::size_t begin = 0; begin < bytes; begin += block)
+    for (std::byte* place : out)
+      if (place != in[0])
+        detail::store_bytes(place + begin, in[0] + begin, (std::min)(block, bytes - begin), how);
+}
+
 template <element T, class R, class C>
 struct functions {
   using A = reducer_accumulator_t<R, T>;
@@ -253,6 +318,11 @@ struct functions {
       detail::unite_by_gathering<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
                                           total);
   }
+  static void spread(const arithmetic& a, std::span<const std::byte* const> in,
+                     std::span<const double> weights, std::span<std::byte* const> out,
+                     std::size_t n, std::size_t first, double total, stores how) {
+    detail::spread_values<R, T>(reducer(a), in, weights, out, n, first, total, how);
+  }
 };
 
 /// The table for elements T. `r` and `c` must outlive it.
@@ -275,13 +345,15 @@ arithmetic arithmetic_of(const R& r, const C& c) {
           .lift = &f::lift,
           .fold = &f::fold,
           .lower = plain_lower<R, T> && in_place ? nullptr : &f::lower,
-          .unite = &f::unite};
+          .unite = &f::unite,
+          .spread = &f::spread};
 }
 
 /// The table for collectives that only copy elements of `bytes` bytes.
 inline arithmetic copying(std::size_t bytes) {
   arithmetic a;
   a.value_bytes = a.accumulator_bytes = bytes;
+  a.spread = &detail::spread_bytes;
   return a;
 }
 

@@ -5,6 +5,8 @@
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
+#include <tutti/collectives/shared_execution.hpp>
+#include <tutti/collectives/staged_execution.hpp>
 #include <tutti/reducers/elementary.hpp>
 
 #include <string>
@@ -12,15 +14,6 @@
 #include <utility>
 
 namespace tutti {
-
-/// Elements [begin, end) of n that belong to `rank` in reduce_scatter and all_gather.
-struct shard {
-  std::size_t begin;
-  std::size_t end;
-};
-constexpr shard shard_of(std::size_t n, int rank, int size) noexcept {
-  return {partition::even(n, size, rank), partition::even(n, size, rank + 1)};
-}
 
 namespace detail {
 
@@ -49,9 +42,9 @@ void verify_call(Comm& comm, const char* call, std::size_t n, int root) {
   }
 }
 
-/// Runs one execution to its end on this stack.
+/// Runs one operation to its end on this stack.
 template <class Comm>
-void run_now(Comm& comm, execution<Comm>& what) {
+void run_now(Comm& comm, operation& what) {
   struct entered {
     operations& all;
     operation& one;
@@ -59,6 +52,45 @@ void run_now(Comm& comm, execution<Comm>& what) {
   } guard{comm.in_flight(), what};
   guard.all.enter(what);
   guard.all.wait(what);
+}
+/// What is made runs to its end on this stack. Without messages, neighbours answer at once: a moment of
+/// looking comes before anything else.
+inline constexpr auto runs_now = [](auto& comm) {
+  return [&comm](auto&& make) {
+    auto op = make();
+    if constexpr (requires { op.spin(1); })
+      if (op.spin(comm.looks())) return;
+    detail::run_now(comm, op);
+  };
+};
+/// What is made starts on the heap.
+inline constexpr auto is_started = [](auto&& make) -> std::unique_ptr<operation> {
+  using made = decltype(make());
+  return std::unique_ptr<operation>{new made(make())};
+};
+
+/// use(make) with the operation that needs no messages, otherwise() where there is none for this data.
+template <class Comm, class Use, class Otherwise>
+decltype(auto) without_messages(Comm& comm, collective what, int root, call_data data, task& work,
+                                const options& how, Use&& use, Otherwise&& otherwise) {
+  if constexpr (direct_access_communicator<Comm>) {
+    if (data.memory && !comm.reaches(*data.memory)) data.memory = nullptr; // of another communicator
+    const auto make = [&]<class Made>(std::type_identity<Made>, auto&&... first) {
+      return use([&] {
+        return Made{first..., comm, *comm.shared(), what, root, data, std::move(work), how};
+      });
+    };
+    if (!comm.shared()) return otherwise();
+    const bool in_reach = Comm::one_address_space || data.memory;
+    if (data.bytes <= (in_reach ? most_slot_bytes_in_reach : signals::slot_bytes))
+      return make(std::type_identity<slot_execution<Comm>>{});
+    if (in_reach)
+      return make(std::type_identity<in_place_execution<Comm>>{});
+    if constexpr (requires { comm.stages(how); })
+      if (const auto stages = comm.stages(how); !stages.empty())
+        return make(std::type_identity<staged_execution<Comm>>{}, stages);
+  }
+  return otherwise();
 }
 
 [[noreturn]] inline void reject(const char* call, int rank, std::string detail) {
@@ -80,6 +112,20 @@ struct call_sentences {
                 "tutti: a collective takes a reducer, a topology, a codec and tutti::options - sync "
                 "policies belong to a tutti::strategy");
 };
+
+/// Its elements are those of a std::span; a symmetric buffer brings where everyone's are.
+template <class Data>
+call_data data_of(const char* call, int rank, Data& data) {
+  const std::span values{data};
+  call_data all{reinterpret_cast<std::byte*>(values.data()), values.size(), values.size_bytes()};
+  if constexpr (is_symmetric<std::remove_cvref_t<Data>>) {
+    if (!data)
+      detail::reject(call, rank, "the symmetric buffer holds no memory: it was moved from, or never "
+                                 "allocated - give the one that communicator::allocate returned");
+    all.memory = data.memory();
+  }
+  return all;
+}
 
 /// The parts of a call, each as it was given or as its default.
 template <class... Parts>

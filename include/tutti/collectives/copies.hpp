@@ -17,30 +17,37 @@ template <class T>
 concept has_values = requires(T& t) { std::span{t}; };
 
 template <class T>
-task copy_task(const char* call, const T* in, T* out) {
+task copy_task(const char* call, const void* in, void* out) {
   static_assert(copyable_element<T>, "tutti: only trivially copyable elements can be moved between "
                                      "ranks - send the bytes of a serialised form instead");
   task work;
   work.call = call;
   work.math = copying(sizeof(T));
-  work.in = reinterpret_cast<const std::byte*>(in);
-  work.out = reinterpret_cast<std::byte*>(out);
+  work.in = static_cast<const std::byte*>(in);
+  work.out = static_cast<std::byte*>(out);
   return work;
 }
 
-/// The plan of a copying collective on the parts' topology.
-template <collective What, class Comm, class Parts>
-std::shared_ptr<const plan> copy_plan(Comm& comm, const typename Parts::topology& topology, int root,
-                                      std::size_t n, std::size_t value_bytes) {
-  using topology_type = typename Parts::topology;
-  if constexpr (carried<What, topology_type>::value) {
-    return detail::with_topology<What, false>(topology, comm.size(), n * value_bytes, [&](const auto& t) {
-      return detail::plan_for(comm, t, What, root, n, false, copying(value_bytes));
-    });
-  } else {
-    detail::explain<carried_sentences<What, topology_type>>();
-    return {};
-  }
+/// A copying collective on the parts' topology, prepared; ends with use(make). A copy has no bits to
+/// agree on, so the default is free to become one in shared memory.
+template <collective What, class Topology, class T, class Comm, class Use>
+decltype(auto) prepare_copy(const char* call, Comm& comm, const call_data& data, int root,
+                            const Topology& topology, const options& how, Use&& use) {
+  task work = detail::copy_task<T>(call, data.own, data.own);
+  const auto by_messages = [&]() -> decltype(auto) {
+    return detail::with_topology<What, false>(
+        topology, comm.size(), data.bytes, [&](const auto& t) -> decltype(auto) {
+          return use([&] {
+            return execution<Comm>{
+                comm, detail::plan_for(comm, t, What, root, data.n, false, work.math),
+                std::move(work), how};
+          });
+        });
+  };
+  if constexpr (works_in_shared_memory<Topology> || std::is_same_v<Topology, default_topology>)
+    return detail::without_messages(comm, What, root, data, work, how, use, by_messages);
+  else
+    return by_messages();
 }
 
 /// One round in which blocks of n elements go straight to their destination.
@@ -86,23 +93,26 @@ inline void check_blocks(const char* call, int rank, int size, std::size_t block
                                    " are needed");
 }
 
-template <collective What, class Data, class Comm, class... Parts>
-execution<Comm> start_copy(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+template <collective What, class Data, class Comm, class Use, class... Parts>
+decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Use&& use,
+                          Parts&&... given) {
   using T = element_of<Data>;
-  using parts = call_parts<Parts...>;
+  using topology_type = typename call_parts<Parts...>::topology;
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
   static_assert(count_parts<reducer_part, Parts...> + count_parts<codec_part, Parts...> == 0,
                 "tutti: a collective that only copies takes a topology and tutti::options - leave "
                 "reducers and codecs to all_reduce, reduce_scatter and reduce");
-  const std::span<T> values{data};
-  detail::check_root(call, root, comm.rank(), comm.size());
-  detail::verify_call<Comm, T, typename parts::topology>(comm, call, values.size(), root);
-  const auto& topology = detail::pick<topology_part, typename parts::topology>(given...);
-  const auto& how = detail::pick<options_part, options>(given...);
-  return execution<Comm>{comm,
-                         detail::copy_plan<What, Comm, parts>(comm, topology, root, values.size(),
-                                                              sizeof(T)),
-                         detail::copy_task(call, values.data(), values.data()), how};
+  if constexpr (carried<What, topology_type>::value) {
+    const call_data all = detail::data_of(call, comm.rank(), data);
+    detail::check_root(call, root, comm.rank(), comm.size());
+    detail::verify_call<Comm, T, topology_type>(comm, call, all.n, root);
+    const auto& topology = detail::pick<topology_part, topology_type>(given...);
+    const auto& how = detail::pick<options_part, options>(given...);
+    return detail::prepare_copy<What, topology_type, T>(call, comm, all, root, topology, how, use);
+  } else {
+    detail::explain<carried_sentences<What, topology_type>>();
+    return;
+  }
 }
 
 /// Starts what make() returns, on the heap.
@@ -116,15 +126,15 @@ request launch(Comm& comm, Make&& make) {
 template <communicator Comm, class Data, class... Parts>
   requires(!detail::has_values<Parts> && ...)
 void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
-  auto op = detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
-  detail::run_now(comm, op);
+  detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, detail::runs_now(comm),
+                                             parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
-  return detail::launch(comm, [&] {
-    return detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, parts...);
-  });
+  return request{detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
+                                                            detail::is_started, parts...),
+                 comm.in_flight()};
 }
 
 template <communicator Comm, class Mine, detail::has_values All, class... Parts>
@@ -139,15 +149,15 @@ void all_gather(Comm& comm, const Mine& mine, All&& all, Parts&&... parts) {
 
 template <communicator Comm, class Data, class... Parts>
 void broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  auto op = detail::start_copy<collective::broadcast>("broadcast", comm, data, root, parts...);
-  detail::run_now(comm, op);
+  detail::start_copy<collective::broadcast>("broadcast", comm, data, root, detail::runs_now(comm),
+                                            parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return detail::launch(comm, [&] {
-    return detail::start_copy<collective::broadcast>("broadcast", comm, data, root, parts...);
-  });
+  return request{detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
+                                                           detail::is_started, parts...),
+                 comm.in_flight()};
 }
 
 namespace detail {
@@ -169,7 +179,7 @@ execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, c
     for (int peer = 0; peer < size; ++peer)
       if (peer != root) blocks.store(peer, peer);
   }
-  return {comm, blocks.finish(), detail::copy_task("gather", from.data(), to.data()), how};
+  return {comm, blocks.finish(), detail::copy_task<T>("gather", from.data(), to.data()), how};
 }
 
 template <class Comm, class All, class Mine>
@@ -190,7 +200,7 @@ execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
     for (int peer = 0; peer < size; ++peer)
       if (peer != root) blocks.publish(peer, peer);
   }
-  return {comm, blocks.finish(), detail::copy_task("scatter", from.data(), to.data()), how};
+  return {comm, blocks.finish(), detail::copy_task<T>("scatter", from.data(), to.data()), how};
 }
 
 template <class Comm, class Send, class Receive>
@@ -209,7 +219,7 @@ execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
   block_plan<> blocks{rank, size, n, sizeof(T)};
   for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
   for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
-  return {comm, blocks.finish(), detail::copy_task("all_to_all", from.data(), to.data()), how};
+  return {comm, blocks.finish(), detail::copy_task<T>("all_to_all", from.data(), to.data()), how};
 }
 
 } // namespace detail
@@ -255,10 +265,9 @@ request async_all_to_all(Comm& comm, const Send& send, Receive&& receive, const 
 namespace detail {
 
 /// An all-reduce of one byte: nobody has its result before everybody has contributed.
-template <class Comm>
-execution<Comm> start_barrier(Comm& comm, const options& how) {
-  using R = max;
-  static constexpr R reduce{};
+template <class Comm, class Use>
+decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
+  static constexpr max reduce{};
   static constexpr identity exact{};
   detail::verify_call<Comm>(comm, "barrier", 0, 0);
   task work;
@@ -267,24 +276,27 @@ execution<Comm> start_barrier(Comm& comm, const options& how) {
   work.own.reset(new std::byte[1]{});
   work.out = work.own.get();
   work.in = work.out;
-  return {comm,
-          detail::plan_for(comm, recursive_doubling{}, collective::all_reduce, 0, 1, false,
-                           work.math),
-          std::move(work), how};
+  const call_data data{work.out, 1, 1};
+  return detail::without_messages(
+      comm, collective::all_reduce, 0, data, work, how, use, [&]() -> decltype(auto) {
+        return use([&] {
+          return execution<Comm>{comm,
+                                 detail::plan_for(comm, recursive_doubling{}, collective::all_reduce,
+                                                  0, 1, false, work.math),
+                                 std::move(work), how};
+        });
+      });
 }
 
 } // namespace detail
 
 template <communicator Comm>
 void barrier(Comm& comm, const options& how = {}) {
-  auto op = detail::start_barrier(comm, how);
-  detail::run_now(comm, op);
+  detail::start_barrier(comm, how, detail::runs_now(comm));
 }
 template <communicator Comm>
 request async_barrier(Comm& comm, const options& how = {}) {
-  return detail::launch(comm, [&] {
-    return detail::start_barrier(comm, how);
-  });
+  return request{detail::start_barrier(comm, how, detail::is_started), comm.in_flight()};
 }
 
 } // namespace tutti

@@ -13,7 +13,8 @@
 namespace tutti {
 
 /// Chooses by (collective, ranks, bytes), and by whether every contribution must meet in one place:
-///   broadcast, reduce    binomial_tree; star when contributions must meet
+///   broadcast            binomial_tree
+///   reduce               star up to 8 ranks and when contributions must meet, otherwise binomial_tree
 ///   all others           direct up to 8 ranks, and when contributions must meet or the codec is lossy;
 ///                        otherwise recursive_doubling for all_reduce up to 4 KiB, and
 ///                        halving_doubling
@@ -34,7 +35,8 @@ decltype(auto) with_topology(const Topology& topology, int size, std::size_t byt
   } else if constexpr (What == collective::broadcast) {
     return use(binomial_tree{});
   } else if constexpr (What == collective::reduce) {
-    return use(std::conditional_t<MustMeet, star, binomial_tree>{});
+    if (MustMeet || size <= most_direct_ranks) return use(star{});
+    if constexpr (!MustMeet) return use(binomial_tree{});
   } else {
     if (MustMeet || size <= most_direct_ranks) return use(direct{});
     if constexpr (!MustMeet) {

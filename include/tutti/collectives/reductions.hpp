@@ -75,26 +75,34 @@ decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const 
   }
 }
 
-/// One reduction, prepared: what every reducing collective does before data moves.
-template <collective What, class T, class R, class Topology, class Codec, class Comm>
-execution<Comm> prepare(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
-                        const Topology& topology, const Codec& codec, const options& how) {
-  auto* const out = reinterpret_cast<std::byte*>(data.data());
+/// One reduction, prepared: what every reducing collective does before data moves. Ends with
+/// use(make), make() being the operation that does it.
+template <collective What, class T, class R, class Topology, class Codec, class Comm, class Use>
+decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int root, const R& r,
+                       const Topology& topology, const Codec& codec, const options& how, Use&& use) {
   task work{.call = call,
             .math = detail::arithmetic_of<T>(r, codec),
-            .in = out,
-            .out = out,
+            .in = data.own,
+            .out = data.own,
             .total = double(comm.size())};
   if constexpr (is_weighted<R>) detail::agree_on_weights(comm, how, work);
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
   return detail::with_topology<What, must_meet>(
-      topology, comm.size(), data.size_bytes(), [&](const auto& t) {
-        constexpr bool gathers = std::remove_cvref_t<decltype(t)>::gathers;
-        return execution<Comm>{comm,
-                               detail::plan_for(comm, t, What, root, data.size(), gathers,
-                                                work.math),
-                               std::move(work), how};
+      topology, comm.size(), data.bytes, [&](const auto& t) -> decltype(auto) {
+        using topology_type = std::remove_cvref_t<decltype(t)>;
+        const auto by_messages = [&]() -> decltype(auto) {
+          return use([&] {
+            return execution<Comm>{comm,
+                                   detail::plan_for(comm, t, What, root, data.n,
+                                                    topology_type::gathers, work.math),
+                                   std::move(work), how};
+          });
+        };
+        if constexpr (Codec::kind == codec_kind::exact && works_in_shared_memory<topology_type>)
+          return detail::without_messages(comm, What, root, data, work, how, use, by_messages);
+        else
+          return by_messages();
       });
 }
 
@@ -147,8 +155,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
     detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
                                               data.data() + got.where.offset, data.size(), how);
     if constexpr (What == collective::all_reduce) {
-      auto share = detail::start_copy<second>(call, comm, data, root, t, how);
-      detail::run_now(comm, share);
+      detail::start_copy<second>(call, comm, data, root, detail::runs_now(comm), t, how);
     }
   });
 }
@@ -174,8 +181,8 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
       detail::reduce_gathered<What, T>(call, comm, values, root, r, topology, codec, how);
     } else {
       detail::after_agreement(comm, r, values, how, [&](const auto& working) {
-        auto op = detail::prepare<What, T>(call, comm, values, root, working, topology, codec, how);
-        detail::run_now(comm, op);
+        detail::prepare<What, T>(call, comm, detail::data_of(call, comm.rank(), data), root, working,
+                                 topology, codec, how, detail::runs_now(comm));
       });
     }
   } else {
@@ -183,24 +190,24 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
   }
 }
 
-/// An execution that owns the reducer and codec it computes with.
-template <class Comm, class R, class Codec>
-class owning_execution final : public operation {
+/// An operation that owns the reducer and codec it computes with.
+template <class R, class Codec>
+class owning_operation final : public operation {
 public:
   template <class Make>
-  owning_execution(const R& r, const Codec& codec, Make&& make)
-      : reducer_{r}, codec_{codec}, execution_{make(reducer_, codec_)} {}
+  owning_operation(const R& r, const Codec& codec, Make&& make)
+      : reducer_{r}, codec_{codec}, inner_{make(reducer_, codec_)} {}
 
-  bool advance() override { return execution_.advance(); }
-  std::uint64_t progress() override { return execution_.progress(); }
-  void idle(std::uint64_t seen) override { execution_.idle(seen); }
-  void check_deadline() override { execution_.check_deadline(); }
-  void abandon() noexcept override { execution_.abandon(); }
+  bool advance() override { return inner_->advance(); }
+  std::uint64_t progress() override { return inner_->progress(); }
+  void idle(std::uint64_t seen) override { inner_->idle(seen); }
+  void check_deadline() override { inner_->check_deadline(); }
+  void abandon() noexcept override { inner_->abandon(); }
 
 private:
   R reducer_;
   Codec codec_;
-  execution<Comm> execution_;
+  std::unique_ptr<operation> inner_;
 };
 
 template <collective What, class Comm, class Data, class... Parts>
@@ -229,10 +236,11 @@ request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&
     detail::verify_call<Comm, T, R, Topology, Codec>(comm, call, values.size(), root);
     return detail::after_agreement(comm, r, values, how, [&](const auto& working) {
       using W = std::remove_cvref_t<decltype(working)>;
-      auto op = std::make_unique<owning_execution<Comm, W, Codec>>(
+      auto op = std::make_unique<owning_operation<W, Codec>>(
           working, codec, [&](const W& own_reducer, const Codec& own_codec) {
-            return detail::prepare<What, T>(call, comm, values, root, own_reducer, topology,
-                                            own_codec, how);
+            return detail::prepare<What, T>(call, comm, detail::data_of(call, comm.rank(), data),
+                                            root, own_reducer, topology, own_codec, how,
+                                            detail::is_started);
           });
       return request{std::move(op), comm.in_flight()};
     });

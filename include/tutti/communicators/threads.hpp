@@ -1,15 +1,11 @@
 // threads: the ranks are threads of one process. Needs nothing installed; the embedded default.
 #pragma once
 
-#include <tutti/communicators/communicator.hpp>
 #include <tutti/communicators/rendezvous.hpp>
+#include <tutti/communicators/thread_group.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
 
-#include <atomic>
-#include <condition_variable>
 #include <cstring>
-#include <deque>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,113 +22,6 @@ struct spin_then_sleep {
 };
 
 namespace detail {
-
-/// One send, until its receiver has copied it. Lives in the sender's exchange handle.
-struct slot {
-  enum state : int { posted, copying, done };
-  int from = 0;
-  int to = 0;
-  channel on = 0;
-  std::span<const std::byte> bytes;
-  std::atomic<int> now{posted};
-};
-
-/// What has been posted for one rank, and its alarm clock.
-struct mailbox {
-  std::mutex guard;
-  std::condition_variable bell;
-  std::deque<slot*> posted;
-  std::atomic<std::uint64_t> events{0};
-  std::atomic<bool> sleeping{false};
-
-  void ring() {
-    events.fetch_add(1);
-    if (!sleeping.load()) return;
-    { std::scoped_lock lock{guard}; }
-    bell.notify_all();
-  }
-};
-
-/// The threads of one run: who has left.
-struct membership {
-  explicit membership(int n) : left(std::size_t(n)) {}
-  std::vector<std::atomic<bool>> left;
-};
-
-/// What the ranks of one communicator share.
-template <class Waiting>
-class group {
-public:
-  group(std::shared_ptr<membership> all, std::vector<int> members)
-      : everyone{std::move(all)}, threads{std::move(members)}, boxes(threads.size()) {}
-
-  bool revoked() const noexcept { return revoked_.load(); }
-  /// Revoked by a member, so that the failure counts ranks as this group does.
-  bool revoked_here() const noexcept { return revoked_.load() && !from_above_; }
-  failure why() {
-    std::scoped_lock lock{guard_};
-    return why_;
-  }
-  /// Groups below fail first: whoever sees this one fail sees them fail, too.
-  void revoke(const failure& why, bool from_above = false) {
-    {
-      std::scoped_lock lock{guard_};
-      if (!revoked_.load()) {
-        for (auto& child : children_)
-          if (auto alive = child.lock()) alive->revoke(why, true);
-        why_ = why;
-        from_above_ = from_above;
-        revoked_.store(true);
-      }
-    }
-    ring_all();
-  }
-  void ring_all() {
-    for (mailbox& box : boxes) box.ring();
-    std::vector<std::shared_ptr<group>> below;
-    {
-      std::scoped_lock lock{guard_};
-      for (auto& child : children_)
-        if (auto alive = child.lock()) below.push_back(std::move(alive));
-    }
-    for (auto& child : below) child->ring_all();
-  }
-  bool has_left(int rank) const {
-    return everyone->left[std::size_t(threads[std::size_t(rank)])].load();
-  }
-
-  /// The child that the given members make in split number `number`; the same object for all of them.
-  std::shared_ptr<group> child(std::uint64_t number, const std::vector<int>& members) {
-    std::scoped_lock lock{guard_};
-    auto& born = births_[{number, members.front()}];
-    if (!born.what) {
-      std::vector<int> ids;
-      for (int m : members) ids.push_back(threads[std::size_t(m)]);
-      born.what = std::make_shared<group>(everyone, std::move(ids));
-      children_.push_back(born.what);
-      if (revoked_.load()) born.what->revoke(why_, true);
-    }
-    auto result = born.what;
-    if (++born.taken == members.size()) births_.erase({number, members.front()});
-    return result;
-  }
-
-  const std::shared_ptr<membership> everyone;
-  const std::vector<int> threads; ///< rank -> thread of the run
-  std::vector<mailbox> boxes;
-
-private:
-  struct birth {
-    std::shared_ptr<group> what;
-    std::size_t taken = 0;
-  };
-  std::mutex guard_;
-  std::atomic<bool> revoked_{false};
-  bool from_above_ = false;
-  failure why_;
-  std::vector<std::weak_ptr<group>> children_;
-  std::map<std::pair<std::uint64_t, int>, birth> births_;
-};
 
 /// The sends and receives of one round.
 template <class Waiting>
@@ -293,8 +182,11 @@ public:
   using handle = detail::handle<Waiting>;
   static constexpr bool idle_blocks = true; ///< idle() sleeps, so every wake-up looks at the clock
 
+  static constexpr bool one_address_space = true;
+
   basic_communicator(std::shared_ptr<detail::group<Waiting>> all, int rank)
-      : group_{std::move(all)}, rank_{rank} {}
+      : group_{std::move(all)}, rank_{rank},
+        signals_{group_->signal_memory.begin(), rank, group_->size()} {}
 
   int rank() const noexcept { return rank_; }
   int size() const noexcept { return int(group_->threads.size()); }
@@ -321,6 +213,45 @@ public:
   void revoke(failure why) { group_->revoke(why); }
   operations& in_flight() noexcept { return operations_; }
 
+  tutti::detail::signals* shared() noexcept {
+    return size() <= tutti::detail::most_shared_ranks ? &signals_ : nullptr;
+  }
+  /// How often a blocking call looks for its peers before it waits in earnest.
+  int looks() const noexcept {
+    return group_->everyone->left.size() <= std::thread::hardware_concurrency() ? Waiting::spins : 1;
+  }
+  std::size_t last_cache_bytes() const noexcept { return cache_bytes_; }
+  void announced() noexcept {
+    for (detail::mailbox& b : group_->boxes) b.ring();
+  }
+  void require_usable() const { throw_if_revoked(); }
+  /// Throws when the group was revoked, or `peer` has left without announcing what is waited for.
+  void watch(int peer) const {
+    if (group_->revoked())
+      throw error{tutti::detail::heard(group_->why(), rank_, group_->revoked_here() ? peer : -1)};
+    if (peer >= 0 && group_->has_left(peer) && !signals_.reached_by(peer, signals_.now())) {
+      throw_if_revoked(); // it left because of a failure: that failure is the cause
+      throw error{{.code = error_code::peer_lost,
+                   .rank = rank_,
+                   .peer = peer,
+                   .detail = "rank " + std::to_string(peer) + " has left"}};
+    }
+  }
+
+  bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
+    return memory.owner == group_.get();
+  }
+
+  /// Collective. n elements on every rank, that all ranks reach; zero.
+  template <class T>
+  symmetric_buffer<T> allocate(std::size_t n) {
+    auto block = group_->memory(++blocks_, n * sizeof(T));
+    auto mine = std::make_shared<detail::part_of_block>(std::move(block), std::size_t(rank_));
+    mine->owner = group_.get();
+    mine->number = blocks_;
+    return {std::move(mine), n};
+  }
+
   std::optional<arrival> probe(channel on) {
     throw_if_revoked();
     std::scoped_lock lock{box().guard};
@@ -346,7 +277,9 @@ private:
 
   std::shared_ptr<detail::group<Waiting>> group_;
   int rank_;
-  std::uint64_t splits_ = 0;
+  std::uint64_t splits_ = 0, blocks_ = 0;
+  std::size_t cache_bytes_ = tutti::detail::last_cache_bytes();
+  tutti::detail::signals signals_;
   operations operations_;
 };
 

@@ -5,8 +5,11 @@
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/mpi/exchange.hpp>
 #include <tutti/mpi/nodes.hpp>
+#include <tutti/mpi/segment.hpp>
 
+#include <algorithm>
 #include <climits>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
@@ -19,6 +22,8 @@ namespace tutti::mpi {
 struct limits {
   /// A message of this many bytes or more is cut. MPI counts in int.
   std::size_t message_bytes = INT_MAX;
+  /// Ranks of one node work in each other's memory where they can; messages only, when false.
+  bool shared_memory = true;
 };
 
 /// Owns a duplicate of the communicator that it is made from: errors are returned on the duplicate
@@ -35,8 +40,11 @@ public:
   using part = communicator_part;
   using handle = detail::exchange;
 
+  static constexpr bool one_address_space = false;
+
   explicit communicator(MPI_Comm users, limits how = {})
-      : communicator{(require_running(), detail::group::on(users, how.message_bytes))} {}
+      : communicator{(require_running(), detail::group::on(users, how.message_bytes)),
+                     how.shared_memory} {}
   communicator(communicator&&) = default;
   communicator& operator=(communicator&&) = default;
 
@@ -82,7 +90,7 @@ public:
   /// Collective. The ranks of one color form a communicator, ordered by (key, rank).
   communicator split(int color, int key, const options& how = {}) {
     const auto mine = tutti::detail::split_members(*this, color, key, how.until());
-    return communicator{all_->child(mine.members)};
+    return communicator{all_->child(mine.members), wants_to_share_};
   }
 
   /// The node of each rank, numbered by first appearance.
@@ -96,9 +104,92 @@ public:
     return all_->notices->meet();
   }
 
+  tutti::detail::signals* shared() noexcept { return lines_ ? &signals_ : nullptr; }
+  std::size_t last_cache_bytes() const noexcept { return cache_bytes_; }
+  void announced() noexcept {}
+  int looks() const noexcept { return all_->nodes.crowded ? 1 : 4000; }
+  bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
+    return memory.owner == all_.get() && !memory.places.empty();
+  }
+  void require_usable() const { all_->throw_if_failed(); }
+  /// Throws when the communicator was revoked, or `peer` has left without announcing what is waited
+  /// for.
+  void watch(int peer) {
+    detail::notice_board& board = *all_->notices;
+    board.look();
+    if (board.failed())
+      throw error{tutti::detail::heard(board.why(), rank(), board.failed_here() ? peer : -1)};
+    if (peer >= 0 && board.has_left(peer) && !signals_.reached_by(peer, signals_.now()))
+      throw error{{.code = error_code::peer_lost,
+                   .rank = rank(),
+                   .peer = peer,
+                   .detail = "rank " + std::to_string(peer) + " has left"}};
+  }
+
+  /// Of every rank; empty when there is no room. Collective when called for the first time.
+  std::span<std::byte* const> stages(const options& how) {
+    if (!stages_ && lines_) stages_ = make_memory(tutti::detail::most_staged_bytes, how);
+    return stages_ ? std::span<std::byte* const>{stages_->places} : std::span<std::byte* const>{};
+  }
+
+  /// Collective. n elements on every rank, zero, which collectives work on without copies where all
+  /// ranks are on one node. Where there is no room for them in shared memory, rank 0 says so once, and
+  /// they are ordinary memory on every rank.
+  template <class T>
+  symmetric_buffer<T> allocate(std::size_t n, const options& how = {}) {
+    auto memory = make_memory((std::max)(n * sizeof(T), std::size_t{1}), how);
+    return {std::move(memory), n};
+  }
+
 private:
-  explicit communicator(std::shared_ptr<detail::group> all)
-      : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()} {}
+  communicator(std::shared_ptr<detail::group> all, bool wants_to_share)
+      : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()},
+        wants_to_share_{wants_to_share} {
+    share_lines();
+  }
+
+  /// All of its ranks are on one node, and not too many.
+  bool may_share() const {
+    if (!wants_to_share_ || size() > tutti::detail::most_shared_ranks) return false;
+    for (const int node : nodes())
+      if (node != 0) return false;
+    return true;
+  }
+  void share_lines() {
+    if (!may_share()) return;
+    detail::complaint wrong;
+    const std::size_t all = tutti::detail::signals::bytes(size());
+    const std::size_t each = (all + std::size_t(size()) - 1) / std::size_t(size());
+    lines_ = detail::make_segment(*this, each, options{}.until(), wrong);
+    if (!lines_) return warn(*wrong);
+    if (rank() == 0) tutti::detail::signals::make(lines_->part(0), size());
+    signals_ = {lines_->part(0), rank(), size()};
+    const std::uint64_t made = 1; // before anyone's first use
+    tutti::detail::rendezvous(*this, "communicator", std::span{&made, 1}, options{}.until());
+  }
+  std::shared_ptr<const tutti::detail::symmetric_memory> make_memory(std::size_t bytes,
+                                                                     const options& how) {
+    detail::complaint wrong;
+    std::shared_ptr<tutti::detail::symmetric_memory> memory;
+    if (lines_) {
+      if (auto all = detail::make_segment(*this, bytes, how.until(), wrong))
+        memory = std::make_shared<detail::shared_memory>(std::move(all), rank(), size());
+      else
+        warn(*wrong);
+    }
+    if (!memory) memory = std::make_shared<detail::private_memory>(bytes);
+    memory->owner = all_.get();
+    memory->number = ++allocations_;
+    return memory;
+  }
+  /// Once, by the lowest rank.
+  void warn(const std::string& wrong) {
+    if (rank() != 0 || std::exchange(warned_, true)) return;
+    std::fprintf(stderr,
+                 "tutti: no shared memory, so ranks of this node copy through MPI (%s) - make room in "
+                 "/dev/shm, or say tutti::mpi::limits{.shared_memory = false}\n",
+                 wrong.c_str());
+  }
 
   static void require_running() {
     if (!detail::is_running())
@@ -117,7 +208,13 @@ private:
 
   std::shared_ptr<detail::group> all_;
   int unwinding_;
+  bool wants_to_share_ = true, warned_ = false;
   unsigned idled_ = 0;
+  std::uint64_t allocations_ = 0;
+  std::shared_ptr<const detail::segment> lines_; ///< what signals_ stand in
+  std::shared_ptr<const tutti::detail::symmetric_memory> stages_;
+  std::size_t cache_bytes_ = tutti::detail::last_cache_bytes();
+  tutti::detail::signals signals_;
   operations operations_;
 };
 

@@ -85,6 +85,10 @@ struct layout {
 struct traffic {
   std::size_t messages = 0;
   std::size_t elements = 0;
+  /// One message of n elements; empty ones are not sent.
+  static constexpr traffic message(std::size_t n) noexcept {
+    return n > 0 ? traffic{1, n} : traffic{};
+  }
   friend constexpr bool operator==(const traffic&, const traffic&) = default;
   friend constexpr traffic operator+(traffic a, traffic b) noexcept {
     return {a.messages + b.messages, a.elements + b.elements};
@@ -108,6 +112,12 @@ struct partition {
     return begin + even(end - begin, each, c % each);
   }
   constexpr std::size_t length(int c) const noexcept { return offset(c + 1) - offset(c); }
+  constexpr std::size_t length(const chunk_range& range) const noexcept {
+    std::size_t sum = 0;
+    for (int k = 0, c = range.first % chunks; k < range.count; ++k, c = (c + range.stride) % chunks)
+      sum += length(c);
+    return sum;
+  }
 
   /// The first of n elements that belongs to share i of `shares`.
   static constexpr std::size_t even(std::size_t n, int shares, int i) noexcept {
@@ -115,6 +125,15 @@ struct partition {
     return k * (n / p) + (k < n % p ? k : n % p);
   }
 };
+
+/// Elements [begin, end) of n that belong to `rank` in reduce_scatter and all_gather.
+struct shard {
+  std::size_t begin;
+  std::size_t end;
+};
+constexpr shard shard_of(std::size_t n, int rank, int size) noexcept {
+  return {partition::even(n, size, rank), partition::even(n, size, rank + 1)};
+}
 
 namespace detail {
 

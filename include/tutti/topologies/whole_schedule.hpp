@@ -54,15 +54,8 @@ constexpr bool every_chunk(const chunk_range& range, int chunks, Visit&& visit) 
 constexpr traffic moved(const whole_schedule& all, int rank, std::size_t n) {
   const partition cut{n, all.size, all.chunks};
   traffic sum;
-  for (const transfer& t : all.ranks[std::size_t(rank)]) {
-    if (!is_outgoing(t.act)) continue;
-    std::size_t elements = 0;
-    every_chunk(t.chunks, all.chunks, [&](int c) {
-      elements += cut.length(c);
-      return true;
-    });
-    if (elements > 0) sum = sum + traffic{1, elements};
-  }
+  for (const transfer& t : all.ranks[std::size_t(rank)])
+    if (is_outgoing(t.act)) sum = sum + traffic::message(cut.length(t.chunks));
   return sum;
 }
 

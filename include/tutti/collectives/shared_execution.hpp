@@ -1,0 +1,137 @@
+// Collectives in slots, and in everyone's own memory.
+#pragma once
+
+#include <tutti/collectives/shared_operation.hpp>
+
+namespace tutti::detail {
+
+/// Data that fits a slot is written beside the announcement, and everyone folds what it is to have:
+/// one epoch, n (p-1) elements read by each rank of an all_reduce.
+template <direct_access_communicator Comm>
+class slot_execution final : public shared_operation<Comm> {
+public:
+  using shared_operation<Comm>::shared_operation;
+
+private:
+  using base = shared_operation<Comm>;
+  using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::root_,
+      base::signals_, base::size_, base::what_;
+
+  bool work() override {
+    if (!announced_) {
+      if (!signals_.free()) return false;
+      write();
+      this->announce();
+      announced_ = true;
+    }
+    if (!ready()) return false;
+    take();
+    return true;
+  }
+
+  bool in_line() const { return data_.bytes <= signal_line::room; }
+
+  /// What this rank contributes: its own shard, or all.
+  void write() {
+    shard mine{0, data_.n};
+    if (what_ == collective::all_gather) mine = this->part_of(rank_);
+    else if (!this->contributes(rank_, rank_)) return;
+    if (mine.end > mine.begin)
+      std::memcpy(in_line() ? signals_.data() : signals_.slot(), data_.own + bytes_of(mine.begin),
+                  bytes_of(mine.end - mine.begin));
+  }
+  bool ready() {
+    if (what_ != collective::broadcast) {
+      if (!this->everyone_has_announced()) return false;
+      this->compare_calls();
+      return true;
+    }
+    if (rank_ == root_) return true; // nobody has to have come for it to go on
+    if (!signals_.reached_by(root_, signals_.now())) return false;
+    this->compare_call(root_);
+    return true;
+  }
+
+  void take() {
+    if (what_ == collective::all_gather) {
+      for (int r = 0; r < size_; ++r) {
+        const shard part = this->part_of(r);
+        if (r != rank_ && part.end > part.begin)
+          std::memcpy(data_.own + bytes_of(part.begin), said_by(r),
+                      bytes_of(part.end - part.begin));
+      }
+      return;
+    }
+    if (!this->is_to_have(rank_, rank_) || (what_ == collective::broadcast && rank_ == root_))
+      return;
+    const shard part =
+        what_ == collective::reduce_scatter ? this->part_of(rank_) : shard{0, data_.n};
+    std::size_t count = 0;
+    for (int r = 0; r < size_; ++r)
+      if (this->contributes(r, rank_)) in_[count++] = said_by(r) + bytes_of(part.begin);
+    out_[0] = data_.own + bytes_of(part.begin);
+    this->spread({in_, count}, {out_, 1}, part, stores::cached);
+  }
+  const std::byte* said_by(int rank) const {
+    if (rank == rank_) return data_.own;
+    const epoch now = signals_.now();
+    return in_line() ? signals_.said(rank, now).data : signals_.slot_of(rank, now);
+  }
+
+  bool announced_ = false;
+};
+
+/// Every rank folds its part from everyone's memory into everyone's: an epoch before it, when all
+/// data is ready, and one behind it, when all parts are done. Every input is read once and every
+/// result written once.
+template <direct_access_communicator Comm>
+class in_place_execution final : public shared_operation<Comm> {
+public:
+  template <class... Rest>
+  in_place_execution(Comm& comm, Rest&&... rest)
+      : shared_operation<Comm>{comm, std::forward<Rest>(rest)...} {}
+
+private:
+  using base = shared_operation<Comm>;
+  using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
+      base::size_;
+
+  bool work() override {
+    if (stage_ == 0) {
+      if (!signals_.free()) return false;
+      std::memcpy(signals_.data(), &data_.own, sizeof data_.own);
+      this->announce();
+      stage_ = 1;
+    }
+    if (!this->everyone_has_announced()) return false;
+    if (stage_ == 1) {
+      this->compare_calls();
+      fold();
+      this->announce();
+      stage_ = 2;
+    }
+    return this->everyone_has_announced();
+  }
+
+  void fold() {
+    const shard part = this->part_of(rank_);
+    std::size_t from = 0, to = 0;
+    for (int r = 0; r < size_; ++r) {
+      std::byte* const data = place_of(r) + bytes_of(part.begin);
+      if (this->contributes(r, rank_)) in_[from++] = data;
+      if (this->is_to_have(r, rank_)) out_[to++] = data;
+    }
+    this->spread({in_, from}, {out_, to}, part, this->stores_to_data());
+  }
+  std::byte* place_of(int rank) const {
+    if (rank == rank_) return data_.own;
+    if (data_.memory) return data_.memory->places[std::size_t(rank)];
+    std::byte* place = nullptr;
+    std::memcpy(&place, signals_.said(rank, signals_.now()).data, sizeof place);
+    return place;
+  }
+
+  int stage_ = 0;
+};
+
+} // namespace tutti::detail

@@ -1,0 +1,110 @@
+// Collectives of data that only its own rank can reach: through stages that all can, window by
+// window, so that what is copied stays in the caches.
+#pragma once
+
+#include <tutti/collectives/shared_operation.hpp>
+
+namespace tutti::detail {
+
+/// A window takes `unit` bytes of every rank's part. In step k a rank copies what window k needs
+/// from it into its stage, folds its part of window k-1 into its data and into the place in its
+/// stage that nobody needs its contribution from, and copies the results of window k-2 out of the
+/// others' stages; one epoch a step. Copies have no fold: they are done a step earlier. Windows are
+/// numbered on from call to call and take the thirds of a stage in turn: what stood in the one that
+/// window k takes was last read before the step before k, also where that was the last step of an
+/// earlier call.
+template <direct_access_communicator Comm>
+class staged_execution final : public shared_operation<Comm> {
+public:
+  template <class... Rest>
+  staged_execution(std::span<std::byte* const> stages, Comm& comm, Rest&&... rest)
+      : shared_operation<Comm>{comm, std::forward<Rest>(rest)...}, stages_{stages} {
+    per_window_ = (std::max)(unit_bytes(size_) / this->task_.math.value_bytes, std::size_t{1});
+    for (int r = 0; r < size_; ++r) {
+      const shard part = this->part_of(r);
+      windows_ = (std::max)(windows_, (part.end - part.begin + per_window_ - 1) / per_window_);
+    }
+  }
+
+private:
+  static constexpr std::size_t thirds = 3;
+  static constexpr std::size_t third_bytes = most_staged_bytes / thirds;
+
+  using base = shared_operation<Comm>;
+  using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
+      base::size_;
+
+  static std::size_t unit_bytes(int size) { return third_bytes / std::size_t(size) / 64 * 64; }
+  /// How many steps lie between the copy into a stage and that out of it.
+  std::size_t lag() const { return this->reduces() ? 2 : 1; }
+
+  bool work() override {
+    if (step_ == 0 && !announced_ && signals_.free()) first_ = signals_.take_windows(windows_);
+    for (;;) {
+      if (announced_) {
+        if (!this->everyone_has_announced()) return false;
+        if (step_ == 0) this->compare_calls();
+        ++step_;
+        announced_ = false;
+      } else if (step_ == 0 && !signals_.free()) {
+        return false;
+      }
+      if (step_ >= lag()) copy_out(step_ - lag());
+      if (step_ >= windows_ + lag() - 1) return true;
+      if (this->reduces() && step_ >= 1) fold(step_ - 1);
+      if (step_ < windows_) copy_in(step_);
+      this->announce();
+      announced_ = true;
+    }
+  }
+
+  /// Window k of the part that `rank` is in charge of.
+  shard window(std::size_t k, int rank) const {
+    const shard part = this->part_of(rank);
+    return {(std::min)(part.begin + k * per_window_, part.end),
+            (std::min)(part.begin + (k + 1) * per_window_, part.end)};
+  }
+  /// Where it stands in the stage of `in`.
+  std::byte* staged(int in, std::size_t k, int rank) const {
+    return stages_[std::size_t(in)] + (first_ + k) % thirds * third_bytes +
+           bytes_of(std::size_t(rank) * per_window_);
+  }
+
+  void copy_in(std::size_t k) {
+    for (int r = 0; r < size_; ++r) {
+      const shard part = window(k, r);
+      const bool needed = this->reduces() ? r != rank_ : this->contributes(rank_, r);
+      if (needed && part.end > part.begin)
+        std::memcpy(staged(rank_, k, r), data_.own + bytes_of(part.begin),
+                    bytes_of(part.end - part.begin));
+    }
+  }
+  void fold(std::size_t k) {
+    const shard part = window(k, rank_);
+    for (int r = 0; r < size_; ++r)
+      in_[std::size_t(r)] = r == rank_ ? data_.own + bytes_of(part.begin) : staged(r, k, rank_);
+    std::size_t to = 0;
+    if (this->is_to_have(rank_, rank_)) out_[to++] = data_.own + bytes_of(part.begin);
+    if (this->what_ != collective::reduce_scatter) out_[to++] = staged(rank_, k, rank_);
+    this->spread({in_, std::size_t(size_)}, {out_, to}, part, stores::cached);
+  }
+  void copy_out(std::size_t k) {
+    if (!this->is_to_have(rank_, -1)) return;
+    for (int r = 0; r < size_; ++r) {
+      const int from = this->what_ == collective::broadcast ? this->root_ : r;
+      const shard part = window(k, r);
+      if (from != rank_ && part.end > part.begin)
+        store_bytes(data_.own + bytes_of(part.begin), staged(from, k, r),
+                    bytes_of(part.end - part.begin), this->stores_to_data());
+    }
+  }
+
+  const std::span<std::byte* const> stages_;
+  std::size_t per_window_ = 1; ///< elements of each part
+  std::size_t windows_ = 0;
+  std::uint64_t first_ = 0;
+  std::size_t step_ = 0;
+  bool announced_ = false;
+};
+
+} // namespace tutti::detail

@@ -1,0 +1,43 @@
+// Copies that go past the caches, for data that is longer than they are.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+namespace tutti::detail {
+
+/// How finished values are stored. Streaming stores do not read the lines that they overwrite, and
+/// leave in the caches what is there; they are seen by others after published_stores().
+enum class stores : unsigned char { cached, streaming };
+
+inline void store_bytes(std::byte* to, const std::byte* from, std::size_t bytes, stores how) {
+#if defined(__SSE2__)
+  if (how == stores::streaming) {
+    const std::size_t head = (std::min)(bytes, -reinterpret_cast<std::size_t>(to) & 15);
+    std::memcpy(to, from, head);
+    std::size_t at = head;
+    for (; at + 16 <= bytes; at += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(to + at),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
+    std::memcpy(to + at, from + at, bytes - at);
+    return;
+  }
+#else
+  (void)how;
+#endif
+  std::memcpy(to, from, bytes);
+}
+
+/// Before others are told that streaming stores are done.
+inline void published_stores() noexcept {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+} // namespace tutti::detail

@@ -1,0 +1,178 @@
+// What the threads of one communicator share: mailboxes, memory, who has left, and failures.
+#pragma once
+
+#include <tutti/communicators/direct_access.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace tutti::threads::detail {
+
+/// One send, until its receiver has copied it. Lives in the sender's exchange handle.
+struct slot {
+  enum state : int { posted, copying, done };
+  int from = 0;
+  int to = 0;
+  channel on = 0;
+  std::span<const std::byte> bytes;
+  std::atomic<int> now{posted};
+};
+
+/// What has been posted for one rank, and its alarm clock.
+struct mailbox {
+  std::mutex guard;
+  std::condition_variable bell;
+  std::deque<slot*> posted;
+  std::atomic<std::uint64_t> events{0};
+  std::atomic<bool> sleeping{false};
+
+  void ring() {
+    events.fetch_add(1);
+    if (!sleeping.load()) return;
+    { std::scoped_lock lock{guard}; }
+    bell.notify_all();
+  }
+};
+
+/// The threads of one run: who has left.
+struct membership {
+  explicit membership(int n) : left(std::size_t(n)) {}
+  std::vector<std::atomic<bool>> left;
+};
+
+using tutti::detail::signals;
+
+/// Memory that begins on a cache line; zero.
+class line_memory {
+public:
+  explicit line_memory(std::size_t bytes) : all_{new std::byte[bytes + 64]{}} {
+    const auto at = reinterpret_cast<std::size_t>(all_.get());
+    begin_ = all_.get() + (64 - at % 64);
+  }
+  std::byte* begin() const noexcept { return begin_; }
+
+private:
+  std::unique_ptr<std::byte[]> all_;
+  std::byte* begin_;
+};
+/// As much of it for every rank.
+struct symmetric_block {
+  symmetric_block(std::size_t ranks, std::size_t bytes) {
+    for (std::size_t r = 0; r < ranks; ++r) parts.emplace_back(bytes);
+  }
+  std::vector<line_memory> parts;
+};
+
+/// What the ranks of one communicator share.
+template <class Waiting> class group {
+public:
+  group(std::shared_ptr<membership> all, std::vector<int> members)
+      : everyone{std::move(all)}, threads{std::move(members)},
+        boxes(threads.size()), signal_memory{signals::bytes(size())} {
+    signals::make(signal_memory.begin(), size());
+  }
+
+  int size() const noexcept { return int(threads.size()); }
+
+  bool revoked() const noexcept { return revoked_.load(); }
+  /// Revoked by a member, so that the failure counts ranks as this group does.
+  bool revoked_here() const noexcept { return revoked_.load() && !from_above_; }
+  failure why() {
+    std::scoped_lock lock{guard_};
+    return why_;
+  }
+  /// Groups below fail first: whoever sees this one fail sees them fail, too.
+  void revoke(const failure& why, bool from_above = false) {
+    {
+      std::scoped_lock lock{guard_};
+      if (!revoked_.load()) {
+        for (auto& child : children_)
+          if (auto alive = child.lock()) alive->revoke(why, true);
+        why_ = why;
+        from_above_ = from_above;
+        revoked_.store(true);
+      }
+    }
+    ring_all();
+  }
+  void ring_all() {
+    for (mailbox& box : boxes) box.ring();
+    std::vector<std::shared_ptr<group>> below;
+    {
+      std::scoped_lock lock{guard_};
+      for (auto& child : children_)
+        if (auto alive = child.lock()) below.push_back(std::move(alive));
+    }
+    for (auto& child : below) child->ring_all();
+  }
+  bool has_left(int rank) const {
+    return everyone->left[std::size_t(threads[std::size_t(rank)])].load();
+  }
+
+  /// The child that the given members make in split number `number`; the same object for all of
+  /// them.
+  std::shared_ptr<group> child(std::uint64_t number, const std::vector<int>& members) {
+    std::scoped_lock lock{guard_};
+    auto& born = births_[{number, members.front()}];
+    if (!born.what) {
+      std::vector<int> ids;
+      for (int m : members) ids.push_back(threads[std::size_t(m)]);
+      born.what = std::make_shared<group>(everyone, std::move(ids));
+      children_.push_back(born.what);
+      if (revoked_.load()) born.what->revoke(why_, true);
+    }
+    auto result = born.what;
+    if (++born.taken == members.size()) births_.erase({number, members.front()});
+    return result;
+  }
+
+  /// Memory of `bytes` for every member, number `number` of those that were asked for; the same for
+  /// all.
+  std::shared_ptr<const symmetric_block> memory(std::uint64_t number, std::size_t bytes) {
+    std::scoped_lock lock{guard_};
+    auto& [block, taken] = blocks_[number];
+    if (!block) block = std::make_shared<const symmetric_block>(threads.size(), bytes);
+    auto result = block;
+    if (++taken == threads.size()) blocks_.erase(number);
+    return result;
+  }
+
+  const std::shared_ptr<membership> everyone;
+  const std::vector<int> threads; ///< rank -> thread of the run
+  std::vector<mailbox> boxes;
+  const line_memory signal_memory;
+
+private:
+  struct birth {
+    std::shared_ptr<group> what;
+    std::size_t taken = 0;
+  };
+  std::mutex guard_;
+  std::atomic<bool> revoked_{false};
+  bool from_above_ = false;
+  failure why_;
+  std::vector<std::weak_ptr<group>> children_;
+  std::map<std::pair<std::uint64_t, int>, birth> births_;
+  std::map<std::uint64_t, std::pair<std::shared_ptr<const symmetric_block>, std::size_t>> blocks_;
+};
+
+/// One rank's view of a block.
+struct part_of_block final : tutti::detail::symmetric_memory {
+  explicit part_of_block(std::shared_ptr<const symmetric_block> all, std::size_t rank)
+      : block{std::move(all)} {
+    for (const line_memory& m : block->parts) places.push_back(m.begin());
+    own = places[rank];
+  }
+  std::shared_ptr<const symmetric_block> block;
+};
+
+} // namespace tutti::threads::detail

@@ -1,0 +1,134 @@
+// Calls in slots, in symmetric buffers and on threads' own memory, used wrongly.
+#include <tutti/collectives/collectives.hpp>
+#include <tutti/communicators/checked.hpp>
+#include <tutti/communicators/threads.hpp>
+#include <tutti/topologies/pipelined.hpp>
+#include <tutti/topologies/ring.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(collectives_without_messages)
+
+namespace {
+
+/// What every rank's call ends with: the text of its error, or nothing.
+template <class Call> std::vector<std::string> errors(int ranks, const Call& call) {
+  std::vector<std::string> texts(static_cast<std::size_t>(ranks), "nothing was thrown");
+  tutti::threads::run(ranks, [&](auto& world) {
+    try {
+      call(world);
+    } catch (const tutti::error& e) {
+      texts[std::size_t(world.rank())] = e.what();
+    }
+  });
+  return texts;
+}
+void expect(const std::vector<std::string>& texts, const std::string& wanted) {
+  for (const std::string& text : texts)
+    BOOST_CHECK_MESSAGE(text.find(wanted) != std::string::npos, text << "\n  has no: " << wanted);
+}
+
+} // namespace
+
+// A rank that differs is told, and so is everyone else, whatever way the lengths would take.
+BOOST_AUTO_TEST_CASE(ranks_that_differ_are_everybodys_mismatch) {
+  for (const auto& [usual, odd] :
+       {std::pair{3, 4}, {100, 101}, {100, 3}, {5000, 3}, {5000, 100}, {5000, 5001}}) {
+    expect(errors(3,
+                  [&](auto& w) {
+                    std::vector<float> x(std::size_t(w.rank() == 1 ? odd : usual));
+                    tutti::all_reduce(w, x);
+                  }),
+           " - give all ranks the same lengths and types");
+    expect(errors(3,
+                  [&](auto& w) {
+                    std::vector<float> x(static_cast<std::size_t>(usual));
+                    if (w.rank() == 2) tutti::broadcast(w, x, 0);
+                    else tutti::all_reduce(w, x);
+                  }),
+           "makes another call, or names another root or symmetric buffer");
+  }
+  expect(errors(2,
+                [](auto& w) {
+                  std::vector<float> x(9000);
+                  tutti::reduce(w, x, w.rank());
+                }),
+         "names another root");
+  expect(errors(2,
+                [](auto& w) {
+                  auto a = w.template allocate<float>(9000), b = w.template allocate<float>(9000);
+                  tutti::all_reduce(w, w.rank() == 0 ? a : b);
+                }),
+         "symmetric buffer - make the same call on every rank");
+}
+
+BOOST_AUTO_TEST_CASE(a_buffer_that_was_moved_from_is_an_error_and_nothing_else) {
+  const auto texts = errors(3, [](auto& w) {
+    auto a = w.template allocate<double>(700);
+    auto b = std::move(a);
+    if (a || a.size() != 0 || a.data() != nullptr || !b || b.size() != 700)
+      throw std::runtime_error{"a move leaves something behind"};
+    tutti::all_reduce(w, b); // before and after, the communicator is fine
+    try {
+      tutti::all_reduce(w, a);
+    } catch (const tutti::error& e) {
+      if (e.code() != tutti::error_code::invalid_argument) throw std::runtime_error{e.what()};
+      tutti::all_reduce(w, b);
+      throw;
+    }
+  });
+  expect(texts,
+         "the symmetric buffer holds no memory: it was moved from, or never allocated - give "
+         "the one that communicator::allocate returned");
+  expect(errors(2,
+                [](auto& w) {
+                  tutti::symmetric_buffer<int> never;
+                  tutti::async_broadcast(w, never).wait();
+                }),
+         "the symmetric buffer holds no memory");
+}
+
+// To a communicator that it was not allocated by, a symmetric buffer is memory like any other.
+BOOST_AUTO_TEST_CASE(a_buffer_of_another_communicator_is_ordinary_memory) {
+  tutti::threads::run(4, [](auto& world) {
+    auto buffer = world.template allocate<int>(3000);
+    auto reversed = world.split(0, -world.rank());
+    for (int& x : buffer) x = world.rank() + 1;
+    tutti::broadcast(reversed, buffer, 0); // rank 3 of world
+    for (const int x : buffer)
+      if (x != 4) throw std::runtime_error{"a result is wrong"};
+    tutti::checked careful{world};
+    tutti::all_reduce(careful, buffer);
+    if (buffer[2999] != 16) throw std::runtime_error{"a result is wrong"};
+  });
+  BOOST_CHECK(true); // what is wrong has been thrown
+}
+
+// Everything that is in flight goes on, whatever is waited for, with and without messages.
+BOOST_AUTO_TEST_CASE(calls_of_all_kinds_in_flight_together) {
+  tutti::threads::run(3, [](auto& world) {
+    for (int turn = 0; turn < 50; ++turn) {
+      std::vector<int> small(5, 1), long_one(9000, 1), on_ring(500, 1);
+      auto symmetric = world.template allocate<int>(4000);
+      for (int& x : symmetric) x = 1;
+      std::vector<tutti::request> all;
+      all.push_back(tutti::async_all_reduce(world, long_one));
+      all.push_back(tutti::async_all_reduce(world, on_ring, tutti::pipelined{tutti::ring{}, 3}));
+      all.push_back(tutti::async_all_reduce(world, small));
+      all.push_back(tutti::async_barrier(world));
+      all.push_back(tutti::async_all_reduce(world, symmetric));
+      for (std::size_t k = 0; k < all.size(); ++k)
+        all[(k * 2 + std::size_t(world.rank())) % all.size()].wait();
+      if (small[4] != 3 || long_one[8999] != 3 || on_ring[499] != 3 || symmetric[3999] != 3)
+        throw std::runtime_error{"a result is wrong"};
+    }
+  });
+  BOOST_CHECK(true);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,121 @@
+// Shared memory that cannot be had, on all ranks or on one: everyone falls back together.
+#include "mpi/on_mpi.hpp"
+
+#include <tutti/collectives/collectives.hpp>
+
+#include <sys/resource.h>
+
+#include <utility>
+#include <vector>
+
+namespace {
+
+/// While it lives this process can open no file.
+class no_more_files {
+public:
+  explicit no_more_files(bool holds) : holds_{holds} {
+    if (!holds_) return;
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~no_more_files() {
+    if (holds_) setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  no_more_files(const no_more_files&) = delete;
+  no_more_files& operator=(const no_more_files&) = delete;
+
+private:
+  bool holds_;
+  rlimit before_{};
+};
+
+template <class Comm> void sums(Comm& comm, report& r, const char* name, auto& data) {
+  for (int& x : data) x = comm.rank() + 1;
+  tutti::all_reduce(comm, data);
+  const int expected = comm.size() * (comm.size() + 1) / 2;
+  bool right = true;
+  for (const int x : data) right = right && x == expected;
+  r.check(right, std::string{name} + ": a sum is wrong");
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(shared_memory)
+
+BOOST_AUTO_TEST_CASE(ranks_of_one_node_share) {
+  on_mpi("sharing", [](auto& comm, report& r) {
+    auto buffer = comm.template allocate<int>(5000);
+    r.check(comm.shared() != nullptr, "the ranks of one node share no memory");
+    r.check(comm.reaches(*buffer.memory()), "a symmetric buffer is out of reach");
+    bool zero = true;
+    for (const int x : buffer) zero = zero && x == 0;
+    r.check(zero, "its memory is not zero at first");
+    sums(comm, r, "in a symmetric buffer", buffer);
+    auto moved = std::move(buffer);
+    sums(comm, r, "after a move", moved);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(without_it_everything_is_by_messages) {
+  on_mpi("no sharing",
+         [](auto& comm, report& r) {
+           auto buffer = comm.template allocate<int>(5000);
+           r.check(comm.shared() == nullptr, "shared memory is used although it was not asked for");
+           r.check(!comm.reaches(*buffer.memory()), "a buffer is shared although nothing is");
+           sums(comm, r, "in a symmetric buffer", buffer);
+         },
+         {.shared_memory = false});
+}
+
+BOOST_AUTO_TEST_CASE(one_rank_that_cannot_map_a_buffer) {
+  on_mpi("one rank without files", [](auto& comm, report& r) {
+    for (const int unlucky : {0, comm.size() - 1}) {
+      auto buffer = [&] {
+        no_more_files none{comm.rank() == unlucky};
+        return comm.template allocate<int>(5000);
+      }();
+      r.check(!comm.reaches(*buffer.memory()), "one rank has none, and this one has");
+      r.check(buffer.size() == 5000, "the buffer is of no use");
+      sums(comm, r, "in a buffer that is not shared", buffer);
+      std::vector<int> staged(50000);
+      sums(comm, r, "in memory of its own", staged);
+    }
+    auto later = comm.template allocate<int>(5000);
+    r.check(comm.reaches(*later.memory()), "what went wrong once goes wrong for ever");
+    sums(comm, r, "later", later);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(one_rank_that_cannot_stage) {
+  on_mpi("one rank without a stage", [](auto& comm, report& r) {
+    std::vector<int> data(50000);
+    {
+      no_more_files none{comm.rank() == comm.size() - 1};
+      sums(comm, r, "while there is no stage", data);
+    }
+    sums(comm, r, "when there could be one", data);
+  });
+}
+
+BOOST_AUTO_TEST_CASE(a_communicator_on_which_one_rank_can_share_nothing) {
+  report mine;
+  going_on("no lines");
+  try {
+    auto comm = [] {
+      int rank = 0;
+      MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+      no_more_files none{rank == 0};
+      return tutti::mpi::world();
+    }();
+    mine.check(comm.shared() == nullptr, "one rank can share nothing, and this one does");
+    std::vector<int> data(3000);
+    sums(comm, mine, "by messages", data);
+  } catch (const std::exception& e) {
+    mine.check(false, std::string{"threw "} + e.what());
+  }
+  BOOST_CHECK_MESSAGE(agreed(mine), "failed on some rank, see above");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
