@@ -56,7 +56,7 @@ std::vector<whole_schedule> correct_schedules() {
   };
   tests::every_topology(add);
   largest = 8;
-  for (int copies = 0; copies < 8; ++copies) // weighs more: the only one with two orders to confuse
+  for (int copies = 0; copies < 24; ++copies) // weighs more: the only one with two orders to confuse
     add("two_collectors", two_collectors{});
   return all;
 }

@@ -58,8 +58,8 @@ void run_now(Comm& comm, operation& what) {
 inline constexpr auto runs_now = [](auto& comm) {
   return [&comm](auto&& make) {
     auto op = make();
-    if constexpr (requires { op.spin(1); })
-      if (op.spin(comm.looks())) return;
+    if constexpr (requires { op.spin(); })
+      if (op.spin()) return;
     detail::run_now(comm, op);
   };
 };

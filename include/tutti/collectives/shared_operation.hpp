@@ -58,8 +58,8 @@ public:
     }
   }
   /// A few looks before anything costs time; whether it is complete.
-  bool spin(int looks) {
-    for (int k = 0; k < looks; ++k)
+  bool spin() {
+    for (int k = 0, looks = comm_.looks(); k < looks; ++k)
       if (advance()) return true;
     return false;
   }

@@ -17,11 +17,32 @@ namespace tutti {
 /// small n at large p. (Jeaugey, PAT: a new algorithm for all-gather and reduce-scatter operations
 /// at scale, 2025.)
 struct pat {
+private: // before its use: clang 14 finds it in constant expressions only there
+  /// Calls f(distance, skip, count) for every hop of all_gather: it moves the chunks that are
+  /// distance * 2m away from their giver, m in [skip, skip + count).
+  template <class F> constexpr void each_hop(int size, F&& f) const {
+    int distance = 1;
+    while (distance < size) distance *= 2;
+    for (distance /= 2; distance > 0; distance /= 2) {
+      const int total = (size - 1 - distance) / (2 * distance) + 1;
+      for (int skip = 0; skip < total; skip += aggregated) {
+        f(distance, skip, total - skip < aggregated ? total - skip : aggregated);
+        if (total - skip <= aggregated) break; // skip + aggregated may be more than an int holds
+      }
+    }
+  }
+  /// giver - 2 distance m for these m, ascending.
+  static constexpr chunk_range held(int giver, int distance, int skip, int count, int size) {
+    const int farthest = giver - (skip + count - 1) * 2 * distance;
+    return {(farthest % size + size) % size, count, 2 * distance};
+  }
+
+public:
   using part = topology_part;
   static constexpr bool gathers = false;
 
   int aggregated =
-      std::numeric_limits<int>::max(); ///< chunks that one message may hold, at least 1
+      (std::numeric_limits<int>::max)(); ///< chunks that one message may hold, at least 1
 
   static constexpr bool gives(collective what) noexcept {
     return what == collective::reduce_scatter || what == collective::all_gather;
@@ -60,26 +81,6 @@ struct pat {
       sum = sum + tutti::traffic::message(cut.length(held(giver % p, distance, skip, count, p)));
     });
     return sum;
-  }
-
-private:
-  /// Calls f(distance, skip, count) for every hop of all_gather: it moves the chunks that are
-  /// distance * 2m away from their giver, m in [skip, skip + count).
-  template <class F> constexpr void each_hop(int size, F&& f) const {
-    int distance = 1;
-    while (distance < size) distance *= 2;
-    for (distance /= 2; distance > 0; distance /= 2) {
-      const int total = (size - 1 - distance) / (2 * distance) + 1;
-      for (int skip = 0; skip < total; skip += aggregated) {
-        f(distance, skip, total - skip < aggregated ? total - skip : aggregated);
-        if (total - skip <= aggregated) break; // skip + aggregated may be more than an int holds
-      }
-    }
-  }
-  /// giver - 2 distance m for these m, ascending.
-  static constexpr chunk_range held(int giver, int distance, int skip, int count, int size) {
-    const int farthest = giver - (skip + count - 1) * 2 * distance;
-    return {(farthest % size + size) % size, count, 2 * distance};
   }
 };
 
