@@ -66,6 +66,9 @@ public:
   /// Adds to what is said of the machine, for instance its GPU.
   void machine(const std::string& what, json value) { machine_[what] = std::move(value); }
 
+  /// Where the results go; empty when nobody asked.
+  const std::string& json_file() const { return json_file_; }
+
   void row(json fields) { rows_.push_back(std::move(fields)); }
   const json& rows() const { return rows_; }
 

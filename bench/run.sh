@@ -41,6 +41,16 @@ mkdir -p build/bench
   exit 1
 }
 
+# The collectives are compared with MPICH's as well.
+case $name in
+  all_reduce | reduce_scatter | all_gather | broadcast)
+    mkdir -p build/bench-mpich
+    { cmake --preset mpich -B build/bench-mpich -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_EXAMPLES=OFF &&
+        cmake --build build/bench-mpich -j "$jobs" --target bench_collectives_rank; } \
+      >build/bench-mpich/log 2>&1 || { cat build/bench-mpich/log >&2; exit 1; }
+    ;;
+esac
+
 # As root and with more ranks than cores, Open MPI has to be told that this is meant.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 echo "== running $name" >&2

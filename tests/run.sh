@@ -5,7 +5,8 @@
 #
 # Labels:
 #   unit         every folder of tests/ that has a runner, on threads
-#   proof        schedules at every size to 256, mutants, historical bugs
+#   proof        schedules at every size to 256, mutants, historical bugs; the protocol of ranks that
+#                share memory, model-checked
 #   mpi mpich    the same tests under Open MPI and under MPICH, on 1, 2, 3 and 4 ranks
 #   asan tsan    the runners of collectives, communicators, reducers, strategy and sync under the
 #                address and undefined-behaviour sanitizers, and under the thread sanitizer

@@ -15,6 +15,8 @@ struct point {
   double x, y;
 };
 
+enum class scale : unsigned char { linear, logarithmic }; ///< of both axes
+
 struct line {
   std::string name;
   std::vector<point> points;
@@ -41,8 +43,15 @@ inline std::string number(double v) {
 
 /// Readable on light and dark backgrounds. Throws when the file cannot be written.
 inline void write_plot(const std::string& file, const std::string& title, const std::string& x_name,
-                       const std::string& y_name, const std::vector<line>& lines) {
+                       const std::string& y_name, std::vector<line> lines,
+                       scale by = scale::linear) {
   using plot_detail::number;
+  if (by == scale::logarithmic)
+    for (line& l : lines)
+      for (point& p : l.points) p = {std::log10(p.x), std::log10(p.y)};
+  const auto label = [&](double v) {
+    return number(by == scale::logarithmic ? std::pow(10.0, v) : v);
+  };
   constexpr double left = 64, top = 40, width = 620, height = 320;
   double x0 = INFINITY, x1 = -INFINITY, y0 = INFINITY, y1 = -INFINITY;
   for (const line& l : lines)
@@ -60,14 +69,16 @@ inline void write_plot(const std::string& file, const std::string& title, const 
   out << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 420\" "
          "font-family=\"sans-serif\" font-size=\"12\" fill=\"#808080\">\n"
       << "<text x=\"64\" y=\"24\" font-size=\"15\">" << title << "</text>\n";
-  const double xs = plot_detail::round_step(x1 - x0, 8), ys = plot_detail::round_step(y1 - y0, 6);
+  const bool decades = by == scale::logarithmic;
+  const double xs = decades ? 1 : plot_detail::round_step(x1 - x0, 8);
+  const double ys = decades ? 1 : plot_detail::round_step(y1 - y0, 6);
   for (double x = std::ceil(x0 / xs) * xs; x <= x1; x += xs)
     out << "<path d=\"M" << px(x) << " " << top << "v" << height << "\" stroke=\"#80808040\"/>"
-        << "<text x=\"" << px(x) << "\" y=\"378\" text-anchor=\"middle\">" << number(x)
+        << "<text x=\"" << px(x) << "\" y=\"378\" text-anchor=\"middle\">" << label(x)
         << "</text>\n";
   for (double y = std::ceil(y0 / ys) * ys; y <= y1; y += ys)
     out << "<path d=\"M" << left << " " << py(y) << "h" << width << "\" stroke=\"#80808040\"/>"
-        << "<text x=\"58\" y=\"" << py(y) << "\" text-anchor=\"end\">" << number(y) << "</text>\n";
+        << "<text x=\"58\" y=\"" << py(y) << "\" text-anchor=\"end\">" << label(y) << "</text>\n";
   out << "<text x=\"374\" y=\"402\" text-anchor=\"middle\">" << x_name << "</text>\n"
       << "<text x=\"16\" y=\"200\" text-anchor=\"middle\" transform=\"rotate(-90 16 200)\">"
       << y_name << "</text>\n";

@@ -10,8 +10,8 @@ packages_of() {
       echo g++ cmake ninja-build libopenmpi-dev openmpi-bin \
         libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
       ;;
-    tests) echo libboost-test-dev libmpich-dev mpich valgrind ;;
-    bench) echo valgrind libboost-mpi-dev ;;
+    tests) echo libboost-test-dev libmpich-dev mpich valgrind spin ;;
+    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev ;;
     fresh) echo debootstrap git ;;
   esac
 }

@@ -199,6 +199,15 @@ template <class Comm> void in_every_memory(Comm& comm, report& r) {
     }
 }
 
+/// all_reduce alone.
+template <class Comm, class Topology>
+void folded(Comm& comm, report& r, const std::string& name, std::size_t n, const Topology& t) {
+  const auto all = inputs<tutti::sum, float>(comm.size(), n);
+  auto mine = all[std::size_t(comm.rank())];
+  tutti::all_reduce(comm, mine, t, patient());
+  same(r, mine, reference::reduction(all, tutti::sum{}), name + " n=" + std::to_string(n));
+}
+
 /// Those that need no topology, with blocks of n ints.
 template <class Comm> void blocks(Comm& comm, report& r, std::size_t n, int root) {
   const auto me = std::size_t(comm.rank());
@@ -243,11 +252,11 @@ template <class Comm, class Use> void every_length(Comm& comm, Use&& use) {
 
 template <class Comm> void every_topology(Comm& comm, report& r) {
   every_length(comm, [&](std::size_t n, int root) {
-    // Without messages, where ranks reach each other's memory.
+    // Without messages, where ranks reach each other's memory; in_every_memory() has more of it.
     carried(comm, r, "the default", n, root);
-    carried(comm, r, "direct", n, root, tutti::direct{});
-    carried(comm, r, "star", n, root, tutti::star{});
-    carried(comm, r, "one_shot", n, root, tutti::one_shot{});
+    folded(comm, r, "direct", n, tutti::direct{});
+    folded(comm, r, "star", n, tutti::star{});
+    folded(comm, r, "one_shot", n, tutti::one_shot{});
     // By messages.
     for (int k = 0; k < trial::kinds<true>; ++k)
       carried(comm, r, trial::kind_name<true>(k), n, root, trial::chosen<true>{k});

@@ -7,6 +7,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -127,6 +128,41 @@ BOOST_AUTO_TEST_CASE(calls_of_all_kinds_in_flight_together) {
       if (small[4] != 3 || long_one[8999] != 3 || on_ring[499] != 3 || symmetric[3999] != 3)
         throw std::runtime_error{"a result is wrong"};
     }
+  });
+  BOOST_CHECK(true);
+}
+
+// A call that ends lets the next one begin, in whatever order they are looked at: nobody sleeps then.
+BOOST_AUTO_TEST_CASE(turns_are_handed_on_before_anyone_sleeps) {
+  tutti::threads::run(3, [](auto& world) {
+    const tutti::options hasty{.timeout = std::chrono::seconds{20}};
+    for (int turn = 0; turn < 500; ++turn) {
+      std::vector<int> x(5, 1), a(9000, 1), b(5, 1), c(700, 1);
+      auto first = tutti::async_all_reduce(world, x, hasty);
+      auto second = tutti::async_all_reduce(world, a, hasty);
+      auto third = tutti::async_all_reduce(world, b, hasty);
+      auto fourth = tutti::async_all_reduce(world, c, hasty);
+      first.wait(); // the fourth takes its place among those that are in flight
+      fourth.wait();
+      if (c[699] != 3) throw std::runtime_error{"a result is wrong"};
+      second.wait();
+      third.wait();
+    }
+  });
+  BOOST_CHECK(true);
+}
+
+// Ranks that compare a call wait for each other; what was started before goes on meanwhile.
+BOOST_AUTO_TEST_CASE(calls_in_flight_go_on_while_ranks_compare_the_next_one) {
+  tutti::threads::run(2, [](auto& world) {
+    const tutti::options hasty{.timeout = std::chrono::seconds{20}};
+    tutti::checked careful{world, hasty};
+    std::vector<int> a(1000, 1), b(1000, 1);
+    auto first = tutti::async_all_reduce(careful, a, tutti::pipelined{tutti::ring{}, 4}, hasty);
+    if (world.rank() == 1) first.wait();
+    tutti::all_reduce(careful, b, hasty);
+    first.wait();
+    if (a[999] != 2 || b[999] != 2) throw std::runtime_error{"a result is wrong"};
   });
   BOOST_CHECK(true);
 }

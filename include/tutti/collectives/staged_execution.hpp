@@ -6,13 +6,12 @@
 
 namespace tutti::detail {
 
-/// A window takes `unit` bytes of every rank's part. In step k a rank copies what window k needs
-/// from it into its stage, folds its part of window k-1 into its data and into the place in its
-/// stage that nobody needs its contribution from, and copies the results of window k-2 out of the
-/// others' stages; one epoch a step. Copies have no fold: they are done a step earlier. Windows are
-/// numbered on from call to call and take the thirds of a stage in turn: what stood in the one that
-/// window k takes was last read before the step before k, also where that was the last step of an
-/// earlier call.
+/// A window takes `unit` bytes of every rank's part. In step k a rank copies what window k needs from
+/// it into its stage, folds its part of window k-1 into its data and into the place in its stage that
+/// nobody needs its contribution from, and copies the results of window k-2 out of the others' stages;
+/// one epoch a step. Copies have no fold: they are done a step earlier. Windows are numbered on from
+/// call to call and take the halves of a stage in turn: so none is written over before everyone has
+/// read it, also where that was the last step of an earlier call (tests/model/signals.pml).
 template <direct_access_communicator Comm>
 class staged_execution final : public shared_operation<Comm> {
 public:
@@ -27,14 +26,14 @@ public:
   }
 
 private:
-  static constexpr std::size_t thirds = 3;
-  static constexpr std::size_t third_bytes = most_staged_bytes / thirds;
+  static constexpr std::size_t halves = 2;
+  static constexpr std::size_t half_bytes = most_staged_bytes / halves;
 
   using base = shared_operation<Comm>;
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
       base::size_;
 
-  static std::size_t unit_bytes(int size) { return third_bytes / std::size_t(size) / 64 * 64; }
+  static std::size_t unit_bytes(int size) { return half_bytes / std::size_t(size) / 64 * 64; }
   /// How many steps lie between the copy into a stage and that out of it.
   std::size_t lag() const { return this->reduces() ? 2 : 1; }
 
@@ -66,7 +65,7 @@ private:
   }
   /// Where it stands in the stage of `in`.
   std::byte* staged(int in, std::size_t k, int rank) const {
-    return stages_[std::size_t(in)] + (first_ + k) % thirds * third_bytes +
+    return stages_[std::size_t(in)] + (first_ + k) % halves * half_bytes +
            bytes_of(std::size_t(rank) * per_window_);
   }
 

@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -61,7 +62,7 @@ inline std::size_t last_cache_bytes() noexcept {
 }
 
 /// What stages() has of every rank.
-inline constexpr std::size_t most_staged_bytes = std::size_t{768} << 10;
+inline constexpr std::size_t most_staged_bytes = std::size_t{512} << 10;
 
 } // namespace detail
 
@@ -106,6 +107,7 @@ public:
   T* begin() const noexcept { return data(); }
   T* end() const noexcept { return data() + n_; }
   T& operator[](std::size_t i) const noexcept { return data()[i]; }
+  std::span<T> span() const noexcept { return {data(), n_}; }
 
   /// Whether it holds memory: not default-made, not moved from.
   explicit operator bool() const noexcept { return memory_ != nullptr; }

@@ -74,9 +74,17 @@ public:
   }
   std::size_t count() const noexcept { return active_.size(); }
 
-  /// Advances every operation once.
+  /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
+  /// gone through until none has ended: after that only an event can move them on.
   void step() noexcept {
-    for (std::size_t k = 0; k < active_.size(); ++k) active_[k]->step();
+    for (bool ended = true; ended;) {
+      ended = false;
+      for (std::size_t k = 0; k < active_.size(); ++k) {
+        if (active_[k]->done()) continue;
+        active_[k]->step();
+        ended = ended || active_[k]->done();
+      }
+    }
   }
 
   /// Advances all until `o` is done; throws its failure.

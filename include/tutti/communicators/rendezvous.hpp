@@ -8,12 +8,14 @@
 
 namespace tutti::detail {
 
-/// Blocks until one exchange is complete; a timeout names the peer and revokes the communicator.
+/// Blocks until one exchange is complete, while everything else that is in flight moves on; a timeout
+/// names the peer and revokes the communicator.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
   for (;;) {
     const auto seen = comm.progress();
     if (handle.test()) return;
+    comm.in_flight().step(); // a peer may wait for one of these before it comes here
     if (clock::now() >= until) {
       const failure late{.code = error_code::timeout,
                          .call = call,

@@ -22,6 +22,8 @@ public:
     std::uninitialized_value_construct_n(data_.get(), n);
   }
   std::span<T> span() const noexcept { return {data_.get(), n_}; }
+  T* begin() const noexcept { return data_.get(); }
+  T* end() const noexcept { return data_.get() + n_; }
   std::size_t size() const noexcept { return n_; }
 
 private:
@@ -31,6 +33,15 @@ private:
   std::size_t n_ = 0;
   std::unique_ptr<T, release> data_;
 };
+
+/// n values that all ranks reach, where the communicator has such memory. Collective.
+template <class T, class Comm>
+auto shared_values(Comm& comm, std::size_t n) {
+  if constexpr (requires { comm.template allocate<T>(n); })
+    return comm.template allocate<T>(n);
+  else
+    return aligned_values<T>{n};
+}
 
 /// Where one tensor stands in a bucket.
 struct bucket_slot {

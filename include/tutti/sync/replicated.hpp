@@ -130,9 +130,12 @@ private:
                              "rank in each step"}};
   }
 
+  using values_type = decltype(detail::shared_values<T>(
+      std::declval<typename Ensemble::comm_type&>(), std::size_t{}));
+
   struct bucket {
     std::vector<detail::bucket_slot> slots;
-    detail::aligned_values<T> values;
+    values_type values; ///< reduced in place; where ranks reach each other's memory, without copies
     detail::optimizer_state<T, Optimizer> state;
     shard mine{};
     std::size_t missing = 0;
@@ -152,7 +155,7 @@ private:
       for (std::size_t k = 0; k < slots.size(); ++k)
         bucket_of_[slots[k].tensor] = {buckets_.size(), k};
       b.slots = std::move(slots);
-      b.values = detail::aligned_values<T>{n};
+      b.values = detail::shared_values<T>(parts_.comm, n);
       b.mine = sharded ? shard_of(n, parts_.comm.rank(), parts_.comm.size()) : shard{0, n};
       b.state = detail::optimizer_state<T, Optimizer>{b.mine.end - b.mine.begin};
       buckets_.push_back(std::move(b));
@@ -161,7 +164,7 @@ private:
 
   void start(bucket& b) {
     const auto call = [&](auto&& collective) {
-      return collective(parts_.comm, b.values.span(), parts_.topology, parts_.reducer, parts_.codec,
+      return collective(parts_.comm, b.values, parts_.topology, parts_.reducer, parts_.codec,
                         parts_.how);
     };
     if constexpr (blocks && sharded)
@@ -191,7 +194,7 @@ private:
   }
 
   void gather_parameters(bucket& b) {
-    tutti::all_gather(parts_.comm, b.values.span(), parts_.topology, parts_.how);
+    tutti::all_gather(parts_.comm, b.values, parts_.topology, parts_.how);
     for (const detail::bucket_slot& s : b.slots) {
       const std::span<const T> from = b.values.span().subspan(s.offset, s.length);
       std::copy(from.begin(), from.end(), parameters_[s.tensor].values.begin());
