@@ -4,6 +4,11 @@
 // test: --steps 30 --ranks 3 --batch 2 --transport threads --sync asynchronous
 // test: --steps 30 --ranks 2 --batch 4 --transport threads --sync federated
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
+// refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
+// refuses: --ranks 1000000 => --ranks 1000000: give 1 to
+// refuses: --data /no/such/file => cannot read /no/such/file: No such file .* - give an existing
+// refuses: --data /dev/null => cannot read /dev/null: it is empty - give a text file
+// refuses: --transport threads --sync asynchronous --topology ring => use --topology star
 #include "support/launch.hpp"
 #include "train_text/job.hpp"
 

@@ -50,6 +50,21 @@ BOOST_AUTO_TEST_CASE(three_algorithms_are_three_strategies) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(a_symmetric_buffer_is_used_like_any_other) {
+  const auto results = on_ranks(3, [](auto& world) {
+    const auto fill = [](auto& values, int rank) {
+      for (float& x : values) x = float(rank);
+    };
+    // example-begin symmetric-buffer
+    auto gradient = world.template allocate<float>(1 << 20); // collective; zero at first
+    fill(gradient, world.rank());
+    tutti::all_reduce(world, gradient, tutti::mean{}); // reads every input once, writes every result once
+    // example-end symmetric-buffer
+    return gradient[0] + gradient[(1 << 20) - 1];
+  });
+  BOOST_CHECK(all_equal(results) && results[0] == 2.0f);
+}
+
 /// One parameter that is pulled towards 3.
 struct parabola {
   std::vector<float> x{0}, gradient{0};
