@@ -4,7 +4,7 @@
 // to 7 ranks live in one thread, a scheduler drawn from the seed steps them in any order, each has
 // up to four collectives in flight and waits for them in an order of its own. Inputs are whole
 // numbers whose results are exactly representable, so any order of summation must give the same.
-#include "executor.hpp"
+#include "jobs.hpp"
 
 #include <boost/test/unit_test.hpp>
 

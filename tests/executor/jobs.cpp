@@ -1,5 +1,5 @@
 // Which jobs the executor's tests draw.
-#include "executor.hpp"
+#include "jobs.hpp"
 
 namespace adversary {
 
