@@ -88,14 +88,42 @@ BOOST_AUTO_TEST_CASE(one_rank_that_cannot_map_a_buffer) {
   });
 }
 
-BOOST_AUTO_TEST_CASE(one_rank_that_cannot_stage) {
-  on_mpi("one rank without a stage", [](auto& comm, report& r) {
-    std::vector<int> data(50000);
-    {
-      no_more_files none{comm.rank() == comm.size() - 1};
-      sums(comm, r, "while there is no stage", data);
+BOOST_AUTO_TEST_CASE(ranks_that_ask_for_different_lengths) {
+  on_mpi("different lengths", [](auto& comm, report& r) {
+    if (comm.size() == 1) return;
+    try {
+      auto buffer = comm.template allocate<int>(comm.rank() == 1 ? 10 : 20);
+      r.check(false, "nothing was thrown");
+    } catch (const tutti::error& e) {
+      r.check(e.code() == tutti::error_code::mismatch, e.what());
     }
-    sums(comm, r, "when there could be one", data);
+    std::vector<int> data(3000);
+    sums(comm, r, "afterwards", data);
+  });
+}
+
+// After a short broadcast, whose root waits for nobody, a staged call.
+BOOST_AUTO_TEST_CASE(staged_calls_behind_short_broadcasts) {
+  on_mpi("staged behind short", [](auto& comm, report& r) {
+    std::vector<int> staged(100000), small(2);
+    for (int turn = 0; turn < 300; ++turn) {
+      small[0] = turn * (comm.rank() == turn % comm.size());
+      tutti::broadcast(comm, small, turn % comm.size());
+      r.check(small[0] == turn, "a broadcast is wrong");
+      if (turn % 10 == 0) sums(comm, r, "staged", staged);
+    }
+  });
+}
+
+BOOST_AUTO_TEST_CASE(elements_that_are_longer_than_a_window) {
+  on_mpi("long elements", [](auto& comm, report& r) {
+    struct long_element {
+      char bytes[200000];
+    };
+    std::vector<long_element> data(3);
+    for (auto& x : data) x.bytes[199999] = char(comm.rank() + 1);
+    tutti::broadcast(comm, data, comm.size() - 1);
+    for (const auto& x : data) r.check(x.bytes[199999] == char(comm.size()), "a byte is wrong");
   });
 }
 

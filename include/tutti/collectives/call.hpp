@@ -86,8 +86,9 @@ decltype(auto) without_messages(Comm& comm, collective what, int root, call_data
       return make(std::type_identity<slot_execution<Comm>>{});
     if (in_reach)
       return make(std::type_identity<in_place_execution<Comm>>{});
-    if constexpr (requires { comm.stages(how); })
-      if (const auto stages = comm.stages(how); !stages.empty())
+    if constexpr (requires { comm.stages(); })
+      if (const auto stages = comm.stages();
+          !stages.empty() && work.math.value_bytes <= staged_execution<Comm>::unit_bytes(comm.size()))
         return make(std::type_identity<staged_execution<Comm>>{}, stages);
   }
   return otherwise();

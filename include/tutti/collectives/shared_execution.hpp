@@ -29,6 +29,9 @@ private:
     return true;
   }
 
+  int awaited() const override {
+    return announced_ && what_ == collective::broadcast ? root_ : base::awaited();
+  }
   bool in_line() const { return data_.bytes <= signal_line::room; }
 
   /// What this rank contributes: its own shard, or all.
@@ -121,6 +124,9 @@ private:
       if (this->contributes(r, rank_)) in_[from++] = data;
       if (this->is_to_have(r, rank_)) out_[to++] = data;
     }
+    // A rank that fails waits for those that are at work in its memory, and none begins after that.
+    const typename signals::work at_work{signals_};
+    this->comm_.require_usable();
     this->spread({in_, from}, {out_, to}, part, this->stores_to_data());
   }
   std::byte* place_of(int rank) const {

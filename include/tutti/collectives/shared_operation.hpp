@@ -20,6 +20,7 @@
 #include <tutti/topologies/star.hpp>
 
 #include <string>
+#include <thread>
 #include <type_traits>
 
 namespace tutti::detail {
@@ -55,35 +56,37 @@ public:
       return run();
     } catch (const error& e) {
       fail(e.details());
+    } catch (...) {
+      give_up("what the reducer did threw");
+      throw;
     }
   }
   /// A few looks before anything costs time; whether it is complete.
   bool spin() {
-    for (int k = 0, looks = comm_.looks(); k < looks; ++k)
+    for (int k = 0, looks = comm_.looks(); k < looks; ++k) {
       if (advance()) return true;
+      if (!begun_) return false; // what is in the way has to move first
+    }
     return false;
   }
 
   std::uint64_t progress() final { return comm_.progress(); }
   void idle(std::uint64_t seen) final { comm_.idle(seen, until()); }
   void check_deadline() final {
-    if (++deadline_polls_ % 64 != 0 && !comm_blocks) return;
+    if (deadline_polls_++ % 64 != 0 && !comm_blocks) return;
     if (clock::now() < until()) return;
     fail({.code = error_code::timeout,
           .peer = waiting_for(),
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
-  void abandon() noexcept final {
-    comm_.revoke({.code = error_code::peer_lost,
-                  .call = task_.call,
-                  .peer = rank_,
-                  .detail = "the rank dropped a request in flight while unwinding"});
-  }
+  void abandon() noexcept final { give_up("the rank dropped a request in flight while unwinding"); }
 
 protected:
   /// One after the other: what is in the way is done, then begin(), then work() until it is true.
   virtual bool work() = 0;
+  /// Whom it waits for.
+  virtual int awaited() const { return signals_.missing(signals_.now()); }
 
   std::size_t bytes_of(std::size_t n) const { return n * task_.math.value_bytes; }
   bool reduces() const { return what_ != collective::all_gather && what_ != collective::broadcast; }
@@ -169,12 +172,13 @@ private:
     return false;
   }
   /// A peer that has not announced what this one has; -1 while earlier calls are in the way.
-  int waiting_for() const { return begun_ ? signals_.missing(signals_.now()) : -1; }
+  int waiting_for() const { return begun_ ? awaited() : -1; }
 
   /// On all ranks the calls of one epoch have the same code.
   std::uint64_t code() const {
     const std::uint64_t memory = data_.memory ? data_.memory->number : 0;
-    return memory << 32 | std::uint64_t(root_) << 8 | std::uint64_t(what_);
+    return memory << 32 | std::uint64_t(task_.math.value_bytes & 0xffff) << 16 |
+           std::uint64_t(root_) << 8 | std::uint64_t(what_);
   }
 
   deadline until() {
@@ -185,8 +189,19 @@ private:
     if (f.call.empty()) f.call = task_.call;
     if (f.rank < 0) f.rank = rank_;
     comm_.revoke(f);
+    retire();
     f.rank = rank_;
     throw error{std::move(f)};
+  }
+  void give_up(const char* why) noexcept {
+    comm_.revoke({.code = error_code::peer_lost, .call = task_.call, .peer = rank_, .detail = why});
+    retire();
+  }
+  /// After it was revoked: nobody is at work in this rank's memory, and nobody begins to be.
+  void retire() noexcept {
+    if constexpr (Comm::one_address_space)
+      for (int r = 0; r < size_; ++r)
+        while (r != rank_ && signals_.is_at_work(r)) std::this_thread::yield();
   }
 
   const std::chrono::milliseconds timeout_;

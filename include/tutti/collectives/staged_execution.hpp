@@ -6,24 +6,28 @@
 
 namespace tutti::detail {
 
-/// A window takes `unit` bytes of every rank's part. In step k a rank copies what window k needs from
-/// it into its stage, folds its part of window k-1 into its data and into the place in its stage that
-/// nobody needs its contribution from, and copies the results of window k-2 out of the others' stages;
-/// one epoch a step. Copies have no fold: they are done a step earlier. Windows are numbered on from
-/// call to call and take the halves of a stage in turn: so none is written over before everyone has
-/// read it, also where that was the last step of an earlier call (tests/model/signals.pml).
+/// A window takes `unit` bytes of every rank's part. In step k a rank copies what window k needs
+/// from it into its stage, folds its part of window k-1 into its data and into the place in its
+/// stage that nobody needs its contribution from, and copies the results of window k-2 out of the
+/// others' stages; one epoch a step. Copies have no fold: they are done a step earlier. Windows are
+/// numbered on from call to call and take the halves of a stage in turn: so none is written over
+/// before everyone has read it, also where that was the last step of an earlier call
+/// (tests/model/signals.pml).
 template <direct_access_communicator Comm>
 class staged_execution final : public shared_operation<Comm> {
 public:
   template <class... Rest>
   staged_execution(std::span<std::byte* const> stages, Comm& comm, Rest&&... rest)
       : shared_operation<Comm>{comm, std::forward<Rest>(rest)...}, stages_{stages} {
-    per_window_ = (std::max)(unit_bytes(size_) / this->task_.math.value_bytes, std::size_t{1});
+    per_window_ = unit_bytes(size_) / this->task_.math.value_bytes;
     for (int r = 0; r < size_; ++r) {
       const shard part = this->part_of(r);
       windows_ = (std::max)(windows_, (part.end - part.begin + per_window_ - 1) / per_window_);
     }
   }
+
+  /// What a window takes of every part; longer elements cannot be staged.
+  static std::size_t unit_bytes(int size) { return half_bytes / std::size_t(size) / 64 * 64; }
 
 private:
   static constexpr std::size_t halves = 2;
@@ -33,23 +37,27 @@ private:
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
       base::size_;
 
-  static std::size_t unit_bytes(int size) { return half_bytes / std::size_t(size) / 64 * 64; }
   /// How many steps lie between the copy into a stage and that out of it.
   std::size_t lag() const { return this->reduces() ? 2 : 1; }
 
   bool work() override {
-    if (step_ == 0 && !announced_ && signals_.free()) first_ = signals_.take_windows(windows_);
+    if (!begun_) {
+      if (!signals_.free()) return false;
+      first_ = signals_.take_windows(windows_);
+      begun_ = true;
+    }
     for (;;) {
       if (announced_) {
         if (!this->everyone_has_announced()) return false;
         if (step_ == 0) this->compare_calls();
         ++step_;
         announced_ = false;
-      } else if (step_ == 0 && !signals_.free()) {
-        return false;
       }
       if (step_ >= lag()) copy_out(step_ - lag());
-      if (step_ >= windows_ + lag() - 1) return true;
+      if (step_ >= windows_ + lag() - 1) {
+        published_stores(); // of what was copied out
+        return true;
+      }
       if (this->reduces() && step_ >= 1) fold(step_ - 1);
       if (step_ < windows_) copy_in(step_);
       this->announce();
@@ -103,7 +111,7 @@ private:
   std::size_t windows_ = 0;
   std::uint64_t first_ = 0;
   std::size_t step_ = 0;
-  bool announced_ = false;
+  bool begun_ = false, announced_ = false;
 };
 
 } // namespace tutti::detail

@@ -10,8 +10,8 @@
 //   allocate<T>(n)      -> symmetric_buffer<T>; collective, the same n on every rank
 //   one_address_space   whether a pointer means the same on every rank: then any memory will do;
 //                       otherwise
-//   stages(how)         memory of every rank that all reach, for data that they do not; empty when
-//                       there is no room. Collective when called for the first time
+//   stages()            memory of every rank that all reach, for data that they do not; empty when
+//                       there is no room
 //   looks()             how often a blocking call looks for its peers before it waits in earnest
 //   last_cache_bytes()  of the largest cache: data that all ranks together hold more of is stored
 //   past it
@@ -43,9 +43,9 @@ namespace detail {
 struct symmetric_memory {
   virtual ~symmetric_memory() = default;
   std::byte* own = nullptr;
-  std::vector<std::byte*> places; ///< of each rank's, as this rank sees it
-  const void* owner = nullptr;    ///< what the ranks of the communicator share
-  std::uint64_t number = 0;       ///< of the allocations of that communicator
+  std::vector<std::byte*> places;  ///< of each rank's, as this rank sees it
+  std::weak_ptr<const void> owner; ///< what the ranks of the communicator share
+  std::uint64_t number = 0;        ///< of the allocations of that communicator
 };
 
 } // namespace detail
@@ -63,6 +63,15 @@ inline std::size_t last_cache_bytes() noexcept {
 
 /// What stages() has of every rank.
 inline constexpr std::size_t most_staged_bytes = std::size_t{512} << 10;
+
+} // namespace detail
+
+namespace detail {
+
+/// Whether both stand for the same object; one that is gone is like no other.
+inline bool same_owner(const std::weak_ptr<const void>& a, const std::weak_ptr<const void>& b) {
+  return !a.owner_before(b) && !b.owner_before(a);
+}
 
 } // namespace detail
 

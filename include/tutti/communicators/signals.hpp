@@ -30,11 +30,13 @@ inline constexpr int most_shared_ranks = 64;
 
 /// What a rank says in one epoch. `call` and `bytes` are compared: all ranks are to do the same.
 struct alignas(64) signal_line {
-  static constexpr std::size_t room = 40;
+  static constexpr std::size_t room = 32;
 
   std::atomic<epoch> at{0};
   std::uint64_t call = 0;
   std::uint64_t bytes = 0;
+  std::atomic<std::uint32_t> at_work{0}; ///< of a rank's first line: it is in others' memory
+  std::uint32_t unused = 0;
   std::byte data[room] = {};
 };
 static_assert(sizeof(signal_line) == 64 && std::atomic<epoch>::is_always_lock_free);
@@ -72,6 +74,23 @@ public:
   /// it.
   std::uint64_t take_windows(std::uint64_t count) noexcept {
     return std::exchange(windows_, windows_ + count);
+  }
+
+  /// While it lives, this rank is at work in others' memory. Looks for a failure follow it.
+  class work {
+  public:
+    explicit work(signals& all) : flag_{all.lines_[2 * std::size_t(all.rank_)].at_work} {
+      flag_.store(1);
+    }
+    work(const work&) = delete;
+    work& operator=(const work&) = delete;
+    ~work() { flag_.store(0); }
+
+  private:
+    std::atomic<std::uint32_t>& flag_;
+  };
+  bool is_at_work(int rank) const noexcept {
+    return lines_[2 * std::size_t(rank)].at_work.load() != 0;
   }
 
   /// Whether line and slot of the next epoch may be written.

@@ -66,9 +66,10 @@ private:
 };
 /// As much of it for every rank.
 struct symmetric_block {
-  symmetric_block(std::size_t ranks, std::size_t bytes) {
-    for (std::size_t r = 0; r < ranks; ++r) parts.emplace_back(bytes);
+  symmetric_block(std::size_t ranks, std::size_t each) : bytes{each} {
+    for (std::size_t r = 0; r < ranks; ++r) parts.emplace_back(each);
   }
+  const std::size_t bytes; ///< of each
   std::vector<line_memory> parts;
 };
 

@@ -239,15 +239,22 @@ public:
   }
 
   bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
-    return memory.owner == group_.get();
+    return tutti::detail::same_owner(memory.owner, group_);
   }
 
   /// Collective. n elements on every rank, that all ranks reach; zero.
   template <class T>
   symmetric_buffer<T> allocate(std::size_t n) {
     auto block = group_->memory(++blocks_, n * sizeof(T));
+    if (block->bytes != n * sizeof(T))
+      throw error{{.code = error_code::mismatch,
+                   .call = "allocate",
+                   .rank = rank_,
+                   .detail = "another rank asked for " + std::to_string(block->bytes) +
+                             " bytes, this one for " + std::to_string(n * sizeof(T)) +
+                             " - give the same length on every rank"}};
     auto mine = std::make_shared<detail::part_of_block>(std::move(block), std::size_t(rank_));
-    mine->owner = group_.get();
+    mine->owner = group_;
     mine->number = blocks_;
     return {std::move(mine), n};
   }

@@ -109,7 +109,7 @@ public:
   void announced() noexcept {}
   int looks() const noexcept { return all_->nodes.crowded ? 1 : 4000; }
   bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
-    return memory.owner == all_.get() && !memory.places.empty();
+    return !memory.places.empty() && tutti::detail::same_owner(memory.owner, all_);
   }
   void require_usable() const { all_->throw_if_failed(); }
   /// Throws when the communicator was revoked, or `peer` has left without announcing what is waited
@@ -126,9 +126,7 @@ public:
                    .detail = "rank " + std::to_string(peer) + " has left"}};
   }
 
-  /// Of every rank; empty when there is no room. Collective when called for the first time.
-  std::span<std::byte* const> stages(const options& how) {
-    if (!stages_ && lines_) stages_ = make_memory(tutti::detail::most_staged_bytes, how);
+  std::span<std::byte* const> stages() const noexcept {
     return stages_ ? std::span<std::byte* const>{stages_->places} : std::span<std::byte* const>{};
   }
 
@@ -166,6 +164,7 @@ private:
     signals_ = {lines_->part(0), rank(), size()};
     const std::uint64_t made = 1; // before anyone's first use
     tutti::detail::rendezvous(*this, "communicator", std::span{&made, 1}, options{}.until());
+    stages_ = make_memory(tutti::detail::most_staged_bytes, {});
   }
   std::shared_ptr<const tutti::detail::symmetric_memory> make_memory(std::size_t bytes,
                                                                      const options& how) {
@@ -178,7 +177,7 @@ private:
         warn(*wrong);
     }
     if (!memory) memory = std::make_shared<detail::private_memory>(bytes);
-    memory->owner = all_.get();
+    memory->owner = all_;
     memory->number = ++allocations_;
     return memory;
   }

@@ -66,7 +66,8 @@ public:
   }
   /// The pages are there from then on: touching them cannot fail.
   complaint reserve(std::size_t begin, std::size_t bytes) {
-    const int failed = posix_fallocate(fd_, off_t(begin), off_t(bytes));
+    int failed = EINTR;
+    while (failed == EINTR) failed = posix_fallocate(fd_, off_t(begin), off_t(bytes));
     errno = failed;
     return failed ? text("posix_fallocate") : complaint{};
   }
@@ -102,14 +103,26 @@ std::shared_ptr<segment> make_segment(Comm& comm, std::size_t bytes, deadline un
   const std::size_t part = (bytes + page - 1) / page * page,
                     total = part * std::size_t(comm.size());
   const std::uint64_t mine = fresh_id();
-  const auto say = [&](std::uint64_t word) {
-    return tutti::detail::rendezvous(comm, "allocate", std::span<const std::uint64_t>{&word, 1},
+  const auto say = [&](std::uint64_t a, std::uint64_t b) {
+    const std::uint64_t words[] = {a, b};
+    return tutti::detail::rendezvous(comm, "allocate", std::span<const std::uint64_t>{words},
                                      until);
   };
   std::optional<named_object> object;
   const bool first = comm.rank() == 0;
   if (first) wrong = object.emplace(mine).create(total);
-  const std::uint64_t id = say(first && wrong ? 0 : mine)[0]; // created before anyone opens it
+  const auto said = say(first && wrong ? 0 : mine, bytes); // created before anyone opens it
+  for (int r = 1; r < comm.size(); ++r)
+    if (said[2 * std::size_t(r) + 1] != said[1])
+      throw error{{.code = error_code::mismatch,
+                   .call = "allocate",
+                   .rank = comm.rank(),
+                   .peer = comm.rank() == r ? 0 : r,
+                   .detail = "rank 0 asks for " + std::to_string(said[1]) + " bytes, rank " +
+                             std::to_string(r) + " for " +
+                             std::to_string(said[2 * std::size_t(r) + 1]) +
+                             " - give the same length on every rank"}};
+  const std::uint64_t id = said[0];
   std::byte* begin = nullptr;
   if (id == 0) {
     if (!wrong) wrong = "rank 0 could not create it";
@@ -119,7 +132,7 @@ std::shared_ptr<segment> make_segment(Comm& comm, std::size_t bytes, deadline un
     if (!wrong) begin = object->map(total, wrong);
   }
   bool everyone = true;
-  for (const std::uint64_t fine : say(begin != nullptr)) everyone = everyone && fine != 0;
+  for (const std::uint64_t fine : say(begin != nullptr, 1)) everyone = everyone && fine != 0;
   if (everyone) return std::make_shared<segment>(begin, total, part);
   if (begin) munmap(begin, total);
   if (!wrong) wrong = "another rank could not map it";
