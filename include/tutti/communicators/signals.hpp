@@ -4,8 +4,7 @@
 // every rank of the communicator reaches. What ranks do together is counted in epochs, the same on
 // all ranks.
 //
-//   announce(call, bytes)  the next epoch: what was written to slot() and data() before, and to
-//   anyone's
+//   announce(call, bytes)  the next epoch: what was written before, to slot(), data() and anyone's
 //                          memory, is seen by a rank that has seen the announcement
 //   reached(epoch)         whether all other ranks have announced this epoch, or a later one
 //
@@ -36,8 +35,7 @@ struct alignas(64) signal_line {
   std::uint64_t call = 0;
   std::uint64_t bytes = 0;
   std::atomic<std::uint32_t> at_work{0}; ///< of a rank's first line: it is in others' memory
-  std::uint32_t unused = 0;
-  std::byte data[room] = {};
+  alignas(8) std::byte data[room] = {};
 };
 static_assert(sizeof(signal_line) == 64 && std::atomic<epoch>::is_always_lock_free);
 
