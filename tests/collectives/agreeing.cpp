@@ -3,6 +3,7 @@
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/collectives/reference.hpp>
+#include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/threads.hpp>
 #include <tutti/core/random.hpp>
 #include <tutti/reducers/krum.hpp>
@@ -171,13 +172,14 @@ BOOST_AUTO_TEST_CASE(agreements_are_made_before_a_non_blocking_call_returns) {
 BOOST_AUTO_TEST_CASE(too_few_ranks_for_a_reducer_is_everybodys_error_before_anything_is_sent) {
   tutti::threads::run(4, [](auto& world) {
     std::vector<float> x(3, 1.0f);
+    tutti::checked careful{world};
     try {
-      tutti::all_reduce(world, x, tutti::krum{.f = 1});
+      tutti::all_reduce(careful, x, tutti::krum{.f = 1});
       throw std::runtime_error{"four ranks were enough"};
     } catch (const tutti::error& e) {
       if (e.code() != tutti::error_code::invalid_argument) throw;
     }
-    tutti::all_reduce(world, x); // nothing has been lost
+    tutti::all_reduce(careful, x); // nothing has been lost
     if (x[0] != 4) throw std::runtime_error{"a result is wrong"};
   });
   BOOST_CHECK(true);

@@ -194,6 +194,43 @@ BOOST_AUTO_TEST_CASE(ranks_that_disagree_about_the_run_are_told_so_on_every_rank
                       trial::joined(nobody));
 }
 
+// Also where the sum of a rank's clients would hide it.
+BOOST_AUTO_TEST_CASE(a_client_of_fewer_than_no_examples_is_everybodys_error) {
+  struct odd_clients : constant_clients {
+    double examples(int client) const { return client == 2 ? -1.0 : 10.0; }
+  };
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    odd_clients clients;
+    std::vector<double> values(1);
+    tutti::strategy{world, tutti::federated{.fraction = 1}}.run(values, clients);
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "client 2 has -1.000000 examples") &&
+                          trial::all_contain(errors, "invalid_argument"),
+                      trial::joined(errors));
+}
+
+BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
+  struct late : tutti::federated {
+    constexpr int delay() const noexcept { return 1; }
+  };
+  struct nobody_asked : tutti::federated {
+    constexpr int quorum(int) const noexcept { return 0; }
+  };
+  const auto refused = [](const char* why, auto policy) {
+    const auto errors = trial::errors_on_ranks(2, [&](auto& world) {
+      constant_clients clients;
+      std::vector<double> values(1);
+      tutti::strategy{world, policy}.run(values, clients);
+    });
+    BOOST_CHECK_MESSAGE(trial::all_contain(errors, why), trial::joined(errors));
+  };
+  refused("the sync policy's delay() is not 0", late{});
+  refused("the sync policy's quorum() is not between one client and all", nobody_asked{});
+  refused("the sync policy's period() is negative", tutti::federated{.epochs = -1});
+  refused("the server's rate is not finite",
+          tutti::federated{.server_rate = std::numeric_limits<double>::infinity()});
+}
+
 BOOST_AUTO_TEST_CASE(a_client_that_throws_ends_the_run_everywhere) {
   struct faulty_clients : constant_clients {
     void train(int client, int, std::span<const double>, tutti::random_stream, std::span<double>) {

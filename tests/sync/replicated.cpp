@@ -177,9 +177,20 @@ struct every_eighth_step : tutti::sync_defaults {
   constexpr int period() const noexcept { return 8; }
 };
 
+struct worth_nothing : tutti::sync_defaults {
+  constexpr double worth(int) const noexcept { return 0.5; }
+};
+
 } // namespace
 
 BOOST_AUTO_TEST_CASE(answers_that_no_loop_carries_out_are_refused) {
+  const auto halved = trial::errors_on_ranks(2, [](auto& world) {
+    std::vector<float> values(4);
+    tutti::strategy strategy{world, worth_nothing{}};
+    strategy.bind(values, tutti::sgd{});
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(halved, "the sync policy's worth(0) is not 1"),
+                      trial::joined(halved));
   const auto errors = trial::errors_on_ranks(2, [](auto& world) {
     std::vector<float> values(4);
     tutti::strategy strategy{world, every_eighth_step{}};

@@ -145,6 +145,58 @@ BOOST_AUTO_TEST_CASE(roles_that_leave_no_one_to_work_and_misuse_are_refused) {
   BOOST_CHECK(trial::all_contain(refused(2, {.servers = 0}), "there are 0 servers for 2 ranks"));
 }
 
+namespace {
+
+struct pushes_every_other_step : tutti::asynchronous {
+  constexpr int period() const noexcept { return 2; }
+};
+struct waits_for_two : tutti::asynchronous {
+  constexpr int quorum(int) const noexcept { return 2; }
+};
+struct discounts_what_is_late : tutti::asynchronous {
+  constexpr double worth(int late) const noexcept { return 1.0 / (1 + late); }
+};
+
+template <class Sync> std::vector<std::string> bound_to(Sync sync) {
+  return trial::errors_on_ranks(2, [&](auto& world) {
+    std::vector<float> values(3);
+    tutti::strategy strategy{world, sync};
+    strategy.bind(values, tutti::sgd{});
+  });
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(answers_that_servers_do_not_carry_out_are_refused) {
+  const auto refused = [](const char* answer, auto sync) {
+    const auto errors = bound_to(sync);
+    BOOST_CHECK_MESSAGE(trial::all_contain(errors, answer) &&
+                            trial::all_contain(errors, "unsupported"),
+                        trial::joined(errors));
+  };
+  refused("the sync policy's period() is not 1", pushes_every_other_step{});
+  refused("the sync policy's quorum() is not 1", waits_for_two{});
+  refused("the sync policy's worth() is not 1", discounts_what_is_late{});
+  refused("the sync policy's lead() is negative", tutti::asynchronous{.staleness = -2});
+}
+
+// Rank 1 pushes only when the sum is there, to which rank 0 contributes while it serves.
+BOOST_AUTO_TEST_CASE(what_is_in_flight_goes_on_while_a_server_waits_for_pushes) {
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    std::vector<float> values(5), gradient(5, 1.0f), x(3000, 1.0f);
+    tutti::strategy strategy{world, tutti::star{}, tutti::asynchronous{.staleness = 0}};
+    auto trainer = strategy.bind(values, tutti::sgd{});
+    tutti::request sum = tutti::async_all_reduce(world, x, tutti::ring{}, tutti::sum{});
+    if (world.rank() == 1) sum.wait();
+    trainer.step(gradient);
+    sum.wait();
+    trainer.finalize();
+    if (x[2999] != 2) throw std::runtime_error{"a result is wrong"};
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "none"),
+                      trial::joined(errors));
+}
+
 BOOST_AUTO_TEST_CASE(a_worker_that_throws_is_named_to_the_others) {
   const auto errors = trial::errors_on_ranks(3, [](auto& world) {
     std::vector<float> values(50), gradient(50, 1.0f);

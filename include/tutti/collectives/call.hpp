@@ -33,12 +33,58 @@ constexpr std::uint64_t type_hash() {
   return h;
 }
 
-/// On a verifying communicator: all ranks make the same call.
+/// What is wrong with the arguments of a call, as far as its own rank can see; empty when nothing is.
+using objection = std::string;
+
+inline objection root_objection(int root, int size) {
+  if (root >= 0 && root < size) [[likely]]
+    return {};
+  return "root is " + std::to_string(root) + ", ranks are 0 to " + std::to_string(size - 1);
+}
+
+/// A topology whose numbers leave nothing to do would do nothing, silently.
+template <class Comm, class Topology>
+objection topology_objection(const Comm& comm, const Topology& topology) {
+  if constexpr (schedule_topology<Topology> && !std::is_empty_v<Topology>)
+    if (tutti::chunks_of(topology, detail::layout_of(comm)) < 1)
+      return "this topology cuts the data into no chunks - give it at least one server, segment, "
+             "branch or rank a node";
+  return {};
+}
+
+/// Before a call moves anything. On a verifying communicator all ranks make the same call, and none of
+/// them with arguments that cannot work; otherwise a rank that objects tells the others, who may be
+/// under way already: no later call of theirs meets an earlier one of this rank.
 template <class Comm, class... Types>
-void verify_call(Comm& comm, const char* call, std::size_t n, int root) {
+void check_call(Comm& comm, const char* call, std::size_t n, int root, const objection& wrong = {}) {
   if constexpr (verifying_communicator<Comm>) {
     const std::uint64_t numbers[] = {n, type_hash<void(Types...)>(), std::uint64_t(root)};
-    comm.verify(call, numbers);
+    comm.verify(call, numbers, wrong.empty());
+  }
+  if (wrong.empty()) [[likely]]
+    return;
+  failure f{.code = error_code::invalid_argument, .call = call, .rank = comm.rank(), .detail = wrong};
+  if constexpr (!verifying_communicator<Comm>) {
+    failure told = f;
+    told.peer = comm.rank();
+    comm.revoke(told);
+  }
+  throw error{std::move(f)};
+}
+
+/// make(), the operation of a call. When it cannot be made on this rank, the others are told.
+template <class Comm, class Make>
+auto made(Comm& comm, Make&& make) {
+  try {
+    return make();
+  } catch (const error& e) {
+    comm.revoke(e.details());
+    throw;
+  } catch (...) {
+    comm.revoke({.code = error_code::peer_lost,
+                 .peer = comm.rank(),
+                 .detail = "rank " + std::to_string(comm.rank()) + " could not begin a call"});
+    throw;
   }
 }
 
@@ -57,16 +103,18 @@ void run_now(Comm& comm, operation& what) {
 /// looking comes before anything else.
 inline constexpr auto runs_now = [](auto& comm) {
   return [&comm](auto&& make) {
-    auto op = make();
+    auto op = detail::made(comm, make);
     if constexpr (requires { op.spin(); })
       if (op.spin()) return;
     detail::run_now(comm, op);
   };
 };
 /// What is made starts on the heap.
-inline constexpr auto is_started = [](auto&& make) -> std::unique_ptr<operation> {
-  using made = decltype(make());
-  return std::unique_ptr<operation>{new made(make())};
+inline constexpr auto is_started = [](auto& comm) {
+  return [&comm](auto&& make) -> std::unique_ptr<operation> {
+    using type = decltype(make());
+    return std::unique_ptr<operation>{new type(detail::made(comm, make))};
+  };
 };
 
 /// use(make) with the operation that needs no messages, otherwise() where there is none for this data.
@@ -94,19 +142,6 @@ decltype(auto) without_messages(Comm& comm, collective what, int root, call_data
   return otherwise();
 }
 
-[[noreturn]] inline void reject(const char* call, int rank, std::string detail) {
-  throw error{{.code = error_code::invalid_argument,
-               .call = call,
-               .rank = rank,
-               .detail = std::move(detail)}};
-}
-
-inline void check_root(const char* call, int root, int rank, int size) {
-  if (root < 0 || root >= size)
-    detail::reject(call, rank, "root is " + std::to_string(root) + ", ranks are 0 to " +
-                                   std::to_string(size - 1));
-}
-
 template <class... Parts>
 struct call_sentences {
   static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> == 0,
@@ -114,17 +149,21 @@ struct call_sentences {
                 "policies belong to a tutti::strategy");
 };
 
+template <class Data>
+objection data_objection(const Data& data) {
+  if constexpr (is_symmetric<std::remove_cvref_t<Data>>)
+    if (!data)
+      return "the symmetric buffer holds no memory: it was moved from, or never allocated - give the "
+             "one that communicator::allocate returned";
+  return {};
+}
+
 /// Its elements are those of a std::span; a symmetric buffer brings where everyone's are.
 template <class Data>
-call_data data_of(const char* call, int rank, Data& data) {
+call_data data_of(Data& data) {
   const std::span values{data};
   call_data all{reinterpret_cast<std::byte*>(values.data()), values.size(), values.size_bytes()};
-  if constexpr (is_symmetric<std::remove_cvref_t<Data>>) {
-    if (!data)
-      detail::reject(call, rank, "the symmetric buffer holds no memory: it was moved from, or never "
-                                 "allocated - give the one that communicator::allocate returned");
-    all.memory = data.memory();
-  }
+  if constexpr (is_symmetric<std::remove_cvref_t<Data>>) all.memory = data.memory();
   return all;
 }
 

@@ -22,10 +22,13 @@
 // call returns, so starting one waits for the other ranks.
 //
 // Determinism: run_to_run, and the same bits on every rank. Cost: tutti::traffic_of(topology, ...)
-// messages and elements, for default_topology those of the one it stands for. Errors, as tutti::error: mismatch (on a `checked` communicator), peer_lost,
-// timeout, transport; invalid_argument for lengths that do not fit and weights that sum to nothing.
-// After an error while data moves the communicator is revoked: every pending and later call on any rank
-// fails with it. After invalid_argument, and a mismatch that `checked` found, it can be used on.
+// messages and elements, for default_topology those of the one it stands for.
+//
+// Errors, as tutti::error: mismatch, peer_lost, timeout, transport; invalid_argument for roots, lengths
+// and symmetric buffers that cannot work, and for weights that sum to nothing. After an error the
+// communicator is revoked: every pending and later call on any rank fails with it - also after an
+// argument that only its own rank can see, for the others may be at work already. Only what all ranks
+// see before data moves leaves it as it was: weights, and everything that `checked` compares.
 #pragma once
 
 #include <tutti/collectives/copies.hpp>     // all_gather, broadcast, gather, scatter, all_to_all, barrier

@@ -86,16 +86,16 @@ void copy_own(std::span<const T> from, std::span<T> to) {
   if (!from.empty() && from.data() != to.data()) std::copy(from.begin(), from.end(), to.begin());
 }
 
-inline void check_blocks(const char* call, int rank, int size, std::size_t block, std::size_t all) {
-  if (all != block * std::size_t(size))
-    detail::reject(call, rank, "the whole holds " + std::to_string(all) + " elements, " +
-                                   std::to_string(size) + " blocks of " + std::to_string(block) +
-                                   " are needed");
+inline objection blocks_objection(int size, std::size_t block, std::size_t all) {
+  if (all == block * std::size_t(size)) [[likely]]
+    return {};
+  return "the whole holds " + std::to_string(all) + " elements, " + std::to_string(size) +
+         " blocks of " + std::to_string(block) + " are needed";
 }
 
 template <collective What, class Data, class Comm, class Use, class... Parts>
 decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Use&& use,
-                          Parts&&... given) {
+                          objection wrong, Parts&&... given) {
   using T = element_of<Data>;
   using topology_type = typename call_parts<Parts...>::topology;
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
@@ -103,10 +103,12 @@ decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Us
                 "tutti: a collective that only copies takes a topology and tutti::options - leave "
                 "reducers and codecs to all_reduce, reduce_scatter and reduce");
   if constexpr (carried<What, topology_type>::value) {
-    const call_data all = detail::data_of(call, comm.rank(), data);
-    detail::check_root(call, root, comm.rank(), comm.size());
-    detail::verify_call<Comm, T, topology_type>(comm, call, all.n, root);
+    if (wrong.empty()) wrong = detail::root_objection(root, comm.size());
+    if (wrong.empty()) wrong = detail::data_objection(data);
     const auto& topology = detail::pick<topology_part, topology_type>(given...);
+    if (wrong.empty()) wrong = detail::topology_objection(comm, topology);
+    const call_data all = detail::data_of(data);
+    detail::check_call<Comm, T, topology_type>(comm, call, all.n, root, wrong);
     const auto& how = detail::pick<options_part, options>(given...);
     return detail::prepare_copy<What, topology_type, T>(call, comm, all, root, topology, how, use);
   } else {
@@ -127,13 +129,13 @@ template <communicator Comm, class Data, class... Parts>
   requires(!detail::has_values<Parts> && ...)
 void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
   detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, detail::runs_now(comm),
-                                             parts...);
+                                             {}, parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
   return request{detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
-                                                            detail::is_started, parts...),
+                                                            detail::is_started(comm), {}, parts...),
                  comm.in_flight()};
 }
 
@@ -141,22 +143,24 @@ template <communicator Comm, class Mine, detail::has_values All, class... Parts>
 void all_gather(Comm& comm, const Mine& mine, All&& all, Parts&&... parts) {
   const std::span from{mine};
   const std::span to{all};
-  detail::check_blocks("all_gather", comm.rank(), comm.size(), from.size(), to.size());
-  detail::copy_own<detail::element_of<All>>(
-      from, to.subspan(std::size_t(comm.rank()) * from.size(), from.size()));
-  tutti::all_gather(comm, to, parts...);
+  auto wrong = detail::blocks_objection(comm.size(), from.size(), to.size());
+  if (wrong.empty())
+    detail::copy_own<detail::element_of<All>>(
+        from, to.subspan(std::size_t(comm.rank()) * from.size(), from.size()));
+  detail::start_copy<collective::all_gather>("all_gather", comm, to, 0, detail::runs_now(comm),
+                                             std::move(wrong), parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 void broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  detail::start_copy<collective::broadcast>("broadcast", comm, data, root, detail::runs_now(comm),
+  detail::start_copy<collective::broadcast>("broadcast", comm, data, root, detail::runs_now(comm), {},
                                             parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
   return request{detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
-                                                           detail::is_started, parts...),
+                                                           detail::is_started(comm), {}, parts...),
                  comm.in_flight()};
 }
 
@@ -168,9 +172,9 @@ execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, c
   const std::span<const T> from{mine};
   const std::span<T> to{all};
   const int rank = comm.rank(), size = comm.size();
-  detail::check_root("gather", root, rank, size);
-  if (rank == root) detail::check_blocks("gather", rank, size, from.size(), to.size());
-  detail::verify_call<Comm, T>(comm, "gather", from.size(), root);
+  objection wrong = detail::root_objection(root, size);
+  if (rank == root) wrong = detail::blocks_objection(size, from.size(), to.size());
+  detail::check_call<Comm, T>(comm, "gather", from.size(), root, wrong);
   block_plan<> blocks{rank, size, from.size(), sizeof(T)};
   if (rank != root) {
     blocks.publish(root, 0);
@@ -189,9 +193,9 @@ execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
   const std::span<const T> from{all};
   const std::span<T> to{mine};
   const int rank = comm.rank(), size = comm.size();
-  detail::check_root("scatter", root, rank, size);
-  if (rank == root) detail::check_blocks("scatter", rank, size, to.size(), from.size());
-  detail::verify_call<Comm, T>(comm, "scatter", to.size(), root);
+  objection wrong = detail::root_objection(root, size);
+  if (rank == root) wrong = detail::blocks_objection(size, to.size(), from.size());
+  detail::check_call<Comm, T>(comm, "scatter", to.size(), root, wrong);
   block_plan<> blocks{rank, size, to.size(), sizeof(T)};
   if (rank != root) {
     blocks.store(root, 0);
@@ -211,9 +215,9 @@ execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
   const std::span<T> to{receive};
   const int rank = comm.rank(), size = comm.size();
   const std::size_t n = to.size() / std::size_t(size);
-  detail::check_blocks("all_to_all", rank, size, n, from.size());
-  detail::check_blocks("all_to_all", rank, size, n, to.size());
-  detail::verify_call<Comm, T>(comm, "all_to_all", n, 0);
+  objection wrong = detail::blocks_objection(size, n, from.size());
+  if (wrong.empty()) wrong = detail::blocks_objection(size, n, to.size());
+  detail::check_call<Comm, T>(comm, "all_to_all", n, 0, wrong);
   const std::size_t own = std::size_t(rank) * n;
   detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
   block_plan<> blocks{rank, size, n, sizeof(T)};
@@ -269,7 +273,7 @@ template <class Comm, class Use>
 decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
   static constexpr max reduce{};
   static constexpr identity exact{};
-  detail::verify_call<Comm>(comm, "barrier", 0, 0);
+  detail::check_call<Comm>(comm, "barrier", 0, 0);
   task work;
   work.call = "barrier";
   work.math = detail::arithmetic_of<std::uint8_t>(reduce, exact);
@@ -296,7 +300,7 @@ void barrier(Comm& comm, const options& how = {}) {
 }
 template <communicator Comm>
 request async_barrier(Comm& comm, const options& how = {}) {
-  return request{detail::start_barrier(comm, how, detail::is_started), comm.in_flight()};
+  return request{detail::start_barrier(comm, how, detail::is_started(comm)), comm.in_flight()};
 }
 
 } // namespace tutti

@@ -65,6 +65,9 @@ public:
       return run();
     } catch (const error& e) {
       fail(e.details());
+    } catch (...) {
+      give_up("what the reducer or codec did threw");
+      throw;
     }
   }
 
@@ -81,11 +84,7 @@ public:
   }
 
   void abandon() noexcept override {
-    comm_.revoke({.code = error_code::peer_lost,
-                  .call = task_.call,
-                  .peer = plan_.rank,
-                  .detail = "the rank dropped a request in flight while unwinding"});
-    pending_.reset();
+    give_up("the rank dropped a request in flight while unwinding");
   }
 
   /// With task::keep_gathered, after completion: the encoded contributions to `where`, in rank order.
@@ -110,6 +109,11 @@ private:
     comm_.revoke(f);
     f.rank = plan_.rank;
     throw error{std::move(f)};
+  }
+
+  void give_up(const char* why) noexcept {
+    comm_.revoke({.code = error_code::peer_lost, .call = task_.call, .peer = plan_.rank, .detail = why});
+    pending_.reset();
   }
 
   bool run() {

@@ -25,26 +25,41 @@ void agree_on_weights(Comm& comm, const options& how, task& work) {
   work.total = 0;
   for (int k = 0; k < comm.size(); ++k) {
     const double w = work.weights[std::size_t(k)];
-    if (!(w >= 0) || !tutti::is_finite(w))
+    const auto refuse = [&](int peer, std::string detail) {
       throw error{{.code = error_code::invalid_argument,
                    .call = work.call,
                    .rank = comm.rank(),
-                   .peer = k,
-                   .detail = "rank " + std::to_string(k) + " gave a weight that is negative or not "
-                             "finite - give what its contribution counts for in options::weight"}};
+                   .peer = peer,
+                   .detail = std::move(detail)}};
+    };
+    if (!(w >= 0) || !tutti::is_finite(w))
+      refuse(k, "rank " + std::to_string(k) + " gave a weight that is negative or not finite - give "
+                "what its contribution counts for in options::weight");
     work.total += w;
+    if (work.total == 0 && k == comm.size() - 1)
+      refuse(-1, "all weights are zero - at least one rank must count");
   }
-  if (work.total == 0)
-    detail::reject(work.call, comm.rank(), "all weights are zero - at least one rank must count");
 }
 
 template <class R>
-void check_contributions(const char* call, const R& r, int rank, int size) {
+objection reducer_objection(const R& r, int size) {
+  if constexpr (requires { r.objection(); })
+    if (const char* wrong = r.objection()) return wrong;
   if constexpr (requires { r.least_contributions(); })
     if (size < r.least_contributions())
-      detail::reject(call, rank, "this reducer needs at least " +
-                                     std::to_string(r.least_contributions()) +
-                                     " contributions, there are " + std::to_string(size));
+      return "this reducer needs at least " + std::to_string(r.least_contributions()) +
+             " contributions, there are " + std::to_string(size);
+  return {};
+}
+/// What is wrong with a reduction.
+template <class Comm, class Topology, class R, class Data>
+objection reduction_objection(const Comm& comm, const Topology& topology, const R& r,
+                              const Data& data, int root) {
+  objection wrong = detail::root_objection(root, comm.size());
+  if (wrong.empty()) wrong = detail::topology_objection(comm, topology);
+  if (wrong.empty()) wrong = detail::reducer_objection(r, comm.size());
+  if (wrong.empty()) wrong = detail::data_objection(data);
+  return wrong;
 }
 
 /// The numbers of one agreement, combined over all ranks.
@@ -155,7 +170,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
     detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
                                               data.data() + got.where.offset, data.size(), how);
     if constexpr (What == collective::all_reduce) {
-      detail::start_copy<second>(call, comm, data, root, detail::runs_now(comm), t, how);
+      detail::start_copy<second>(call, comm, data, root, detail::runs_now(comm), {}, t, how);
     }
   });
 }
@@ -174,14 +189,14 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
     const Topology& topology = detail::pick<topology_part, Topology>(given...);
     const Codec& codec = detail::pick<codec_part, Codec>(given...);
     const options& how = detail::pick<options_part, options>(given...);
-    detail::check_root(call, root, comm.rank(), comm.size());
-    detail::check_contributions(call, r, comm.rank(), comm.size());
-    detail::verify_call<Comm, T, R, Topology, Codec>(comm, call, values.size(), root);
+    detail::check_call<Comm, T, R, Topology, Codec>(
+        comm, call, values.size(), root,
+        detail::reduction_objection(comm, topology, r, data, root));
     if constexpr (observes_gathered<R, T>) {
       detail::reduce_gathered<What, T>(call, comm, values, root, r, topology, codec, how);
     } else {
       detail::after_agreement(comm, r, values, how, [&](const auto& working) {
-        detail::prepare<What, T>(call, comm, detail::data_of(call, comm.rank(), data), root, working,
+        detail::prepare<What, T>(call, comm, detail::data_of(data), root, working,
                                  topology, codec, how, detail::runs_now(comm));
       });
     }
@@ -231,16 +246,16 @@ request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&
     const Topology& topology = detail::pick<topology_part, Topology>(given...);
     const Codec& codec = detail::pick<codec_part, Codec>(given...);
     const options& how = detail::pick<options_part, options>(given...);
-    detail::check_root(call, root, comm.rank(), comm.size());
-    detail::check_contributions(call, r, comm.rank(), comm.size());
-    detail::verify_call<Comm, T, R, Topology, Codec>(comm, call, values.size(), root);
+    detail::check_call<Comm, T, R, Topology, Codec>(
+        comm, call, values.size(), root,
+        detail::reduction_objection(comm, topology, r, data, root));
     return detail::after_agreement(comm, r, values, how, [&](const auto& working) {
       using W = std::remove_cvref_t<decltype(working)>;
       auto op = std::make_unique<owning_operation<W, Codec>>(
           working, codec, [&](const W& own_reducer, const Codec& own_codec) {
-            return detail::prepare<What, T>(call, comm, detail::data_of(call, comm.rank(), data),
+            return detail::prepare<What, T>(call, comm, detail::data_of(data),
                                             root, own_reducer, topology, own_codec, how,
-                                            detail::is_started);
+                                            detail::is_started(comm));
           });
       return request{std::move(op), comm.in_flight()};
     });

@@ -19,7 +19,7 @@ private:
 
   bool work() override {
     if (!announced_) {
-      if (!signals_.free()) return false;
+      if (!this->free()) return false;
       write();
       this->announce();
       announced_ = true;
@@ -49,6 +49,7 @@ private:
       this->compare_calls();
       return true;
     }
+    signals_.owe_comparison();
     if (rank_ == root_) return true; // nobody has to have come for it to go on
     if (!signals_.reached_by(root_, signals_.now())) return false;
     this->compare_call(root_);
@@ -101,7 +102,7 @@ private:
 
   bool work() override {
     if (stage_ == 0) {
-      if (!signals_.free()) return false;
+      if (!this->free()) return false;
       std::memcpy(signals_.data(), &data_.own, sizeof data_.own);
       this->announce();
       stage_ = 1;

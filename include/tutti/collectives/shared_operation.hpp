@@ -118,6 +118,22 @@ protected:
                         task_.total, how);
   }
 
+  /// Whether the next epoch may be written. A broadcast does not wait for everyone, so what all said
+  /// then is compared here.
+  bool free() {
+    if (!signals_.free()) return false;
+    if (signals_.pays_comparison()) [[unlikely]] {
+      const signal_line& own = signals_.said(rank_, signals_.now());
+      for (int r = 0; r < size_; ++r)
+        if (!alike(signals_.said(r, signals_.now()), own))
+          throw error{{.code = error_code::mismatch,
+                       .peer = r,
+                       .detail = "in the call before this one, rank " + std::to_string(r) +
+                                 " made another call, or named another root - make the same call on "
+                                 "every rank"}};
+    }
+    return true;
+  }
   void announce() {
     published_stores();
     signals_.announce(code(), data_.bytes);
@@ -127,6 +143,9 @@ protected:
   /// What all ranks announced last is the same call; throws a mismatch.
   void compare_calls() const {
     for (int r = 0; r < size_; ++r) compare_call(r);
+  }
+  static bool alike(const signal_line& a, const signal_line& b) {
+    return a.call == b.call && a.bytes == b.bytes;
   }
   void compare_call(int other) const {
     const signal_line& said = signals_.said(other, signals_.now());
@@ -182,7 +201,7 @@ private:
   }
 
   deadline until() {
-    if (deadline_ == deadline{}) deadline_ = clock::now() + timeout_;
+    if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until();
     return deadline_;
   }
   [[noreturn]] void fail(failure f) {

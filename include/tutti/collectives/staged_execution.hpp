@@ -42,7 +42,7 @@ private:
 
   bool work() override {
     if (!begun_) {
-      if (!signals_.free()) return false;
+      if (!this->free()) return false;
       first_ = signals_.take_windows(windows_);
       begun_ = true;
     }

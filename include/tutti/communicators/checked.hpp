@@ -9,19 +9,26 @@
 namespace tutti {
 
 /// Before each collective all ranks compare what they are about to do; where they differ, every rank
-/// throws error_code::mismatch naming two ranks and what each called. Nothing of the data has moved
-/// then, and the communicator remains usable. Costs size - 1 messages of 32 bytes a rank and call.
+/// throws error_code::mismatch naming two ranks and what each called. Where a rank's arguments cannot
+/// work, it throws invalid_argument, and the others a mismatch that names it. Nothing of the data has
+/// moved then, and the communicator remains usable. Costs size - 1 messages of 32 bytes a rank and
+/// call.
 template <class Inner>
 class checked : public decorator<Inner> {
 public:
   explicit checked(Inner&& inner, const options& how = {})
       : decorator<Inner>{std::forward<Inner>(inner)}, how_{how} {}
 
-  /// `numbers` are a call's length, type and root. Called by the collectives.
-  void verify(const char* call, std::span<const std::uint64_t> numbers) {
-    std::uint64_t mine[fields] = {code_of(call)};
+  /// `numbers` are a call's length, type and root; `valid` says whether this rank can make it, and the
+  /// caller throws when it cannot. Called by the collectives.
+  void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid) {
+    std::uint64_t mine[fields] = {valid ? code_of(call) : refused};
     for (std::size_t k = 0; k < numbers.size() && k + 1 < fields; ++k) mine[k + 1] = numbers[k];
     const auto all = detail::rendezvous(this->inner_, call, mine, how_.until());
+    if (!valid) return;
+    for (int r = 0; r < this->size(); ++r)
+      if (all[std::size_t(r) * fields] == refused)
+        refuse(call, r, "rank " + std::to_string(r) + " gave arguments that cannot work");
     for (int r = 1; r < this->size(); ++r)
       for (std::size_t k = 0; k < fields; ++k)
         if (all[std::size_t(r) * fields + k] != all[k]) disagree(call, r, k, all);
@@ -36,6 +43,7 @@ public:
 
 private:
   static constexpr std::size_t fields = 4;
+  static constexpr std::uint64_t refused = ~std::uint64_t{0};
 
   static constexpr const char* names[] = {"all_reduce", "reduce_scatter", "reduce", "all_gather",
                                           "broadcast",  "gather",         "scatter", "all_to_all",
@@ -65,10 +73,13 @@ private:
     else
       detail = "rank 0 names root " + std::to_string(first) + ", rank " + std::to_string(other) +
                " names root " + std::to_string(second);
+    refuse(call, this->rank() == other ? 0 : other, detail);
+  }
+  [[noreturn]] void refuse(const char* call, int peer, const std::string& detail) const {
     throw error{{.code = error_code::mismatch,
                  .call = call,
                  .rank = this->rank(),
-                 .peer = this->rank() == other ? 0 : other,
+                 .peer = peer,
                  .detail = detail + " - make the same call on every rank"}};
   }
 

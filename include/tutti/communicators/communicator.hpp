@@ -136,7 +136,7 @@ concept splitting_communicator = communicator<C> && requires(C c, int n) {
 template <class C>
 concept verifying_communicator =
     communicator<C> && requires(C c, const char* call, std::span<const std::uint64_t> numbers) {
-      c.verify(call, numbers);
+      c.verify(call, numbers, true);
     };
 
 } // namespace tutti

@@ -32,10 +32,10 @@ public:
   {
     return inner_.probe(on);
   }
-  void verify(const char* call, std::span<const std::uint64_t> numbers)
+  void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid)
     requires verifying_communicator<inner_type>
   {
-    inner_.verify(call, numbers);
+    inner_.verify(call, numbers, valid);
   }
   auto nodes() const
     requires requires(const inner_type& c) { c.nodes(); }

@@ -8,24 +8,27 @@
 
 namespace tutti::detail {
 
-/// Blocks until one exchange is complete, while everything else that is in flight moves on; a timeout
-/// names the peer and revokes the communicator.
+/// Blocks until one exchange is complete, while everything else that is in flight moves on; a failure
+/// revokes the communicator, and a timeout names the peer.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
-  for (;;) {
-    const auto seen = comm.progress();
-    if (handle.test()) return;
-    comm.in_flight().step(); // a peer may wait for one of these before it comes here
-    if (clock::now() >= until) {
-      const failure late{.code = error_code::timeout,
-                         .call = call,
-                         .rank = comm.rank(),
-                         .peer = handle.waiting_for(),
-                         .detail = "the peer did not take part in time"};
-      comm.revoke(late);
-      throw error{late};
+  try {
+    for (;;) {
+      const auto seen = comm.progress();
+      if (handle.test()) return;
+      comm.in_flight().step(); // a peer may wait for one of these before it comes here
+      if (clock::now() >= until)
+        throw error{{.code = error_code::timeout,
+                     .peer = handle.waiting_for(),
+                     .detail = "the peer did not take part in time"}};
+      comm.idle(seen, until);
     }
-    comm.idle(seen, until);
+  } catch (const error& e) {
+    failure why = e.details();
+    if (why.call.empty()) why.call = call;
+    if (why.rank < 0) why.rank = comm.rank();
+    comm.revoke(why);
+    throw error{std::move(why)};
   }
 }
 

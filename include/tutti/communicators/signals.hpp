@@ -98,6 +98,10 @@ public:
   std::byte* data() noexcept { return line(rank_, now_ + 1).data; }
   std::byte* slot() noexcept { return at(rank_, now_ + 1); }
 
+  /// The last epoch was announced, but not compared with everyone's; once free(), it is due.
+  void owe_comparison() noexcept { owes_comparison_ = true; }
+  bool pays_comparison() noexcept { return std::exchange(owes_comparison_, false); }
+
   epoch announce(std::uint64_t call, std::uint64_t bytes) noexcept {
     signal_line& mine = line(rank_, ++now_);
     mine.call = call;
@@ -144,6 +148,7 @@ private:
   epoch now_ = 0, all_reached_ = 0;
   std::uint64_t turns_ = 0, turn_ = 0, windows_ = 0;
   epoch asked_ = 0;
+  bool owes_comparison_ = false;
   int missing_ = 0; ///< those below have reached the epoch that was asked for
 };
 

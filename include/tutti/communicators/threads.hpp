@@ -292,6 +292,48 @@ private:
 
 using communicator = basic_communicator<spin_then_sleep>;
 
+namespace detail {
+
+/// What ranks threw, and which of it is the cause of the rest.
+class exits {
+public:
+  explicit exits(int ranks) : thrown_(std::size_t(ranks)) {}
+
+  void thrown(int rank, std::exception_ptr what) {
+    std::scoped_lock lock{guard_};
+    if (first_ < 0) first_ = rank;
+    thrown_[std::size_t(rank)] = std::move(what);
+  }
+  /// Whoever reports a lost peer first may be ahead of the peer itself, which has the cause.
+  void rethrow_cause() const {
+    if (first_ < 0) return;
+    int cause = first_;
+    for (std::size_t k = 0; k < thrown_.size(); ++k) {
+      const int lost = lost_peer(cause);
+      if (lost < 0 || lost >= int(thrown_.size()) || !thrown_[std::size_t(lost)]) break;
+      cause = lost;
+    }
+    std::rethrow_exception(thrown_[std::size_t(cause)]);
+  }
+
+private:
+  int lost_peer(int rank) const {
+    try {
+      std::rethrow_exception(thrown_[std::size_t(rank)]);
+    } catch (const error& e) {
+      return e.code() == error_code::peer_lost && e.peer() != rank ? e.peer() : -1;
+    } catch (...) {
+      return -1;
+    }
+  }
+
+  std::mutex guard_;
+  int first_ = -1;
+  std::vector<std::exception_ptr> thrown_;
+};
+
+} // namespace detail
+
 /// Runs program(communicator&) on `ranks` threads and returns when all have returned.
 /// When one throws, every other rank's calls fail with `peer_lost` naming it, and its exception is
 /// thrown here. A rank that returns while others still wait for it fails them the same way.
@@ -306,14 +348,16 @@ void run(int ranks, Program&& program) {
   for (int r = 0; r < ranks; ++r) ids.push_back(r);
   auto everyone = std::make_shared<detail::membership>(ranks);
   auto world = std::make_shared<detail::group<spin_then_sleep>>(everyone, std::move(ids));
-  std::mutex guard;
-  std::exception_ptr first;
-  const auto leave = [&](int rank, const char* reason) {
-    std::scoped_lock lock{guard};
-    if (!first) first = std::current_exception();
+  detail::exits exits{ranks};
+  const auto leave = [&](int rank, const std::string& reason) {
+    exits.thrown(rank, std::current_exception());
     world->revoke({.code = error_code::peer_lost,
                    .peer = rank,
                    .detail = "rank " + std::to_string(rank) + " left: " + reason});
+  };
+  const auto gone = [&](int rank) {
+    everyone->left[std::size_t(rank)].store(true);
+    world->ring_all();
   };
   const auto body = [&](int rank) {
     try {
@@ -324,15 +368,23 @@ void run(int ranks, Program&& program) {
     } catch (...) {
       leave(rank, "an exception of unknown type");
     }
-    everyone->left[std::size_t(rank)].store(true);
-    world->ring_all();
+    gone(rank);
   };
   {
     std::vector<std::jthread> others;
-    for (int r = 1; r < ranks; ++r) others.emplace_back(body, r);
-    body(0);
+    try {
+      for (int r = 1; r < ranks; ++r) others.emplace_back(body, r);
+    } catch (const std::exception& e) { // those that began wait for the rest
+      const int missing = int(others.size()) + 1;
+      leave(missing, std::string{"its thread could not be started: "} + e.what());
+      for (int r = missing; r < ranks; ++r) gone(r);
+    }
+    if (int(others.size()) + 1 == ranks)
+      body(0);
+    else
+      gone(0);
   }
-  if (first) std::rethrow_exception(first);
+  exits.rethrow_cause();
 }
 
 } // namespace tutti::threads

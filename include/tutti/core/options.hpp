@@ -33,7 +33,12 @@ struct options {
   /// What a trainer does about a NaN or infinity in a reduced gradient. The same on all ranks.
   tutti::non_finite non_finite = tutti::non_finite::error;
 
-  deadline until() const { return clock::now() + timeout; }
+  /// The time by which a call that begins now is to be over; never, when that is beyond the clock.
+  deadline until() const {
+    const deadline now = clock::now();
+    const auto most = std::chrono::floor<std::chrono::milliseconds>((deadline::max)() - now);
+    return timeout < most ? now + timeout : (deadline::max)();
+  }
 };
 
 } // namespace tutti

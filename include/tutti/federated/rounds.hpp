@@ -41,12 +41,21 @@ public:
   federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
                    run_options how)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
+    const int all = clients_.clients();
+    const auto& sync = parts_.sync;
+    detail::refuse_answer(parts_.comm.rank(), "run",
+                          "federated rounds average what a cohort of clients has trained",
+                          sync.period() < 0              ? "period() is negative"
+                          : sync.fragment(0).count != 1  ? "fragment() is not everything"
+                          : all > 0 && (sync.quorum(all) < 1 || sync.quorum(all) > all)
+                              ? "quorum() is not between one client and all"
+                          : sync.lead() != 0  ? "lead() is not 0"
+                          : sync.worth(0) != 1 ? "worth(0) is not 1"
+                          : sync.delay() != 0 ? "delay() is not 0"
+                                              : nullptr);
     detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
-    if (clients_.clients() < 1)
-      throw error{{.code = error_code::invalid_argument,
-                   .call = "run",
-                   .rank = parts_.comm.rank(),
-                   .detail = "the population has no clients"}};
+    if (all < 1) refuse("the population has no clients");
+    if (!is_finite(double(sync.server_rate))) refuse("the server's rate is not finite");
     for (tensor<T>& p : parameters_) {
       tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
       global_.insert(global_.end(), p.values.begin(), p.values.end());
@@ -129,11 +138,31 @@ private:
     throw error{std::move(f)};
   }
 
-  double client_weight(int client) const {
-    if constexpr (is_weighted<typename Ensemble::reducer_type>)
-      return double(clients_.examples(client));
-    else
+  /// A client that cannot be weighed is its rank's failure, and so everybody's.
+  double client_weight(int client) {
+    if constexpr (is_weighted<typename Ensemble::reducer_type>) {
+      const double examples = double(clients_.examples(client));
+      if (!(examples >= 0) || !is_finite(examples)) {
+        failure why{.code = error_code::invalid_argument,
+                    .call = "run",
+                    .rank = parts_.comm.rank(),
+                    .peer = parts_.comm.rank(),
+                    .detail = "client " + std::to_string(client) + " has " +
+                              std::to_string(examples) +
+                              " examples - give a number that is not negative"};
+        parts_.comm.revoke(why);
+        throw error{std::move(why)};
+      }
+      return examples;
+    } else {
       return 1.0;
+    }
+  }
+  [[noreturn]] void refuse(const char* detail) const {
+    throw error{{.code = error_code::invalid_argument,
+                 .call = "run",
+                 .rank = parts_.comm.rank(),
+                 .detail = detail}};
   }
   void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
     const rounding rounded;

@@ -20,9 +20,11 @@ namespace tutti::mpi::detail {
 /// Dropped before it is complete, it gives the communicator up, with what it has thrown or
 /// `peer_lost` naming this rank: a message that nobody takes would meet the wrong receive. Receives
 /// are cancelled; one that has begun to arrive cannot be, so it is waited for, and if its sender
-/// does not go on, the job is ended rather than memory written that is no longer ours. Sends that
-/// no receive has met are let go after a second: nobody posts a receive on a communicator that has
-/// failed.
+/// does not go on, the job is ended rather than memory written that is no longer ours. Sends are
+/// waited for until they have gone or their peer has withdrawn its receives too (notices.hpp). A
+/// peer that does neither for `farewell` neither polls nor calls: what it may then still read from
+/// memory that is no longer ours it throws away, as it looks for a failure behind every long
+/// receive.
 class exchange {
 public:
   exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
@@ -41,8 +43,9 @@ public:
               "MPI_Isend", all_->rank, m.peer);
       });
   }
-  exchange(exchange&&) noexcept = default;
+  exchange(exchange&& other) noexcept : exchange{nullptr, other.on_} { *this = std::move(other); }
   exchange& operator=(exchange&& other) noexcept {
+    if (this == &other) return *this;
     withdraw();
     all_ = std::move(other.all_);
     requests_ = std::move(other.requests_);
@@ -52,6 +55,8 @@ public:
     measures_ = other.measures_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
+    receives_ = std::exchange(other.receives_, false);
+    long_ = other.long_;
     why_ = std::move(other.why_);
     return *this;
   }
@@ -64,6 +69,10 @@ public:
       return requests_.empty();
     }
     forget_all();
+    if (long_) {
+      all_->notices->look();
+      all_->throw_if_failed();
+    }
     return true;
   }
 
@@ -95,7 +104,11 @@ private:
     }
   }
   void add(const piece& p) {
-    if (p.receives && all_->tag.may_be_short(p.whole)) measures_ = true;
+    if (p.receives) {
+      measures_ = measures_ || all_->tag.may_be_short(p.whole);
+      long_ = long_ || p.bytes >= long_receive;
+      if (!std::exchange(receives_, true)) all_->notices->receives();
+    }
     pieces_.push_back(p);
     requests_.push_back(MPI_REQUEST_NULL);
   }
@@ -232,54 +245,64 @@ private:
   // --- giving up --------------------------------------------------------------------------------
 
   void forget_all() noexcept {
+    no_receives();
     requests_.clear();
     pieces_.clear();
   }
+  void no_receives() noexcept {
+    if (std::exchange(receives_, false)) all_->notices->receives_no_more();
+  }
   void withdraw() noexcept {
-    if (!requests_.empty() && is_running() && !settle(true, true)) give_up();
+    if (!requests_.empty() && is_running() && !settle([](const piece&) { return true; })) give_up();
     forget_all();
   }
-  /// Completes what can be completed, whatever came of it; true when nothing of the kinds asked for
-  /// is in flight.
-  bool settle(bool receives, bool sends) noexcept {
+  /// Completes what can be completed, whatever came of it; true when nothing is in flight that
+  /// matters(piece).
+  template <class Matters> bool settle(Matters&& matters) noexcept {
     bool settled = true;
     for (std::size_t k = 0; k < requests_.size(); ++k) {
       int done = 1;
       if (requests_[k] == MPI_REQUEST_NULL) continue;
       if (MPI_Test(&requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
         requests_[k] = MPI_REQUEST_NULL;
-      else if (!done && (pieces_[k].receives ? receives : sends)) settled = false;
+      else if (!done && matters(pieces_[k])) settled = false;
     }
     return settled;
   }
   void give_up() noexcept {
-    all_->notices->fail(why_ ? *why_
-                             : failure{.code = error_code::peer_lost,
-                                       .rank = all_->rank,
-                                       .peer = all_->rank,
-                                       .detail = "the rank gave up an exchange in flight"});
+    notice_board& board = *all_->notices;
+    board.fail(why_ ? *why_
+                    : failure{.code = error_code::peer_lost,
+                              .rank = all_->rank,
+                              .peer = all_->rank,
+                              .detail = "the rank gave up an exchange in flight"});
     for (std::size_t k = 0; k < requests_.size(); ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
+    const deadline until = clock::now() + farewell;
     patience between;
-    const deadline begun = clock::now();
-    while (!settle(true, clock::now() < begun + std::chrono::seconds{1})) {
-      if (clock::now() > begun + farewell) {
-        std::fputs(
-            "tutti: a message has begun to arrive and does not go on, and its receive cannot be "
-            "withdrawn - the job is ended\n",
-            stderr);
-        MPI_Abort(all_->comm, 1);
-      }
-      between.wait();
+    for (; !settle([](const piece& p) { return p.receives; }); between.wait()) {
+      if (clock::now() < until) continue;
+      std::fputs("tutti: a message has begun to arrive and does not go on, and its receive cannot be "
+                 "withdrawn - the job is ended\n",
+                 stderr);
+      MPI_Abort(all_->comm, 1);
     }
+    no_receives();
+    const auto may_be_read = [&](const piece& p) { return !board.receives_nothing(p.peer); };
+    for (; !settle(may_be_read) && clock::now() < until; between.wait()) board.look();
     for (MPI_Request& r : requests_)
       if (r != MPI_REQUEST_NULL) MPI_Request_free(&r);
   }
+
+  /// From here on a receive may be read from its sender's memory later than the sender is there.
+  static constexpr int long_receive = 4096;
 
   std::shared_ptr<group> all_;
   channel on_;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
   bool measures_ = false; ///< some tag does not say all of its length
+  bool receives_ = false; ///< the board counts it among those with receives in flight
+  bool long_ = false;     ///< it has a long receive
   unsigned looks_ = 0;
   deadline lost_after_{};
   std::unique_ptr<failure> why_; ///< what this exchange has thrown

@@ -1,5 +1,5 @@
-// Notices: what a rank tells all others outside of any collective - that it failed, or that it
-// left.
+// Notices: what a rank tells all others outside of any collective - that it failed, that it left, or
+// that after a failure it has no receive in flight any more.
 #pragma once
 
 #include <tutti/mpi/native.hpp>
@@ -17,7 +17,7 @@ namespace tutti::mpi::detail {
 
 /// Half a kilobyte, so that every MPI sends it at once and its sender may go away.
 struct notice {
-  enum class kind : std::uint8_t { failed, left };
+  enum class kind : std::uint8_t { failed, left, withdrawn };
 
   kind what = kind::left;
   error_code code = error_code::peer_lost;
@@ -28,6 +28,7 @@ struct notice {
   char native[136] = {};
 
   notice() = default;
+  explicit notice(kind k) : what{k} {}
   explicit notice(const failure& f) : what{kind::failed}, code{f.code}, rank{f.rank}, peer{f.peer} {
     write(f.call, call, sizeof call);
     write(f.detail, detail, sizeof detail);
@@ -56,6 +57,7 @@ public:
     detail::check(MPI_Comm_rank(comm_, &rank_), "MPI_Comm_rank");
     detail::check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
     left_.assign(std::size_t(size_), false);
+    withdrawn_.assign(std::size_t(size_), false);
     listen();
   }
   notice_board(const notice_board&) = delete;
@@ -87,13 +89,23 @@ public:
     for (;;) {
       int here = 0;
       MPI_Status status;
-      {
-        if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
-      }
+      if (MPI_Test(&listening_, &here, &status) != MPI_SUCCESS) return;
       if (!here) return;
       note(status.MPI_SOURCE);
       listen();
+      if (failed()) say_withdrawn();
     }
+  }
+
+  /// An exchange has receives in flight, or has none any more. After a failure nobody posts another,
+  /// so once the last one is gone all others are told: what they send this rank nobody reads.
+  void receives() noexcept { ++receiving_; }
+  void receives_no_more() noexcept {
+    if (--receiving_ == 0 && failed()) say_withdrawn();
+  }
+  /// Whether `peer` reads nothing that is sent to it here.
+  bool receives_nothing(int peer) const noexcept {
+    return withdrawn_[std::size_t(peer)] || has_left(peer);
   }
 
   /// Tells everyone; the first failure stands.
@@ -101,6 +113,7 @@ public:
     if (failed()) return;
     failed_ = why;
     tell(notice{why});
+    say_withdrawn();
   }
   void leave() noexcept { tell(notice{}); }
 
@@ -137,11 +150,18 @@ private:
   void note(int from) {
     if (received_->what == notice::kind::failed) {
       if (!failed_) failed_ = received_->told();
+    } else if (received_->what == notice::kind::withdrawn) {
+      withdrawn_[std::size_t(from)] = true;
     } else if (!left_[std::size_t(from)]) {
       left_[std::size_t(from)] = true;
       ++left_count_;
     }
   }
+  void say_withdrawn() noexcept {
+    if (receiving_ == 0 && !std::exchange(said_withdrawn_, true))
+      tell(notice{notice::kind::withdrawn});
+  }
+
   /// One notice on its way to everyone.
   struct telling {
     notice what;
@@ -175,8 +195,10 @@ private:
   MPI_Request listening_ = MPI_REQUEST_NULL;
   std::vector<std::unique_ptr<telling>> sent_;
   std::optional<failure> failed_;
-  std::vector<bool> left_;
+  std::vector<bool> left_, withdrawn_;
   int left_count_ = 0;
+  int receiving_ = 0; ///< exchanges with receives in flight
+  bool said_withdrawn_ = false;
 };
 
 } // namespace tutti::mpi::detail

@@ -42,6 +42,11 @@ struct krum {
   constexpr int least_contributions() const {
     return 2 * f + 3 > keep + f ? 2 * f + 3 : keep + f;
   }
+  constexpr const char* objection() const {
+    return f < 0      ? "krum: f is negative - give how many contributions may be arbitrary"
+           : keep < 1 ? "krum: keep is less than 1 - give how many contributions are averaged"
+                      : nullptr;
+  }
   constexpr std::size_t agreement(std::size_t /*n*/, int size) const {
     return std::size_t(size) * std::size_t(size);
   }

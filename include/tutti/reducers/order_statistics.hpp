@@ -54,6 +54,10 @@ struct trimmed_mean {
   int trim = 1;
 
   constexpr int least_contributions() const { return 2 * trim + 1; }
+  constexpr const char* objection() const {
+    return trim < 0 ? "trimmed_mean: trim is negative - give how many values are left out at each end"
+                    : nullptr;
+  }
 
   template <class A>
   constexpr A gather(std::span<A> column) const {

@@ -33,8 +33,9 @@
 //   5. gather, with the agreement before it, does not depend on the order of its contributions but
 //      for rounding: a reducer may agree on one rank's contribution, but not because of its rank
 //   6. a reducer that says it is rank_count_invariant has the same bits in any order and grouping
-// and two facts about it, each optional: `int least_contributions()`, how many ranks it needs, default
-// 1; and `static constexpr determinism repeats`, what it promises of the bits, default run_to_run.
+// and facts about it, each optional: `int least_contributions()`, how many ranks it needs, default 1;
+// `const char* objection()`, why its numbers cannot work, nullptr when they can; and `static constexpr
+// determinism repeats`, what it promises of the bits, default run_to_run.
 // A combine or lift that multiplies and adds uses tutti::rounding (core/rounded.hpp), or -march=native
 // may fuse the two in a part of a loop. State is part of the value: a reducer that carries numbers carries them through every call.
 #pragma once

@@ -115,6 +115,16 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
                         " than on rank 0");
 }
 
+/// Throws `unsupported` when a loop does not carry out an answer of the sync policy: `wrong` says which
+/// one, if any, and `loop` what is done instead.
+inline void refuse_answer(int rank, const char* call, const char* loop, const char* wrong) {
+  if (!wrong) return;
+  throw error{{.code = error_code::unsupported,
+               .call = call,
+               .rank = rank,
+               .detail = std::string{"the sync policy's "} + wrong + ", and " + loop}};
+}
+
 /// A number for what a run will do: the types of the parts, and those of their members and of the options
 /// that decide who sends what when.
 template <class Ensemble>

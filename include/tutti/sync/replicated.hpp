@@ -115,19 +115,16 @@ private:
   void check_policy() const {
     const sync_type& sync = parts_.sync;
     const int size = parts_.comm.size();
-    const char* wrong = sync.period() != 1             ? "period() is not 1"
-                        : sync.fragment(0).count != 1  ? "fragment() is not everything"
-                        : sync.quorum(size) != size    ? "quorum() is not every rank"
-                        : sync.lead() != 0             ? "lead() is not 0"
-                        : sync.delay() != 0            ? "delay() is not 0"
-                                                       : nullptr;
-    if (wrong)
-      throw error{{.code = error_code::unsupported,
-                   .call = "bind",
-                   .rank = parts_.comm.rank(),
-                   .detail = std::string{"the sync policy's "} + wrong +
-                             ", and the loop of synchronous policies exchanges everything with every "
-                             "rank in each step"}};
+    detail::refuse_answer(parts_.comm.rank(), "bind",
+                          "the loop of synchronous policies exchanges everything with every rank in "
+                          "each step",
+                          sync.period() != 1            ? "period() is not 1"
+                          : sync.fragment(0).count != 1 ? "fragment() is not everything"
+                          : sync.quorum(size) != size   ? "quorum() is not every rank"
+                          : sync.lead() != 0            ? "lead() is not 0"
+                          : sync.worth(0) != 1          ? "worth(0) is not 1"
+                          : sync.delay() != 0           ? "delay() is not 0"
+                                                        : nullptr);
   }
 
   using values_type = decltype(detail::shared_values<T>(

@@ -30,6 +30,7 @@ public:
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)}, rank_{parts_.comm.rank()}, size_{parts_.comm.size()},
         servers_{parts_.topology.server_count(size_)} {
+    check_policy();
     check_roles();
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     pushes_ = parts_.comm.in_flight().reserve_channel();
@@ -144,6 +145,19 @@ private:
   bool works() const noexcept { return tutti::is_worker(parts_.topology, rank_, size_); }
   std::size_t wire_bytes(std::size_t n) const { return parts_.codec.template bytes<T>(n); }
 
+  /// Answers that this loop does not carry out are refused, not ignored.
+  void check_policy() const {
+    const sync_type& sync = parts_.sync;
+    detail::refuse_answer(parts_.comm.rank(), "bind", "servers apply every whole push as it comes",
+                          sync.period() != 1            ? "period() is not 1"
+                          : sync.fragment(0).count != 1 ? "fragment() is not everything"
+                          : sync.quorum(size_) != 1     ? "quorum() is not 1"
+                          : sync.lead() < 0 && sync.lead() != unbounded
+                              ? "lead() is negative, and not tutti::unbounded"
+                          : sync.worth(0) != 1 || sync.worth(1) != 1 ? "worth() is not 1"
+                          : sync.delay() != 0                        ? "delay() is not 0"
+                                                                     : nullptr);
+  }
   void check_roles() const {
     if (servers_ < 1 || servers_ > size_)
       misuse("bind", "there are " + std::to_string(servers_) + " servers for " +
@@ -278,6 +292,7 @@ private:
         over = finished();
       });
       if (over) return;
+      parts_.comm.in_flight().step();
       if (clock::now() >= until)
         give_up({.code = error_code::timeout,
                  .peer = peer() >= 0 ? peer() : slowest_worker(),
@@ -350,9 +365,8 @@ private:
   /// Applies one push to this server's key range.
   void apply(std::span<T> gradient) {
     using R = typename Ensemble::reducer_type;
-    const double worth = parts_.sync.worth(0);
     for (T& g : gradient)
-      g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, worth, 0),
+      g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, 1.0, 0),
                            double(workers_), 0);
     optimizer_.template update<T>(++updates_, own_values(), std::span<const T>{gradient},
                                   state_.piece(0, length(own_)));
