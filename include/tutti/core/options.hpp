@@ -9,7 +9,8 @@
 
 namespace tutti {
 
-/// error: every rank throws error_code::non_finite naming step, tensor and rank. skip: no rank applies
+/// Of a reduced gradient, a push to servers, the mean of a federated round. error: every rank throws
+/// error_code::non_finite naming step, tensor and rank (or round and client). skip: no rank applies
 /// this step. pass: the values are applied as they are.
 enum class non_finite : std::uint8_t { error, skip, pass };
 
@@ -30,7 +31,7 @@ struct options {
   /// overlaps the backward pass. The same on all ranks.
   std::size_t bucket_bytes = std::size_t{4} << 20;
 
-  /// What a trainer does about a NaN or infinity in a reduced gradient. The same on all ranks.
+  /// What training does about a NaN or infinity. The same on all ranks.
   tutti::non_finite non_finite = tutti::non_finite::error;
 
   /// The time by which a call that begins now is to be over; never, when that is beyond the clock.
