@@ -2,6 +2,7 @@
 // timing.hpp.
 //
 //   symmetric, private   tutti, on symmetric buffers and on ordinary memory
+//   staged, attached     ordinary memory, always through stages, and always by the kernel's copies
 //   native               the MPI library that this was built with
 //   floor                the bytes that the collective has to move, moved by the same cores with
 //                        non-temporal stores: every input read once, every result written once
@@ -12,6 +13,7 @@
 #include <tutti/tutti.hpp>
 
 #include <atomic>
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 #include <string_view>
@@ -46,6 +48,8 @@ struct calls {
 
 struct bench_rank {
   world_type world = tutti::mpi::world();
+  world_type staged = tutti::mpi::world({.attached_bytes = SIZE_MAX});
+  world_type attached = tutti::mpi::world({.attached_bytes = 0});
   calls what;
 
   double timed(float* data, std::size_t n, auto&& call) {
@@ -111,6 +115,8 @@ struct bench_rank {
       return timed(data.data(), n, [&] { what.tutti_on(world, data); });
     }
     std::vector<float> data(n), part(n);
+    if (side == "staged") return timed(data.data(), n, [&] { what.tutti_on(staged, data); });
+    if (side == "attached") return timed(data.data(), n, [&] { what.tutti_on(attached, data); });
     if (side == "private") return timed(data.data(), n, [&] { what.tutti_on(world, data); });
     return timed(data.data(), n, [&] {
       what.native_on(data.data(), part.data(), int(n), world.rank(), world.size());

@@ -5,6 +5,8 @@
 
 #include <sys/resource.h>
 
+#include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -85,6 +87,73 @@ BOOST_AUTO_TEST_CASE(one_rank_that_cannot_map_a_buffer) {
     auto later = comm.template allocate<int>(5000);
     r.check(comm.reaches(*later.memory()), "what went wrong once goes wrong for ever");
     sums(comm, r, "later", later);
+  });
+}
+
+namespace {
+
+/// Every collective that works in memory, on data of this rank alone: the same as by messages.
+template <class Comm> void all_of_them(Comm& comm, report& r, const std::string& path) {
+  const int p = comm.size();
+  const auto contribution = [&](std::vector<float>& x) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = float((comm.rank() + 1) * int(i % 97 + 1));
+  };
+  const float all = float(p * (p + 1) / 2);
+  for (const std::size_t n :
+       {std::size_t{2500}, std::size_t{16384 * std::size_t(p) + 1}, std::size_t{100003}}) {
+    std::vector<float> x(n);
+    const auto expect = [&](const char* call, auto&& value, std::size_t begin, std::size_t end) {
+      std::size_t wrong = 0;
+      for (std::size_t i = begin; i < end; ++i) wrong += x[i] != value(i);
+      r.check(wrong == 0, path + ", " + call + ", " + std::to_string(n) +
+                              " floats: " + std::to_string(wrong) + " are wrong");
+    };
+    const auto sum = [&](std::size_t i) { return all * float(i % 97 + 1); };
+    const auto mine = tutti::shard_of(n, comm.rank(), p);
+    contribution(x);
+    tutti::all_reduce(comm, x);
+    expect("all_reduce", sum, 0, n);
+    contribution(x);
+    tutti::reduce_scatter(comm, x, tutti::direct{});
+    expect("reduce_scatter", sum, mine.begin, mine.end);
+    tutti::all_gather(comm, x, tutti::direct{});
+    expect("all_gather", sum, 0, n);
+    contribution(x);
+    tutti::reduce(comm, x, p - 1, tutti::star{});
+    if (comm.rank() == p - 1) expect("reduce", sum, 0, n);
+    contribution(x);
+    tutti::broadcast(comm, x, p - 1, tutti::star{});
+    expect(
+        "broadcast", [&](std::size_t i) { return float(p) * float(i % 97 + 1); }, 0, n);
+  }
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(memory_of_one_rank_by_the_kernel_through_stages_and_by_messages) {
+  on_mpi("attached",
+         [](auto& comm, report& r) {
+           if (!comm.attached()) return; // this kernel forbids it, and all ranks know
+           all_of_them(comm, r, "attached");
+         },
+         {.attached_bytes = 0});
+  on_mpi("staged",
+         [](auto& comm, report& r) {
+           r.check(!comm.attached() || comm.attached()->from() == SIZE_MAX, "it is still wanted");
+           all_of_them(comm, r, "staged");
+         },
+         {.attached_bytes = SIZE_MAX});
+  on_mpi("messages", [](auto& comm, report& r) { all_of_them(comm, r, "messages"); },
+         {.shared_memory = false});
+}
+
+// What ranks want differs: the largest length counts on all of them.
+BOOST_AUTO_TEST_CASE(one_rank_that_wants_no_attachment) {
+  on_mpi("one without attachment", [](auto& world, report& r) {
+    tutti::mpi::communicator comm{
+        MPI_COMM_WORLD, {.attached_bytes = world.rank() == 0 ? SIZE_MAX : std::size_t{0}}};
+    r.check(!comm.attached() || comm.attached()->from() == SIZE_MAX, "ranks go different ways");
+    all_of_them(comm, r, "not attached");
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/codecs/identity.hpp>
+#include <tutti/collectives/attached_execution.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
@@ -134,6 +135,9 @@ decltype(auto) without_messages(Comm& comm, collective what, int root, call_data
       return make(std::type_identity<slot_execution<Comm>>{});
     if (in_reach)
       return make(std::type_identity<in_place_execution<Comm>>{});
+    if constexpr (requires { comm.attached(); })
+      if (comm.attached() && data.bytes >= comm.attached()->from())
+        return make(std::type_identity<attached_execution<Comm>>{});
     if constexpr (requires { comm.stages(); })
       if (const auto stages = comm.stages();
           !stages.empty() && work.math.value_bytes <= staged_execution<Comm>::unit_bytes(comm.size()))

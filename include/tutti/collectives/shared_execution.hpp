@@ -127,7 +127,7 @@ private:
     }
     // A rank that fails waits for those that are at work in its memory, and none begins after that.
     const typename signals::work at_work{signals_};
-    this->comm_.require_usable();
+    this->look_who_withdrew();
     this->spread({in_, from}, {out_, to}, part, this->stores_to_data());
   }
   std::byte* place_of(int rank) const {

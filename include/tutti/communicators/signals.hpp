@@ -34,7 +34,8 @@ struct alignas(64) signal_line {
   std::atomic<epoch> at{0};
   std::uint64_t call = 0;
   std::uint64_t bytes = 0;
-  std::atomic<std::uint32_t> at_work{0}; ///< of a rank's first line: it is in others' memory
+  std::atomic<std::uint32_t> at_work{0};   ///< of a rank's first line: it is in others' memory
+  std::atomic<std::uint32_t> withdrawn{0}; ///< likewise: nobody is to begin work in its memory
   alignas(8) std::byte data[room] = {};
 };
 static_assert(sizeof(signal_line) == 64 && std::atomic<epoch>::is_always_lock_free);
@@ -74,7 +75,7 @@ public:
     return std::exchange(windows_, windows_ + count);
   }
 
-  /// While it lives, this rank is at work in others' memory. Looks for a failure follow it.
+  /// While it lives, this rank is at work in others' memory. A look at who has withdrawn follows it.
   class work {
   public:
     explicit work(signals& all) : flag_{all.lines_[2 * std::size_t(all.rank_)].at_work} {
@@ -87,6 +88,14 @@ public:
   private:
     std::atomic<std::uint32_t>& flag_;
   };
+  /// Of this rank's memory. Whoever is at work there after that has begun before it.
+  void withdraw() noexcept { lines_[2 * std::size_t(rank_)].withdrawn.store(1); }
+  /// A rank that has withdrawn its memory; -1 when none has.
+  int withdrawn() const noexcept {
+    for (int r = 0; r < size_; ++r)
+      if (lines_[2 * std::size_t(r)].withdrawn.load() != 0) return r;
+    return -1;
+  }
   bool is_at_work(int rank) const noexcept {
     return lines_[2 * std::size_t(rank)].at_work.load() != 0;
   }

@@ -3,13 +3,17 @@
 
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/communicators/rendezvous.hpp>
+#include <tutti/mpi/attachment.hpp>
+#include <tutti/mpi/bells.hpp>
 #include <tutti/mpi/exchange.hpp>
 #include <tutti/mpi/nodes.hpp>
 #include <tutti/mpi/segment.hpp>
 
 #include <algorithm>
 #include <climits>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <string>
@@ -18,12 +22,18 @@
 
 namespace tutti::mpi {
 
-/// The same on every rank of a communicator.
+/// The same on every rank of a communicator, but for `attached_bytes`.
 struct limits {
   /// A message of this many bytes or more is cut. MPI counts in int.
   std::size_t message_bytes = INT_MAX;
   /// Ranks of one node work in each other's memory where they can; messages only, when false.
   bool shared_memory = true;
+  /// From this length on the kernel copies between ranks of one node (cross-memory attach), where it
+  /// lets all of them; what is shorter goes through shared memory. The largest of all ranks counts. By
+  /// default nothing is long enough: where it was measured, stages were faster at every length (two
+  /// ranks, float sums, 32 KiB 1.7 us against 5.9, 2 MiB 100 against 220, 128 MiB 10,600 against 22,100;
+  /// bench/run.sh all_reduce has both).
+  std::size_t attached_bytes = SIZE_MAX;
 };
 
 /// Owns a duplicate of the communicator that it is made from: errors are returned on the duplicate
@@ -44,7 +54,7 @@ public:
 
   explicit communicator(MPI_Comm users, limits how = {})
       : communicator{(require_running(), detail::group::on(users, how.message_bytes)),
-                     how.shared_memory} {}
+                     how} {}
   communicator(communicator&&) = default;
   communicator& operator=(communicator&&) = default;
 
@@ -67,14 +77,22 @@ public:
     return {all_, on, round};
   }
 
-  /// Messages move while they are tested; there is nothing else to do.
-  std::uint64_t progress() noexcept { return 0; }
+  /// Messages move while they are tested. What ranks do in each other's memory rings a bell where they
+  /// outnumber their cores.
+  std::uint64_t progress() noexcept { return lines_ ? bells_.rung() : 0; }
 
-  /// Yields the core when ranks outnumber cores on this node: four ranks on two cores, one ring of
-  /// one float, took 16,300 us in MPICH's MPI_Waitall and 33 us polling with sched_yield. Otherwise
-  /// spins, and yields every 64th time.
-  void idle(std::uint64_t, deadline) noexcept {
-    if (all_->nodes.crowded || ++idled_ % 64 == 0) sched_yield();
+  /// Spins, and yields every 64th time. Where ranks outnumber cores on this node, sleeps until somebody
+  /// rings; while messages are in flight, which ring nothing, it yields the core: four ranks on two
+  /// cores, one ring of one float, took 16,300 us in MPICH's MPI_Waitall and 33 us polling with
+  /// sched_yield.
+  void idle(std::uint64_t seen, deadline until) noexcept {
+    if (!all_->nodes.crowded) {
+      if (++idled_ % 64 == 0) sched_yield();
+    } else if (lines_ && all_->open == 0) {
+      bells_.sleep(std::uint32_t(seen), until);
+    } else {
+      sched_yield();
+    }
   }
 
   void revoke(failure why) noexcept { all_->notices->fail(why); }
@@ -90,7 +108,7 @@ public:
   /// Collective. The ranks of one color form a communicator, ordered by (key, rank).
   communicator split(int color, int key, const options& how = {}) {
     const auto mine = tutti::detail::split_members(*this, color, key, how.until());
-    return communicator{all_->child(mine.members), wants_to_share_};
+    return communicator{all_->child(mine.members), how_};
   }
 
   /// The node of each rank, numbered by first appearance.
@@ -106,7 +124,15 @@ public:
 
   tutti::detail::signals* shared() noexcept { return lines_ ? &signals_ : nullptr; }
   std::size_t last_cache_bytes() const noexcept { return cache_bytes_; }
-  void announced() noexcept {}
+  void announced() noexcept {
+    if (all_->nodes.crowded) bells_.ring();
+  }
+  const detail::attachment* attached() const noexcept { return attached_.get(); }
+  [[noreturn]] void end_job(const char* why) noexcept {
+    std::fprintf(stderr, "tutti: %s - the job is ended\n", why);
+    MPI_Abort(all_->comm, 1);
+    std::abort();
+  }
   int looks() const noexcept { return all_->nodes.crowded ? 1 : 4000; }
   bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
     return !memory.places.empty() && tutti::detail::same_owner(memory.owner, all_);
@@ -140,15 +166,14 @@ public:
   }
 
 private:
-  communicator(std::shared_ptr<detail::group> all, bool wants_to_share)
-      : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()},
-        wants_to_share_{wants_to_share} {
+  communicator(std::shared_ptr<detail::group> all, limits how)
+      : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()}, how_{how} {
     share_lines();
   }
 
   /// All of its ranks are on one node, and not too many.
   bool may_share() const {
-    if (!wants_to_share_ || size() > tutti::detail::most_shared_ranks) return false;
+    if (!how_.shared_memory || size() > tutti::detail::most_shared_ranks) return false;
     for (const int node : nodes())
       if (node != 0) return false;
     return true;
@@ -156,15 +181,21 @@ private:
   void share_lines() {
     if (!may_share()) return;
     detail::complaint wrong;
-    const std::size_t all = tutti::detail::signals::bytes(size());
+    const std::size_t all_signals = tutti::detail::signals::bytes(size());
+    const std::size_t all = all_signals + detail::bells::bytes(size());
     const std::size_t each = (all + std::size_t(size()) - 1) / std::size_t(size());
     lines_ = detail::make_segment(*this, each, options{}.until(), wrong);
     if (!lines_) return warn(*wrong);
-    if (rank() == 0) tutti::detail::signals::make(lines_->part(0), size());
+    if (rank() == 0) {
+      tutti::detail::signals::make(lines_->part(0), size());
+      detail::bells::make(lines_->part(0) + all_signals, size());
+    }
     signals_ = {lines_->part(0), rank(), size()};
+    bells_ = {lines_->part(0) + all_signals, rank(), size()};
     const std::uint64_t made = 1; // before anyone's first use
     tutti::detail::rendezvous(*this, "communicator", std::span{&made, 1}, options{}.until());
     stages_ = make_memory(tutti::detail::most_staged_bytes, {});
+    attached_ = detail::attachment::make(*this, how_.attached_bytes, options{}.until());
   }
   std::shared_ptr<const tutti::detail::symmetric_memory> make_memory(std::size_t bytes,
                                                                      const options& how) {
@@ -207,13 +238,16 @@ private:
 
   std::shared_ptr<detail::group> all_;
   int unwinding_;
-  bool wants_to_share_ = true, warned_ = false;
+  limits how_;
+  bool warned_ = false;
   unsigned idled_ = 0;
   std::uint64_t allocations_ = 0;
   std::shared_ptr<const detail::segment> lines_; ///< what signals_ stand in
   std::shared_ptr<const tutti::detail::symmetric_memory> stages_;
   std::size_t cache_bytes_ = tutti::detail::last_cache_bytes();
   tutti::detail::signals signals_;
+  detail::bells bells_;
+  std::unique_ptr<const detail::attachment> attached_; ///< where the kernel copies between the ranks
   operations operations_;
 };
 

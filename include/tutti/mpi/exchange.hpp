@@ -55,6 +55,7 @@ public:
     measures_ = other.measures_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
+    open_ = std::exchange(other.open_, false);
     receives_ = std::exchange(other.receives_, false);
     long_ = other.long_;
     why_ = std::move(other.why_);
@@ -104,6 +105,7 @@ private:
     }
   }
   void add(const piece& p) {
+    if (!std::exchange(open_, true)) ++all_->open;
     if (p.receives) {
       measures_ = measures_ || all_->tag.may_be_short(p.whole);
       long_ = long_ || p.bytes >= long_receive;
@@ -246,6 +248,7 @@ private:
 
   void forget_all() noexcept {
     no_receives();
+    if (std::exchange(open_, false)) --all_->open;
     requests_.clear();
     pieces_.clear();
   }
@@ -301,6 +304,7 @@ private:
   channel on_;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
   bool measures_ = false; ///< some tag does not say all of its length
+  bool open_ = false;     ///< the group counts it among those in flight
   bool receives_ = false; ///< the board counts it among those with receives in flight
   bool long_ = false;     ///< it has a long receive
   unsigned looks_ = 0;

@@ -142,6 +142,7 @@ public:
   const node_map nodes;
   const std::shared_ptr<notice_board> notices;
   std::deque<early_message> early;
+  int open = 0; ///< exchanges in flight
   std::vector<MPI_Status> statuses; ///< scratch of whoever tests
 
 private:
