@@ -35,12 +35,26 @@ constexpr std::uint64_t type_hash() {
 }
 
 /// What is wrong with the arguments of a call, as far as its own rank can see; empty when nothing is.
-using objection = std::string;
+/// Every call asks, so it costs no more than a pointer until it is put into words.
+struct objection {
+  const char* text = nullptr; ///< with a % in the place of each number
+  long long numbers[3] = {};
+
+  bool empty() const noexcept { return text == nullptr; }
+  std::string in_words() const {
+    std::string all;
+    std::size_t next = 0;
+    for (const char* c = text; *c != '\0'; ++c)
+      if (*c == '%') all += std::to_string(numbers[next++]);
+      else all += *c;
+    return all;
+  }
+};
 
 inline objection root_objection(int root, int size) {
   if (root >= 0 && root < size) [[likely]]
     return {};
-  return "root is " + std::to_string(root) + ", ranks are 0 to " + std::to_string(size - 1);
+  return {"root is %, ranks are 0 to %", {root, size - 1}};
 }
 
 /// A topology whose numbers leave nothing to do would do nothing, silently.
@@ -48,8 +62,8 @@ template <class Comm, class Topology>
 objection topology_objection(const Comm& comm, const Topology& topology) {
   if constexpr (schedule_topology<Topology> && !std::is_empty_v<Topology>)
     if (tutti::chunks_of(topology, detail::layout_of(comm)) < 1)
-      return "this topology cuts the data into no chunks - give it at least one server, segment, "
-             "branch or rank a node";
+      return {"this topology cuts the data into no chunks - give it at least one server, segment, "
+              "branch or rank a node"};
   return {};
 }
 
@@ -64,7 +78,7 @@ void check_call(Comm& comm, const char* call, std::size_t n, int root, const obj
   }
   if (wrong.empty()) [[likely]]
     return;
-  failure f{.code = error_code::invalid_argument, .call = call, .rank = comm.rank(), .detail = wrong};
+  failure f{.code = error_code::invalid_argument, .call = call, .rank = comm.rank(), .detail = wrong.in_words()};
   if constexpr (!verifying_communicator<Comm>) {
     failure told = f;
     told.peer = comm.rank();
@@ -157,8 +171,8 @@ template <class Data>
 objection data_objection(const Data& data) {
   if constexpr (is_symmetric<std::remove_cvref_t<Data>>)
     if (!data)
-      return "the symmetric buffer holds no memory: it was moved from, or never allocated - give the "
-             "one that communicator::allocate returned";
+      return {"the symmetric buffer holds no memory: it was moved from, or never allocated - give the "
+              "one that communicator::allocate returned"};
   return {};
 }
 

@@ -44,11 +44,11 @@ void agree_on_weights(Comm& comm, const options& how, task& work) {
 template <class R>
 objection reducer_objection(const R& r, int size) {
   if constexpr (requires { r.objection(); })
-    if (const char* wrong = r.objection()) return wrong;
+    if (const char* wrong = r.objection()) return {wrong};
   if constexpr (requires { r.least_contributions(); })
     if (size < r.least_contributions())
-      return "this reducer needs at least " + std::to_string(r.least_contributions()) +
-             " contributions, there are " + std::to_string(size);
+      return {"this reducer needs at least % contributions, there are %",
+              {r.least_contributions(), size}};
   return {};
 }
 /// What is wrong with a reduction.

@@ -129,6 +129,7 @@ private:
     const typename signals::work at_work{signals_};
     this->look_who_withdrew();
     this->spread({in_, from}, {out_, to}, part, this->stores_to_data());
+    published_stores();
   }
   std::byte* place_of(int rank) const {
     if (rank == rank_) return data_.own;

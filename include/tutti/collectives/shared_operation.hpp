@@ -63,10 +63,12 @@ public:
   }
   /// A few looks before anything costs time; whether it is complete.
   bool spin() {
-    for (int k = 0, looks = comm_.looks(); k < looks; ++k) {
+    eager_ = (std::min)(comm_.looks(), 64);
+    for (int k = 0, looks = comm_.looks(); k < looks; k += eager_) {
       if (advance()) return true;
-      if (!begun_) return false; // what is in the way has to move first
+      if (!begun_) break; // what is in the way has to move first
     }
+    eager_ = 1;
     return false;
   }
 
@@ -135,25 +137,33 @@ protected:
     return true;
   }
   void announce() {
-    published_stores();
-    signals_.announce(code(), data_.bytes);
+    signals_.announce(code_, data_.bytes);
     comm_.announced();
   }
-  bool everyone_has_announced() { return signals_.reached(signals_.now()); }
+  /// Looks once, or in a blocking call as often as costs next to nothing.
+  bool everyone_has_announced() {
+    for (int k = 0; k < eager_; ++k)
+      if (signals_.reached(signals_.now())) return true;
+    return false;
+  }
   /// What all ranks announced last is the same call; throws a mismatch.
   void compare_calls() const {
-    for (int r = 0; r < size_; ++r) compare_call(r);
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) compare_call(r);
   }
   static bool alike(const signal_line& a, const signal_line& b) {
     return a.call == b.call && a.bytes == b.bytes;
   }
   void compare_call(int other) const {
     const signal_line& said = signals_.said(other, signals_.now());
-    if (said.call == code() && said.bytes == data_.bytes) return;
+    if (said.call != code_ || said.bytes != data_.bytes) [[unlikely]]
+      differs(other, said);
+  }
+  [[noreturn]] [[gnu::noinline]] void differs(int other, const signal_line& said) const {
     const std::string them = "rank " + std::to_string(other);
     throw error{{.code = error_code::mismatch,
                  .peer = other,
-                 .detail = said.call == code()
+                 .detail = said.call == code_
                                ? them + " gave " + std::to_string(said.bytes) + " bytes, rank " +
                                      std::to_string(rank_) + " " + std::to_string(data_.bytes) +
                                      " - give all ranks the same lengths and types"
@@ -180,6 +190,10 @@ protected:
   const call_data data_;
   task task_;
   const int rank_, size_;
+  /// On all ranks the calls of one epoch have the same code.
+  const std::uint64_t code_ = (data_.memory ? data_.memory->number : 0) << 32 |
+                              std::uint64_t(task_.math.value_bytes & 0xffff) << 16 |
+                              std::uint64_t(root_) << 8 | std::uint64_t(what_);
   const std::byte* in_[most_shared_ranks];
   std::byte* out_[most_shared_ranks];
 
@@ -203,13 +217,6 @@ private:
   }
   /// A peer that has not announced what this one has; -1 while earlier calls are in the way.
   int waiting_for() const { return begun_ ? awaited() : -1; }
-
-  /// On all ranks the calls of one epoch have the same code.
-  std::uint64_t code() const {
-    const std::uint64_t memory = data_.memory ? data_.memory->number : 0;
-    return memory << 32 | std::uint64_t(task_.math.value_bytes & 0xffff) << 16 |
-           std::uint64_t(root_) << 8 | std::uint64_t(what_);
-  }
 
   deadline until() {
     if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until();
@@ -243,6 +250,7 @@ private:
   const std::chrono::milliseconds timeout_;
   deadline deadline_{}; ///< of the first time it is asked for, soon after the beginning
   bool begun_ = false;
+  int eager_ = 1; ///< looks at once
   unsigned polls_ = 0, deadline_polls_ = 0;
 };
 

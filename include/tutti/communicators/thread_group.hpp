@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -83,6 +84,8 @@ public:
   }
 
   int size() const noexcept { return int(threads.size()); }
+  /// There are more threads in the run than cores.
+  bool crowded() const noexcept { return crowded_; }
 
   bool revoked() const noexcept { return revoked_.load(); }
   /// Revoked by a member, so that the failure counts ranks as this group does.
@@ -157,6 +160,7 @@ private:
     std::shared_ptr<group> what;
     std::size_t taken = 0;
   };
+  const bool crowded_ = everyone->left.size() > std::thread::hardware_concurrency();
   std::mutex guard_;
   std::atomic<bool> revoked_{false};
   bool from_above_ = false;

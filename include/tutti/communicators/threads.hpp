@@ -201,7 +201,7 @@ public:
   /// Spins for a moment when there is a core for every rank, then sleeps.
   void idle(std::uint64_t seen, deadline until) {
     detail::mailbox& mine = box();
-    if (group_->everyone->left.size() <= std::thread::hardware_concurrency())
+    if (!group_->crowded())
       for (int k = 0; k < Waiting::spins; ++k)
         if (mine.events.load() > seen) return;
     std::unique_lock lock{mine.guard};
@@ -218,11 +218,12 @@ public:
   }
   /// How often a blocking call looks for its peers before it waits in earnest.
   int looks() const noexcept {
-    return group_->everyone->left.size() <= std::thread::hardware_concurrency() ? Waiting::spins : 1;
+    return group_->crowded() ? 1 : Waiting::spins;
   }
   std::size_t last_cache_bytes() const noexcept { return cache_bytes_; }
   void announced() noexcept {
-    for (detail::mailbox& b : group_->boxes) b.ring();
+    for (detail::mailbox& b : group_->boxes)
+      if (&b != &box()) b.ring();
   }
   void require_usable() const { throw_if_revoked(); }
   /// Throws when the group was revoked, or `peer` has left without announcing what is waited for.
