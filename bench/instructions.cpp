@@ -95,6 +95,11 @@ cost measure(const std::string& program, const std::string& side, long n) {
     value =
         callgrind_file(scratch / std::to_string(static_cast<int>(value)), program).instructions() /
         repetitions;
+  // Against nothing, any count would hold.
+  for (std::size_t r = 0; r < 2; ++r)
+    if (!(result.instructions[r] > 0 && result.posts[r] > 0))
+      throw std::runtime_error("instructions: nothing was counted on rank " + std::to_string(r) +
+                               ": " + command);
   return result;
 }
 

@@ -85,7 +85,8 @@ public:
     add(std::move(claim), measured, bar, measured == bar, "==");
   }
 
-  /// Prints everything and writes the file; the program's exit status: 0 when every claim holds.
+  /// Prints everything and writes the file; the program's exit status: 0 when every claim holds. A
+  /// benchmark may claim nothing, but one without a row either has measured nothing and fails.
   int finish() const {
     print();
     if (!json_file_.empty()) {
@@ -97,12 +98,18 @@ public:
         return 2;
       }
     }
+    if (rows_.empty() && claims_.empty()) {
+      std::cerr << name_ << ": nothing was measured\n";
+      return 1;
+    }
     return holds_ ? 0 : 1;
   }
 
 private:
-  // A measurement that is no number fulfils no claim: comparisons with NaN are false.
+  // What is no number fulfils no claim: NaN is the median of nothing, infinity the least of nothing
+  // and a ratio to it.
   void add(std::string claim, double measured, double bar, bool holds, const char* relation) {
+    holds = holds && std::isfinite(measured) && std::isfinite(bar);
     claims_.push_back({{"claim", std::move(claim)},
                        {"measured", measured},
                        {"relation", relation},
