@@ -60,7 +60,6 @@ int main(int argc, char** argv) {
   std::string output = "schedule.svg";
   std::map<std::string, tutti::collective> names;
   for (const auto what : tutti::all_collectives) names[std::string{tutti::name(what)}] = what;
-
   CLI::App app{"Draws the schedule of a topology as an SVG."};
   app.add_option("--topology", asked.topology)->check(CLI::IsMember(topologies));
   app.add_option("--collective", asked.what)->transform(CLI::CheckedTransformer(names));
@@ -72,7 +71,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (asked.root >= asked.ranks) throw CLI::ValidationError("--root: there is no such rank");
-    if (!(std::ofstream{output} << draw(asked))) throw CLI::FileError("cannot write " + output);
+    if (const auto drawing = draw(asked); !(std::ofstream{output} << drawing << std::flush))
+      throw CLI::FileError("cannot write " + output);
   } catch (const CLI::ParseError& e) {
     return app.exit(e);
   }

@@ -1,17 +1,17 @@
-// Federated averaging (McMahan et al. 2017): 100 clients hold 600 images each; ten of them train in a
-// round, and their models are averaged, weighted by how many images they hold.
+// Federated averaging (McMahan et al. 2017): 100 clients hold 600 images each; ten of them train in
+// a round, and their models are averaged, weighted by how many images they hold.
 // test: --rounds 3 --at-least 0.8
+// refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 #include "models/local_training.hpp"
 #include "models/mlp.hpp"
 #include "models/mnist.hpp"
+#include "support/json.hpp"
 #include "support/launch.hpp"
+#include "support/options.hpp"
 #include "support/progress.hpp"
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <tutti/tutti.hpp>
-
-#include <fstream>
 
 struct clients_of_mnist { // a population: what a federated strategy needs to know
   const models::digits& data;
@@ -53,6 +53,7 @@ int main(int argc, char** argv) try {
   app.add_option("--json", json, "write rounds and accuracy to this file");
   CLI11_PARSE(app, argc, argv);
   support::check_ranks(ranks);
+  support::check_writable("--json", json);
   const auto data = models::find_digits();
   std::printf("%s: %zu images\n", data.source.c_str(), data.training.size());
   tutti::round_report last;
@@ -70,8 +71,7 @@ int main(int argc, char** argv) try {
     });
   });
   std::printf("round %d: test accuracy %.4f\n", last.round, last.metric);
-  if (!json.empty())
-    std::ofstream{json} << nlohmann::json{{"rounds", last.round}, {"accuracy", last.metric}};
+  support::write_json(json, {{"rounds", last.round}, {"accuracy", last.metric}});
   return last.metric >= at_least ? 0 : 1;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "federated_mnist: %s\n", e.what());

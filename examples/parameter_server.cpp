@@ -2,17 +2,21 @@
 // regression and go on, at most --staleness steps ahead of the slowest.
 // test: --steps 1000 --at-least 0.84
 // test: --steps 1000 --at-least 0.84 --ranks 4 --servers 2 --staleness 0
+// refuses: --staleness abc => --staleness abc: give a number of steps from 0, or unbounded
+// refuses: --staleness 4x => --staleness 4x: give a number
+// refuses: --staleness=-1 => --staleness -1: give a number
+// refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
+// refuses: --steps 10 --json /dev/full => cannot write /dev/full: No space .* - make room or give
 #include "models/logistic.hpp"
 #include "models/recipes.hpp"
+#include "support/json.hpp"
 #include "support/launch.hpp"
+#include "support/options.hpp"
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <tutti/tutti.hpp>
 
-#include <fstream>
-
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   models::logistic_recipe how;
   int ranks = 3, servers = 1;
   std::string staleness = "4", json;
@@ -29,43 +33,41 @@ int main(int argc, char** argv) {
   app.add_option("--json", json, "write accuracy and settings to this file");
   app.add_option("--at-least", at_least, "fail when the test accuracy is less");
   CLI11_PARSE(app, argc, argv);
-  try {
-    support::check_ranks(ranks);
-    const int bound = staleness == "unbounded" ? tutti::unbounded : std::stoi(staleness);
-    const auto data = models::find_classification();
-    std::printf("%s: %zu rows, %d workers, %d servers, staleness %s\n", data.source.c_str(),
-                data.training.size(), ranks - servers, servers, staleness.c_str());
-    double accuracy = 0;
-    tutti::threads::run(ranks, [&](auto& world) {
-      models::logistic model{data.features()};
-      model.initialise();
+  support::check_ranks(ranks);
+  support::check_writable("--json", json);
+  const int bound = support::staleness(staleness);
+  const auto data = models::find_classification();
+  std::printf("%s: %zu rows, %d workers, %d servers, staleness %s\n", data.source.c_str(),
+              data.training.size(), ranks - servers, servers, staleness.c_str());
+  double accuracy = 0;
+  tutti::threads::run(ranks, [&](auto& world) {
+    models::logistic model{data.features()};
+    model.initialise();
 
-      tutti::strategy strategy{world, tutti::star{.servers = servers, .dedicated = true},
-                               tutti::mean{}, tutti::asynchronous{.staleness = bound}};
-      auto trainer = strategy.bind(model.parameters(), tutti::sgd{how.learning_rate});
+    tutti::strategy strategy{world, tutti::star{.servers = servers, .dedicated = true},
+                             tutti::mean{}, tutti::asynchronous{.staleness = bound}};
+    auto trainer = strategy.bind(model.parameters(), tutti::sgd{how.learning_rate});
 
-      if (trainer.role() == tutti::role::server) trainer.serve();
-      std::vector<std::uint32_t> rows;
-      const auto worker = std::size_t(world.rank() - servers);
-      const auto workers = std::size_t(ranks - servers);
-      for (int step = 0; step < how.steps && trainer.role() == tutti::role::worker; ++step) {
-        models::draw_rows(data.training.size() * worker / workers,
-                          data.training.size() * (worker + 1) / workers, how.batch, seed,
-                          std::uint64_t(step), worker, rows);
-        model.loss_and_gradients(data.training, rows);
-        trainer.step(model.gradients());
-      }
-      trainer.finalize(); // the same parameters on every rank
+    if (trainer.role() == tutti::role::server) trainer.serve();
+    std::vector<std::uint32_t> rows;
+    const auto worker = std::size_t(world.rank() - servers);
+    const auto workers = std::size_t(ranks - servers);
+    for (int step = 0; step < how.steps && trainer.role() == tutti::role::worker; ++step) {
+      models::draw_rows(data.training.size() * worker / workers,
+                        data.training.size() * (worker + 1) / workers, how.batch, seed,
+                        std::uint64_t(step), worker, rows);
+      model.loss_and_gradients(data.training, rows);
+      trainer.step(model.gradients());
+    }
+    trainer.finalize(); // the same parameters on every rank
 
-      if (world.rank() == 0) accuracy = model.accuracy(data.test);
-    });
-    std::printf("test accuracy %.4f\n", accuracy);
-    if (!json.empty())
-      std::ofstream{json} << nlohmann::json{{"accuracy", accuracy}, {"staleness", staleness},
-                                            {"ranks", ranks}, {"steps", how.steps}}.dump(2) << "\n";
-    return accuracy >= at_least ? 0 : 1;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "parameter_server: %s\n", e.what());
-    return 1;
-  }
+    if (world.rank() == 0) accuracy = model.accuracy(data.test);
+  });
+  std::printf("test accuracy %.4f\n", accuracy);
+  support::write_json(json, {{"accuracy", accuracy}, {"staleness", staleness},
+                             {"ranks", ranks}, {"steps", how.steps}});
+  return accuracy >= at_least ? 0 : 1;
+} catch (const std::exception& e) {
+  std::fprintf(stderr, "parameter_server: %s\n", e.what());
+  return 1;
 }

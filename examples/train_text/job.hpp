@@ -37,6 +37,9 @@ public:
   }
 
   void run() {
+    if (world_.rank() == 0)
+      std::cout << "text           " << name_of_text(s_) << ", " << text_.bytes().size()
+                << " bytes\n" << std::flush;
     with_codec(s_.codec, [&](auto codec) {
       if (s_.sync == "synchronous")
         with_topology(s_.topology, [&](auto topology) { synchronous(topology, codec); });
@@ -58,9 +61,6 @@ private:
   /// Every push is an update of its own, so a round of all ranks makes as many as there are ranks.
   template <class Codec>
   void asynchronous(Codec codec) {
-    if (s_.topology != "default" && s_.topology != "star")
-      throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
-                               s_.topology + " has none - use --topology star");
     tutti::strategy strategy{comm_, tutti::star{}, codec, tutti::mean{},
                              tutti::asynchronous{.staleness = 4}};
     train(strategy, world_.size());
@@ -84,7 +84,7 @@ private:
                              tutti::federated{.fraction = 1.0 / 8}};
     results_.determinism = name(decltype(strategy)::determinism);
     writers clients{text_, s_, 8 * world_.size(), seen_};
-    const int rounds = std::max(1, s_.recipe.steps / writers::local_steps);
+    const int rounds = writers::rounds(s_.recipe.steps);
     strategy.run(model_.flat_parameters(), clients, {.rounds = rounds, .seed = s_.seed},
                  [&](const tutti::round_report& round) {
                    clients.next_round();
@@ -105,7 +105,9 @@ private:
     results_.bytes_sent = double(comm_.sent().bytes);
     measure(world_, model_, text_, results_);
     results_.seconds = bar_.seconds();
-    if (world_.rank() == 0) print(results_, s_, model_, seen_);
+    if (world_.rank() != 0) return;
+    print(results_, s_, model_);
+    write(results_, s_, seen_);
   }
 
   Comm& world_;

@@ -69,6 +69,7 @@ inline tutti::adamw optimizer_of(const models::text_recipe& recipe) {
 class writers {
 public:
   static constexpr int local_steps = 100;
+  static constexpr int rounds(int steps) { return (steps + local_steps - 1) / local_steps; }
 
   writers(const models::text_data& text, const settings& s, int clients, history& seen)
       : text_{text}, s_{s}, clients_{clients}, seen_{seen}, model_{s.recipe.shape} {}

@@ -14,6 +14,7 @@ namespace train_text {
 struct settings {
   std::string data;
   int ranks = 2;
+  bool ranks_given = false; ///< or left at that default
   std::string transport = "mpi";
   std::string topology = "default";
   std::string sync = "synchronous";
@@ -24,6 +25,10 @@ struct settings {
   std::string plot;
   std::string json;
 };
+
+inline std::string name_of_text(const settings& s) {
+  return s.data.empty() ? "README.md, docs and include of " TUTTI_SOURCE_DIR : s.data;
+}
 
 /// The text to learn. By default the repository's own documents and headers.
 inline models::text_data read(const settings& s) {

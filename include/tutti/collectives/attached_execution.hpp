@@ -28,6 +28,7 @@ private:
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::root_,
       base::signals_, base::size_, base::what_;
 
+  void reset() override { stage_ = 0; }
   bool work() override {
     if (stage_ == 0) {
       if (!this->free()) return false;

@@ -103,9 +103,14 @@ auto made(Comm& comm, Make&& make) {
   }
 }
 
-/// Runs one operation to its end on this stack.
-template <class Comm>
-void run_now(Comm& comm, operation& what) {
+/// Runs one operation to its end on this stack. Without messages, neighbours answer at once: a moment of
+/// looking comes before anything else.
+template <class Comm, class Operation>
+void run_now(Comm& comm, Operation& what) {
+  const auto held = comm.in_flight().hold();
+  what.start();
+  if constexpr (requires { what.spin(); })
+    if (what.spin()) return;
   struct entered {
     operations& all;
     operation& one;
@@ -114,19 +119,18 @@ void run_now(Comm& comm, operation& what) {
   guard.all.enter(what);
   guard.all.wait(what);
 }
-/// What is made runs to its end on this stack. Without messages, neighbours answer at once: a moment of
-/// looking comes before anything else.
+/// What is made runs to its end on this stack.
 inline constexpr auto runs_now = [](auto& comm) {
   return [&comm](auto&& make) {
+    const auto held = comm.in_flight().hold();
     auto op = detail::made(comm, make);
-    if constexpr (requires { op.spin(); })
-      if (op.spin()) return;
     detail::run_now(comm, op);
   };
 };
-/// What is made starts on the heap.
-inline constexpr auto is_started = [](auto& comm) {
+/// What is made is kept on the heap, to be started.
+inline constexpr auto is_kept = [](auto& comm) {
   return [&comm](auto&& make) -> std::unique_ptr<operation> {
+    const auto held = comm.in_flight().hold();
     using type = decltype(make());
     return std::unique_ptr<operation>{new type(detail::made(comm, make))};
   };

@@ -21,6 +21,18 @@
 // wait(). Any number may be in flight. Weighted and agreeing reducers make their agreement before the
 // call returns, so starting one waits for the other ranks.
 //
+// `persistent_X` (all_reduce, reduce_scatter, reduce, all_gather in place, broadcast, barrier) makes it
+// and returns a persistent_request, to be started any number of times: nothing is planned or allocated
+// again. It refers to the data, which outlives it; weights are agreed once, when it is made.
+//
+// Order. Every rank of a communicator starts the same collectives in the same order, whether by a
+// blocking call, by async_X or by start() of a persistent one; making a persistent one that weighs or is
+// `checked` counts as a call, too. They may be waited for in any order, and in another one on each rank:
+// whoever waits for one pushes all of them along. Between starting and completion nobody else touches
+// the data, and the memory of one is not that of another. Requests go on while any call on their
+// communicator waits, at every test(), or on a thread of the communicator's own
+// (mpi::limits::progress_thread); without any of these nothing moves while the caller computes.
+//
 // Determinism: run_to_run, and the same bits on every rank. Cost: tutti::traffic_of(topology, ...)
 // messages and elements, for default_topology those of the one it stands for.
 //

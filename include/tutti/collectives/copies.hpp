@@ -135,8 +135,15 @@ void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
 template <communicator Comm, class Data, class... Parts>
 request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
   return request{detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
-                                                            detail::is_started(comm), {}, parts...),
+                                                            detail::is_kept(comm), {}, parts...),
                  comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
+  return {detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
+                                                     detail::is_kept(comm), {}, parts...),
+          comm.in_flight()};
 }
 
 template <communicator Comm, class Mine, detail::has_values All, class... Parts>
@@ -160,8 +167,15 @@ void broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
 template <communicator Comm, class Data, class... Parts>
 request async_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
   return request{detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
-                                                           detail::is_started(comm), {}, parts...),
+                                                           detail::is_kept(comm), {}, parts...),
                  comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return {detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
+                                                    detail::is_kept(comm), {}, parts...),
+          comm.in_flight()};
 }
 
 namespace detail {
@@ -299,8 +313,12 @@ void barrier(Comm& comm, const options& how = {}) {
   detail::start_barrier(comm, how, detail::runs_now(comm));
 }
 template <communicator Comm>
+persistent_request persistent_barrier(Comm& comm, const options& how = {}) {
+  return {detail::start_barrier(comm, how, detail::is_kept(comm)), comm.in_flight()};
+}
+template <communicator Comm>
 request async_barrier(Comm& comm, const options& how = {}) {
-  return request{detail::start_barrier(comm, how, detail::is_started(comm)), comm.in_flight()};
+  return request{detail::start_barrier(comm, how, detail::is_kept(comm)), comm.in_flight()};
 }
 
 } // namespace tutti

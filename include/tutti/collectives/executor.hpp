@@ -57,8 +57,7 @@ class execution final : public operation {
 public:
   execution(Comm& comm, std::shared_ptr<const plan> what, task&& work, const options& how)
       : comm_{comm}, kept_{std::move(what)}, plan_{*kept_}, task_{std::move(work)},
-        timeout_{how.timeout}, deadline_{how.until()},
-        channel_{comm.in_flight().next_channel()} {}
+        timeout_{how.timeout} {}
 
   bool advance() override {
     try {
@@ -66,7 +65,7 @@ public:
     } catch (const error& e) {
       fail(e.details());
     } catch (...) {
-      give_up("what the reducer or codec did threw");
+      give_up("what it called threw");
       throw;
     }
   }
@@ -103,6 +102,13 @@ public:
 private:
   static constexpr bool comm_blocks = requires { requires Comm::idle_blocks; };
 
+  void begin() override {
+    deadline_ = options{.timeout = timeout_}.until();
+    channel_ = comm_.in_flight().next_channel();
+    begun_ = false;
+    round_ = 0;
+  }
+
   [[noreturn]] void fail(failure f) {
     if (f.call.empty()) f.call = task_.call;
     if (f.rank < 0) f.rank = plan_.rank;
@@ -117,7 +123,7 @@ private:
   }
 
   bool run() {
-    if (!begun_) begin();
+    if (!begun_) prepare();
     for (;;) {
       if (pending_) {
         if (!pending_->test()) return false;
@@ -133,11 +139,13 @@ private:
   }
 
   /// Lossy codecs: a rank keeps what it sends. Then values become accumulators.
-  void begin() {
+  void prepare() {
     begun_ = true;
     const bool lifts = !plan_.gathers && !task_.math.in_place && task_.math.lift;
-    take_memory(lifts ? plan_.elements * task_.math.accumulator_bytes : 0);
-    place_messages();
+    if (!sends_) { // started again, it has all that
+      take_memory(lifts ? plan_.elements * task_.math.accumulator_bytes : 0);
+      place_messages();
+    }
     if (!lifts) return;
     if (!task_.math.exact) keep_what_is_sent({0, plan_.elements});
     task_.math.lift(task_.math, task_.out, accumulators_, plan_.elements, 0, task_.weight);
@@ -349,8 +357,8 @@ private:
   const plan& plan_;
   task task_;
   std::chrono::milliseconds timeout_;
-  deadline deadline_;
-  channel channel_;
+  deadline deadline_{};
+  channel channel_ = 0;
   bool begun_ = false;
   std::unique_ptr<std::byte[]> joined_;
   unsigned polls_ = 0;

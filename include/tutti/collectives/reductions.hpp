@@ -220,13 +220,18 @@ public:
   void abandon() noexcept override { inner_->abandon(); }
 
 private:
+  void begin() override { inner_->start(); }
+
   R reducer_;
   Codec codec_;
   std::unique_ptr<operation> inner_;
 };
 
-template <collective What, class Comm, class Data, class... Parts>
-request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+/// How often a reduction is started that is made before it is.
+enum class starts { once, again };
+
+template <collective What, starts How, class Comm, class Data, class... Parts>
+std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
   using T = element_of<Data>;
   using parts = call_parts<Parts...>;
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
@@ -236,7 +241,11 @@ request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&
   static_assert(!observes_gathered<R, T>,
                 "tutti: this reducer makes an agreement while the data is on its way - call the "
                 "blocking form");
-  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>();
+  static_assert(How == starts::once || !observes_own<R, T>,
+                "tutti: this reducer makes an agreement on the data, which is other data at every "
+                "start - call the blocking form, or the async_ one");
+  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>() &&
+                         (How == starts::once || !observes_own<R, T>);
   if constexpr (!valid) {
     detail::explain_reduction<What, Topology, R, Codec, T>();
     return {};
@@ -249,15 +258,15 @@ request reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&
     detail::check_call<Comm, T, R, Topology, Codec>(
         comm, call, values.size(), root,
         detail::reduction_objection(comm, topology, r, data, root));
-    return detail::after_agreement(comm, r, values, how, [&](const auto& working) {
+    return detail::after_agreement(comm, r, values, how, [&](const auto& working)
+                                                           -> std::unique_ptr<operation> {
       using W = std::remove_cvref_t<decltype(working)>;
-      auto op = std::make_unique<owning_operation<W, Codec>>(
+      return std::make_unique<owning_operation<W, Codec>>(
           working, codec, [&](const W& own_reducer, const Codec& own_codec) {
             return detail::prepare<What, T>(call, comm, detail::data_of(data),
                                             root, own_reducer, topology, own_codec, how,
-                                            detail::is_started(comm));
+                                            detail::is_kept(comm));
           });
-      return request{std::move(op), comm.in_flight()};
     });
   } else {
     return {};
@@ -273,7 +282,16 @@ void all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
 
 template <communicator Comm, class Data, class... Parts>
 request async_all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
-  return detail::reduce_later<collective::all_reduce>("all_reduce", comm, data, 0, parts...);
+  return {detail::reduce_later<collective::all_reduce, detail::starts::once>("all_reduce", comm, data,
+                                                                             0, parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
+  return {detail::reduce_later<collective::all_reduce, detail::starts::again>("all_reduce", comm, data,
+                                                                              0, parts...),
+          comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
@@ -287,8 +305,16 @@ auto reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
 /// This rank's shard is `shard_of(data.size(), rank, size)` when the request is complete.
 template <communicator Comm, class Data, class... Parts>
 request async_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
-  return detail::reduce_later<collective::reduce_scatter>("reduce_scatter", comm, data, 0,
-                                                          parts...);
+  return {detail::reduce_later<collective::reduce_scatter, detail::starts::once>(
+              "reduce_scatter", comm, data, 0, parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
+  return {detail::reduce_later<collective::reduce_scatter, detail::starts::again>(
+              "reduce_scatter", comm, data, 0, parts...),
+          comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
@@ -298,7 +324,16 @@ void reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
 
 template <communicator Comm, class Data, class... Parts>
 request async_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return detail::reduce_later<collective::reduce>("reduce", comm, data, root, parts...);
+  return {detail::reduce_later<collective::reduce, detail::starts::once>("reduce", comm, data, root,
+                                                                         parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return {detail::reduce_later<collective::reduce, detail::starts::again>("reduce", comm, data, root,
+                                                                          parts...),
+          comm.in_flight()};
 }
 
 } // namespace tutti

@@ -17,6 +17,7 @@ private:
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::root_,
       base::signals_, base::size_, base::what_;
 
+  void reset() override { announced_ = false; }
   bool work() override {
     if (!announced_) {
       if (!this->free()) return false;
@@ -100,6 +101,7 @@ private:
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
       base::size_;
 
+  void reset() override { stage_ = 0; }
   bool work() override {
     if (stage_ == 0) {
       if (!this->free()) return false;

@@ -48,7 +48,7 @@ template <direct_access_communicator Comm> class shared_operation : public opera
 public:
   shared_operation(Comm& comm, signals& all, collective what, int root, const call_data& data,
                    task&& work, const options& how)
-      : comm_{comm}, signals_{all}, turn_{all.take_turn()}, what_{what}, root_{root}, data_{data},
+      : comm_{comm}, signals_{all}, what_{what}, root_{root}, data_{data},
         task_{std::move(work)}, rank_{comm.rank()}, size_{comm.size()}, timeout_{how.timeout} {}
 
   bool advance() final {
@@ -57,7 +57,7 @@ public:
     } catch (const error& e) {
       fail(e.details());
     } catch (...) {
-      give_up("what the reducer did threw");
+      give_up("what it called threw");
       throw;
     }
   }
@@ -87,6 +87,8 @@ public:
 protected:
   /// One after the other: what is in the way is done, then begin(), then work() until it is true.
   virtual bool work() = 0;
+  /// Before begin() of another start.
+  virtual void reset() = 0;
   /// Whom it waits for.
   virtual int awaited() const { return signals_.missing(signals_.now()); }
 
@@ -184,7 +186,6 @@ protected:
 
   Comm& comm_;
   signals& signals_;
-  const std::uint64_t turn_;
   const collective what_;
   const int root_;
   const call_data data_;
@@ -200,6 +201,12 @@ protected:
 private:
   static constexpr bool comm_blocks = requires { requires Comm::idle_blocks; };
 
+  void begin() final {
+    turn_ = signals_.take_turn();
+    deadline_ = {};
+    begun_ = false;
+    reset();
+  }
   bool run() {
     if (!begun_) {
       comm_.require_usable();
@@ -248,6 +255,7 @@ private:
   }
 
   const std::chrono::milliseconds timeout_;
+  std::uint64_t turn_ = 0;
   deadline deadline_{}; ///< of the first time it is asked for, soon after the beginning
   bool begun_ = false;
   int eager_ = 1; ///< looks at once

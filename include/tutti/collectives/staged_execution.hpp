@@ -40,6 +40,10 @@ private:
   /// How many steps lie between the copy into a stage and that out of it.
   std::size_t lag() const { return this->reduces() ? 2 : 1; }
 
+  void reset() override {
+    step_ = 0;
+    begun_ = announced_ = false;
+  }
   bool work() override {
     if (!begun_) {
       if (!this->free()) return false;

@@ -4,9 +4,12 @@
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -20,6 +23,13 @@ public:
   operation& operator=(const operation&) = delete;
   virtual ~operation() = default;
 
+  /// Takes its place among the operations of its communicator: first when it was made, and again
+  /// whenever it is complete and is to be done once more.
+  void start() {
+    done_ = false;
+    fault_ = nullptr;
+    begin();
+  }
   /// Goes as far as it can without blocking; true once complete. Throws its failure.
   virtual bool advance() = 0;
   /// Lets the transport work; the number of events so far.
@@ -46,9 +56,18 @@ public:
     }
   }
 
+protected:
+  virtual void begin() = 0;
+
 private:
   bool done_ = false;
   std::exception_ptr fault_;
+};
+
+/// What a thread of the communicator's own, that pushes its operations along, shares with the rank.
+struct progress_sharing {
+  std::recursive_mutex guard; ///< held by whoever touches what is in flight
+  std::condition_variable_any begun;
 };
 
 /// The operations in flight on one communicator, and the numbering of their channels. All of them
@@ -67,12 +86,22 @@ public:
   /// are the tags that every MPI has; after 16,384 of them they repeat.
   std::uint32_t reserve_channel() noexcept { return 0x4000u | (reserved_++ & 0x3fffu); }
 
-  void enter(operation& o) { active_.push_back(&o); }
+  void enter(operation& o) {
+    active_.push_back(&o);
+    if (shared_) shared_->begun.notify_one();
+  }
   void leave(operation& o) noexcept {
     for (std::size_t k = 0; k < active_.size(); ++k)
       if (active_[k] == &o) active_[k] = active_.back(), active_.pop_back();
   }
   std::size_t count() const noexcept { return active_.size(); }
+
+  /// Another thread steps these operations as well, whenever nobody holds them.
+  void share(progress_sharing* with) noexcept { shared_ = with; }
+  /// While the result lives, no other thread steps them. Costs nothing where none does.
+  [[nodiscard]] std::unique_lock<std::recursive_mutex> hold() {
+    return shared_ ? std::unique_lock{shared_->guard} : std::unique_lock<std::recursive_mutex>{};
+  }
 
   /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
   /// gone through until none has ended: after that only an event can move them on.
@@ -85,6 +114,12 @@ public:
         ended = ended || active_[k]->done();
       }
     }
+  }
+  /// Whether any is left to be stepped.
+  bool pending() const noexcept {
+    for (const operation* o : active_)
+      if (!o->done()) return true;
+    return false;
   }
 
   /// Advances all until `o` is done; throws its failure.
@@ -99,68 +134,86 @@ public:
 
 private:
   std::vector<operation*> active_;
+  progress_sharing* shared_ = nullptr;
   std::uint32_t next_ = 0;
   std::uint32_t reserved_ = 0;
 };
 
-/// Holds an operation in flight, and what it uses. Move-only; empty is the same as complete.
-/// The caller's buffers are its own again when wait() has returned, or test() has returned true.
-/// Dropping a request waits for it; dropping it while an exception is under way abandons it, and every
-/// rank's call fails with `peer_lost` naming this rank.
-class [[nodiscard]] request {
+/// A collective that is made once and started any number of times, on the same data with the same parts:
+/// what a start does not do again is plan and allocate. Move-only; empty is the same as complete.
+/// The caller's buffers are its own between wait() and start(). Starts count in the order of calls: every
+/// rank starts the same collectives in the same order. Made by persistent_all_reduce and its kin; the
+/// data, and communicator, outlive it. Dropping one in flight is like dropping a request.
+class [[nodiscard]] persistent_request {
 public:
-  request() = default;
-  request(std::unique_ptr<operation> o, operations& all) : operation_{std::move(o)}, all_{&all} {
-    all_->enter(*operation_);
-    operation_->step();
-  }
-  request(request&& other) noexcept
-      : operation_{std::move(other.operation_)}, all_{std::exchange(other.all_, nullptr)} {}
-  request& operator=(request&& other) noexcept {
-    request{std::move(*this)}.drop();
+  persistent_request() = default;
+  persistent_request(std::unique_ptr<operation> o, operations& all)
+      : operation_{std::move(o)}, all_{&all} {}
+  persistent_request(persistent_request&& other) noexcept
+      : operation_{std::move(other.operation_)}, all_{std::exchange(other.all_, nullptr)},
+        started_{std::exchange(other.started_, false)} {}
+  persistent_request& operator=(persistent_request&& other) noexcept {
+    if (this == &other) return *this;
+    drop();
     operation_ = std::move(other.operation_);
     all_ = std::exchange(other.all_, nullptr);
+    started_ = std::exchange(other.started_, false);
     return *this;
   }
-  ~request() { drop(); }
+  ~persistent_request() { drop(); }
 
-  /// True once complete; throws the failure, once. Never blocks.
+  /// Throws invalid_argument when it is empty, or in flight already.
+  void start() {
+    if (!operation_ || started_)
+      throw error{{.code = error_code::invalid_argument,
+                   .call = "start",
+                   .detail = operation_ ? "the collective is in flight already - wait for it first"
+                                        : "the persistent request is empty: it was moved from, or "
+                                          "never made"}};
+    const auto held = all_->hold();
+    operation_->start();
+    all_->enter(*operation_);
+    started_ = true;
+    operation_->step();
+  }
+
+  /// True once complete, or when it is not started; throws the failure, once. Never blocks.
   bool test() {
-    if (!operation_) return true;
+    if (!started_) return true;
+    const auto held = all_->hold();
     operation_->progress();
     all_->step();
     if (!operation_->done()) return false;
-    finish();
+    const auto fault = operation_->fault();
+    end();
+    if (fault) std::rethrow_exception(fault);
     return true;
   }
 
   /// Blocks until complete, at most until the operation's deadline; throws its failure.
   void wait() {
-    if (!operation_) return;
+    if (!started_) return;
+    const auto held = all_->hold();
     try {
       all_->wait(*operation_);
     } catch (...) {
-      release();
+      end();
       throw;
     }
-    release();
+    end();
   }
 
 private:
-  void finish() {
-    const auto fault = operation_->fault();
-    release();
-    if (fault) std::rethrow_exception(fault);
-  }
-  void release() noexcept {
+  void end() noexcept {
     all_->leave(*operation_);
-    operation_.reset();
+    started_ = false;
   }
   void drop() noexcept {
-    if (!operation_) return;
+    if (!started_) return;
+    const auto held = all_->hold();
     if (std::uncaught_exceptions() > 0 && !operation_->done()) {
       operation_->abandon();
-      release();
+      end();
       return;
     }
     try {
@@ -171,6 +224,48 @@ private:
 
   std::unique_ptr<operation> operation_;
   operations* all_ = nullptr;
+  bool started_ = false;
+};
+
+/// Holds an operation in flight, and what it uses. Move-only; empty is the same as complete.
+/// The caller's buffers are its own again when wait() has returned, or test() has returned true.
+/// Dropping a request waits for it; dropping it while an exception is under way abandons it, and every
+/// rank's call fails with `peer_lost` naming this rank.
+class [[nodiscard]] request {
+public:
+  request() = default;
+  request(std::unique_ptr<operation> o, operations& all) : once_{std::move(o), all} {
+    once_.start();
+  }
+  request(request&&) = default;
+  request& operator=(request&&) = default;
+
+  /// True once complete; throws the failure, once. Never blocks.
+  bool test() {
+    if (!emptied([&] { return once_.test(); })) return false;
+    once_ = {};
+    return true;
+  }
+
+  /// Blocks until complete, at most until the operation's deadline; throws its failure.
+  void wait() {
+    emptied([&] { return once_.wait(), true; });
+    once_ = {};
+  }
+
+private:
+  /// A failure ends it, too.
+  template <class Use>
+  bool emptied(Use&& use) {
+    try {
+      return use();
+    } catch (...) {
+      once_ = {};
+      throw;
+    }
+  }
+
+  persistent_request once_;
 };
 
 } // namespace tutti

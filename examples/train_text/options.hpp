@@ -1,0 +1,82 @@
+// The command line of train_text, and what is refused before it trains.
+#pragma once
+
+#include "job.hpp"
+#include "support/options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <array>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+
+namespace train_text {
+
+/// Ends the program after --help, and when the command line is wrong.
+inline settings parse(int argc, char** argv) {
+  settings s;
+  CLI::App app{"Trains a small transformer on text, on several ranks"};
+  app.option_defaults()->always_capture_default();
+  app.add_option("--data", s.data, "a file or folder; default: tutti's README.md, docs, include");
+  app.add_option("--ranks", s.ranks, "how many");
+  app.add_option("--transport", s.transport, "how they talk")
+      ->check(CLI::IsMember({"mpi", "threads"}));
+  app.add_option("--topology", s.topology, "who talks to whom")->check(CLI::IsMember(topologies()));
+  app.add_option("--sync", s.sync, "when they agree")
+      ->check(CLI::IsMember({"synchronous", "asynchronous", "federated"}));
+  app.add_option("--codec", s.codec, "what travels")
+      ->check(CLI::IsMember({"identity", "bfloat16"}));
+  app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
+      ->check(CLI::Range(1, 1000000));
+  app.add_option("--batch", s.recipe.batch, "rows of a rank's step")->check(CLI::Range(1, 4096));
+  app.add_option("--learning-rate", s.recipe.peak_learning_rate, "at its highest");
+  app.add_option("--seed", s.seed, "names every random draw");
+  app.add_option("--sample", s.sample, "what the generated sample continues");
+  app.add_option("--plot", s.plot, "write the loss curve to this SVG file");
+  app.add_option("--json", s.json, "write the results to this file");
+  app.footer("While it trains, tokens/s are those of all ranks; loss, bytes sent and the share of\n"
+             "time spent communicating are those of rank 0.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    std::exit(app.exit(e));
+  }
+  s.ranks_given = app.count("--ranks") > 0;
+  if (s.sync == "federated") // only whole rounds
+    s.recipe.steps = writers::rounds(s.recipe.steps) * writers::local_steps;
+  return s;
+}
+
+/// Throws for what would otherwise fail on every rank, or after the training.
+inline void check(const settings& s) {
+  if (s.sync == "asynchronous" && s.topology != "default" && s.topology != "star")
+    throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
+                             s.topology + " has none - use --topology star");
+  support::check_writable("--json", s.json);
+  support::check_writable("--plot", s.plot);
+}
+
+/// Collective: the same where mpiexec has started the ranks already. Rank 0 looks and speaks for
+/// all, and every rank returns the status to end with when it is not 0.
+template <class Comm>
+int check_launched(Comm& world, const settings& s) {
+  std::array status{0};
+  if (world.rank() == 0) {
+    try {
+      check(s);
+    } catch (const std::exception& e) {
+      std::cerr << e.what() << "\n";
+      status[0] = 1;
+    }
+    if (s.ranks_given && s.ranks != world.size())
+      std::cerr << "train_text: --ranks " << s.ranks << " is not used: mpiexec started "
+                << world.size() << " - leave --ranks out, or start it without mpiexec\n";
+  }
+  tutti::all_reduce(world, status);
+  return status[0];
+}
+
+} // namespace train_text

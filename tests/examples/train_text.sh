@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# train_text.sh PROGRAM MPIEXEC: what train_text says and writes, and what it refuses untrained.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+. tests/cmake/expect.sh
+program=$1 mpiexec=$2
+export LC_ALL=C # a model that has learnt little writes any bytes
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# run NAME COMMAND...: standard output and error go to $scratch/NAME.out and NAME.err.
+run() {
+  local name=$1
+  shift
+  "$@" >"$scratch/$name.out" 2>"$scratch/$name.err" && return
+  not_ok "$name ended with status $?:"$'\n'"$(cat "$scratch/$name".???)"
+}
+
+# says TEXT FILE EXPRESSION: a line of the file matches.
+says() {
+  local said
+  said=$(tr -d '\0' <"$2")
+  if grep -qaE -e "$3" <<<"$said"; then ok "$1"; else not_ok "$1: no '$3' in:"$'\n'"$said"; fi
+}
+
+small=(--data README.md --steps 6 --batch 2)
+
+# The same run on threads and on MPI.
+sample="A rank is "
+for transport in threads mpi; do
+  run $transport "$program" "${small[@]}" --transport $transport --sample "$sample" \
+    --json "$scratch/$transport.json" --plot "$scratch/$transport.svg"
+  out=$scratch/$transport.out err=$scratch/$transport.err json=$scratch/$transport.json
+
+  says "$transport: the first line names the text and its length" <(head -n 1 "$out") \
+    "README[.]md, $(wc -c <README.md) bytes$"
+  says "$transport: the bar shows loss, tokens/s, bytes and time communicating" "$err" \
+    "[[]#+[]] 6/6  loss [0-9.]+  [0-9]+ tokens/s  [0-9.]+ [kMG]?B sent  [0-9]+ % communicating  "
+  says "$transport: the sample continues what it was given" \
+    <(grep -aA 1 '^--- sample ---$' "$out") "^$sample"
+  expect "$transport: bytes of the sample" \
+    "$(sed -n '/^--- sample ---$/,/^-----*$/p' "$out" | wc -c)" at-least 300
+
+  # A byte costs ln 256 = 5.545 nats where nothing is known.
+  expect "$transport: held_out_loss" "$(field "$json" held_out_loss)" at-most 5.6
+  expect "$transport: held_out_loss" "$(field "$json" held_out_loss)" at-least 1
+  expect "$transport: bytes_sent" "$(field "$json" bytes_sent)" at-least 1
+  expect "$transport: seconds" "$(field "$json" seconds)" at-least 0.001
+  expect "$transport: seconds" "$(field "$json" seconds)" at-most 60
+  expect "$transport: tokens_per_second" "$(field "$json" tokens_per_second)" at-least 1
+  says "$transport: the plot begins as an SVG" <(head -n 1 "$scratch/$transport.svg") "^<svg "
+  says "$transport: the plot has a line" "$scratch/$transport.svg" '<polyline .* points="[0-9., ]+"'
+  says "$transport: the plot ends as an SVG" <(tail -n 1 "$scratch/$transport.svg") "^</svg>$"
+done
+expect_equal_hashes "hashes of two ranks on threads and two on MPI" 4 "$scratch"/{threads,mpi}.json
+
+# Without --data.
+run default "$program" --transport threads --ranks 2 --batch 1 --steps 1
+says "the default text is the repository's own" "$scratch/default.out" \
+  "README.md, docs and include of $PWD, [0-9]{6,} bytes$"
+
+# Federated rounds are whole: 101 steps are two of a hundred.
+run federated "$program" --data README.md --batch 1 --ranks 1 --transport threads --sync federated \
+  --steps 101 --json "$scratch/federated.json"
+expect "federated: steps" "$(field "$scratch/federated.json" steps)" at-least 200
+expect "federated: steps" "$(field "$scratch/federated.json" steps)" at-most 200
+
+# Under mpiexec the number of ranks is mpiexec's: another --ranks is named once.
+run launched "$mpiexec" -n 2 "$program" "${small[@]}" --ranks 3 --json "$scratch/launched.json"
+expect "another --ranks under mpiexec: warnings" \
+  "$(grep -c -e "--ranks 3 is not used: mpiexec started 2" "$scratch/launched.err")" at-least 1
+expect "another --ranks under mpiexec: warnings" \
+  "$(grep -c -e "--ranks 3" "$scratch/launched.err")" at-most 1
+expect_equal_hashes "hashes of two ranks that mpiexec started, and of two on threads" 4 \
+  "$scratch"/{launched,threads}.json
+
+# What is wrong is said once, also where mpiexec started the ranks, and before they train. Files
+# that are looked at for that are neither emptied nor left behind.
+echo kept >"$scratch/kept.json"
+refused() { # NAME COMMAND...
+  local name=$1
+  shift
+  if "$@" "${small[@]}" --plot /no/such/folder/out >"$scratch/out" 2>"$scratch/err"; then
+    not_ok "$name was not refused"
+  elif grep -q "tokens/s" "$scratch"/{out,err}; then
+    not_ok "$name was refused after training"
+  elif [[ $(grep -c -e "--plot /no/such/folder/out: No such file" "$scratch/err") != 1 ]]; then
+    not_ok "$name was not refused in one line:"$'\n'"$(cat "$scratch/err")"
+  else
+    ok "$name is refused in one line, and nothing is trained"
+  fi
+}
+refused "a plot that cannot be written" "$program" --json "$scratch/new.json"
+if [[ -e $scratch/new.json ]]; then not_ok "a file is left"; else ok "no file is left"; fi
+refused "a plot that cannot be written, under mpiexec," "$mpiexec" -n 2 "$program" \
+  --json "$scratch/kept.json"
+says "the results of an earlier run are kept" "$scratch/kept.json" "^kept$"
+
+# The numbers are written even when the plot fails.
+if "$program" "${small[@]}" --transport threads --json "$scratch/first.json" --plot /dev/full \
+  >"$scratch/out" 2>"$scratch/err"; then
+  not_ok "a plot on a full disk went unnoticed"
+else
+  says "a plot on a full disk is an error" "$scratch/err" "cannot write /dev/full"
+  expect_equal_hashes "the results are written before the plot" 2 "$scratch/first.json"
+fi
+if "$program" "${small[@]}" --transport threads --json /dev/full \
+  >"$scratch/out" 2>"$scratch/err"; then
+  not_ok "a --json on a full disk went unnoticed"
+else
+  says "a --json on a full disk is an error" "$scratch/err" \
+    "cannot write /dev/full: No space left on device - make room or give another file"
+fi
+((failures == 0))
