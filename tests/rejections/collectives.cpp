@@ -101,6 +101,31 @@ void starts(tutti::self& comm, std::vector<float>& data) {
 #endif
 }
 
+/// Agrees on the largest of all ranks' first elements, and sums.
+struct agreeing_sum {
+  using part = tutti::reducer_part;
+  using agreement_reducer = tutti::max;
+  constexpr std::size_t agreement(std::size_t, int) const { return 1; }
+  template <class T>
+  void observe(std::span<const T> mine, std::span<double> numbers) const {
+    numbers[0] = double(mine[0]);
+  }
+  tutti::sum agreed(std::span<const double>) const { return {}; }
+};
+
+void starts_again(tutti::self& comm, std::vector<float>& data) {
+  // REJECT persistent_agreement: tutti: this reducer makes an agreement on the data, which is other data at every start
+  // REJECT persistent_krum: tutti: this reducer makes an agreement while the data is on its way - call the blocking form
+#if defined REJECT_persistent_agreement
+  tutti::persistent_all_reduce(comm, data, agreeing_sum{}).start();
+#elif defined REJECT_persistent_krum
+  tutti::persistent_all_reduce(comm, data, tutti::krum{}).start();
+#else
+  tutti::async_all_reduce(comm, data, agreeing_sum{}).wait();
+  tutti::persistent_all_reduce(comm, data, tutti::median{}).start();
+#endif
+}
+
 void of_integers(tutti::self& comm, std::vector<int>& data) {
   // REJECT mean_of_integers: tutti: this reducer divides, and a division of integers would be truncated - use tutti::sum
   // REJECT weighted_mean_of_integers: tutti: this reducer divides
