@@ -1,4 +1,5 @@
-// The main program of the tests under MPI: test_mpi --ranks N [Boost.Test's own arguments].
+// The main program of the tests under MPI: test_mpi --ranks N [--at-once] [Boost.Test's own arguments].
+// --at-once asks MPI for threads that call it at the same time.
 // N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs
 // of one, and pass; here they fail.
 #include "mpi/on_mpi.hpp"
@@ -104,7 +105,11 @@ int main(int argc, char** argv) {
     return 3;
   }
   std::optional<tutti::mpi::communicator> outlives_the_environment;
-  tutti::mpi::environment env{argc, argv};
+  bool at_once = false;
+  for (int k = 1; k < argc; ++k) at_once = at_once || std::string_view{argv[k]} == "--at-once";
+  tutti::mpi::environment env{argc, argv,
+                              at_once ? tutti::mpi::threading::at_once
+                                      : tutti::mpi::threading::in_turn};
   outlives_the_environment.emplace(tutti::mpi::world());
 
   int size = 0, expected = 0;
@@ -115,8 +120,9 @@ int main(int argc, char** argv) {
   char plain_text[] = "--color_output=no";
   std::vector<char*> arguments{argv[0], leave_signals_alone, plain_text};
   for (int k = 1; k < argc; ++k) {
-    if (std::string_view{argv[k]} == "--ranks" && k + 1 < argc) expected = std::atoi(argv[++k]);
-    else arguments.push_back(argv[k]);
+    const std::string_view argument = argv[k];
+    if (argument == "--ranks" && k + 1 < argc) expected = std::atoi(argv[++k]);
+    else if (argument != "--at-once") arguments.push_back(argv[k]);
   }
   if (size != expected) {
     std::fprintf(stderr,

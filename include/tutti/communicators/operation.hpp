@@ -88,7 +88,7 @@ public:
 
   void enter(operation& o) {
     active_.push_back(&o);
-    if (shared_) shared_->begun.notify_one();
+    if (shared_) shared_->begun.notify_all();
   }
   void leave(operation& o) noexcept {
     for (std::size_t k = 0; k < active_.size(); ++k)

@@ -7,6 +7,7 @@
 #include <tutti/mpi/bells.hpp>
 #include <tutti/mpi/exchange.hpp>
 #include <tutti/mpi/nodes.hpp>
+#include <tutti/mpi/progress_thread.hpp>
 #include <tutti/mpi/segment.hpp>
 
 #include <algorithm>
@@ -34,6 +35,9 @@ struct limits {
   /// ranks, float sums, 32 KiB 1.7 us against 5.9, 2 MiB 100 against 220, 128 MiB 10,600 against 22,100;
   /// bench/run.sh all_reduce has both).
   std::size_t attached_bytes = SIZE_MAX;
+  /// A thread of the communicator's own pushes along what is in flight while the rank computes. Needs an
+  /// environment with threading::at_once, or making the communicator throws `unsupported`.
+  bool progress_thread = false;
 };
 
 /// Owns a duplicate of the communicator that it is made from: errors are returned on the duplicate
@@ -70,6 +74,7 @@ public:
   int size() const noexcept { return all_->size; }
 
   handle exchange(host_execution, channel on, const exchange_round& round) {
+    const auto held = all_->hold();
     all_->throw_if_failed();
     if (on >= detail::tags::channels) [[unlikely]]
       reject("channel " + std::to_string(on) + " - channels are below " +
@@ -95,10 +100,14 @@ public:
     }
   }
 
-  void revoke(failure why) noexcept { all_->notices->fail(why); }
-  operations& in_flight() noexcept { return operations_; }
+  void revoke(failure why) noexcept {
+    const auto held = all_->hold();
+    all_->notices->fail(why);
+  }
+  operations& in_flight() noexcept { return driver_->all(); }
 
   std::optional<arrival> probe(channel on) {
+    const auto held = all_->hold();
     if (all_->notices->looks_now()) all_->throw_if_failed();
     if (const auto first = all_->first_early(on)) return first;
     all_->take_early_messages();
@@ -118,6 +127,7 @@ public:
   /// Returns when every rank has come here - after a failure at most 20 s later, false if somebody
   /// has not.
   bool leave() {
+    const auto held = all_->hold();
     all_->notices->leave();
     return all_->notices->meet();
   }
@@ -169,6 +179,21 @@ private:
   communicator(std::shared_ptr<detail::group> all, limits how)
       : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()}, how_{how} {
     share_lines();
+    if (how_.progress_thread) run_thread();
+  }
+
+  void run_thread() {
+    int level = MPI_THREAD_SINGLE;
+    detail::check(MPI_Query_thread(&level), "MPI_Query_thread", rank());
+    if (level < MPI_THREAD_MULTIPLE)
+      throw error{{.code = error_code::unsupported,
+                   .call = "mpi::communicator",
+                   .rank = rank(),
+                   .detail = "a progress thread calls MPI beside its rank, and MPI was not asked for "
+                             "that - write tutti::mpi::environment env{argc, argv, "
+                             "tutti::mpi::threading::at_once};"}};
+    if (!all_->sharing) all_->sharing = std::make_shared<progress_sharing>();
+    driver_->run_thread(all_->sharing, all_->nodes.roomy);
   }
 
   /// All of its ranks are on one node, and not too many.
@@ -248,7 +273,7 @@ private:
   tutti::detail::signals signals_;
   detail::bells bells_;
   std::unique_ptr<const detail::attachment> attached_; ///< where the kernel copies between the ranks
-  operations operations_;
+  std::unique_ptr<detail::driver> driver_ = std::make_unique<detail::driver>();
 };
 
 /// All ranks of the job. Collective; throws `unsupported` without an environment.

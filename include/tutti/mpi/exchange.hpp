@@ -29,6 +29,7 @@ class exchange {
 public:
   exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
       : exchange{std::move(all), on} {
+    const auto held = all_->hold();
     requests_.reserve(round.receives.size() + round.sends.size());
     pieces_.reserve(round.receives.size() + round.sends.size());
     for (const incoming& m : round.receives)
@@ -65,6 +66,7 @@ public:
 
   bool test() {
     if (requests_.empty()) return true;
+    const auto held = all_->hold();
     if (!(in_turn_ ? test_each() : test_all())) {
       if (all_->notices->looks_now()) look_around();
       return requests_.empty();
@@ -78,6 +80,8 @@ public:
   }
 
   int waiting_for() const {
+    if (requests_.empty()) return -1;
+    const auto held = all_->hold();
     for (std::size_t k = 0; k < requests_.size(); ++k) {
       int done = 0;
       if (MPI_Request_get_status(requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done)
@@ -256,6 +260,8 @@ private:
     if (std::exchange(receives_, false)) all_->notices->receives_no_more();
   }
   void withdraw() noexcept {
+    if (!all_) return;
+    const auto held = all_->hold();
     if (!requests_.empty() && is_running() && !settle([](const piece&) { return true; })) give_up();
     forget_all();
   }

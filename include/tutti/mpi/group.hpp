@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tutti/communicators/communicator.hpp>
+#include <tutti/communicators/operation.hpp>
 #include <tutti/mpi/nodes.hpp>
 #include <tutti/mpi/notices.hpp>
 
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -90,7 +92,9 @@ public:
     check(MPI_Comm_create_group(comm, some, 1, &notice_comm), "MPI_Comm_create_group", rank);
     check(MPI_Group_free(&some), "MPI_Group_free", rank);
     check(MPI_Group_free(&everyone), "MPI_Group_free", rank);
-    return make(data, notice_comm, limit, nodes.among(members), notices, members);
+    auto made = make(data, notice_comm, limit, nodes.among(members), notices, members);
+    made->sharing = sharing; // its notices look at those above
+    return made;
   }
 
   void throw_if_failed() const {
@@ -143,6 +147,12 @@ public:
   const std::shared_ptr<notice_board> notices;
   std::deque<early_message> early;
   int open = 0; ///< exchanges in flight
+
+  /// Where a thread of the communicator's own, or of one above it, touches this as well.
+  std::shared_ptr<progress_sharing> sharing;
+  std::unique_lock<std::recursive_mutex> hold() const {
+    return sharing ? std::unique_lock{sharing->guard} : std::unique_lock<std::recursive_mutex>{};
+  }
   std::vector<MPI_Status> statuses; ///< scratch of whoever tests
 
 private:

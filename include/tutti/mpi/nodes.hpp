@@ -15,11 +15,12 @@ namespace tutti::mpi::detail {
 struct node_map {
   std::vector<int> node_of; ///< of each rank; numbered by first appearance
   bool crowded = false;     ///< more ranks on this rank's node than cores that they may run on
+  bool roomy = false;       ///< a second core for each of them
 
   /// The same for some of the ranks.
   node_map among(const std::vector<int>& members) const {
     std::vector<int> number(node_of.size(), -1);
-    node_map map{{}, crowded};
+    node_map map{{}, crowded, roomy};
     int count = 0;
     for (const int m : members) {
       int& n = number[std::size_t(node_of[std::size_t(m)])];
@@ -72,6 +73,7 @@ inline node_map find_nodes(MPI_Comm comm) {
   int total = 0;
   for (const auto word : cores) total += std::popcount(word);
   map.crowded = here > total;
+  map.roomy = 2 * here <= total;
   return map;
 }
 

@@ -1,0 +1,65 @@
+// A thread that pushes the operations of one communicator along while its rank computes.
+#pragma once
+
+#include <tutti/communicators/operation.hpp>
+
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace tutti::mpi::detail {
+
+/// What is in flight on a communicator, and the thread that advances it, if there is one.
+class driver {
+public:
+  driver() = default;
+  driver(const driver&) = delete;
+  driver& operator=(const driver&) = delete;
+  ~driver() {
+    if (!thread_.joinable()) return;
+    {
+      std::scoped_lock lock{sharing_->guard};
+      over_ = true;
+    }
+    sharing_->begun.notify_all();
+    thread_.join();
+  }
+
+  operations& all() noexcept { return all_; }
+
+  /// From now on. `has_a_core` says that the thread takes no core from a rank.
+  void run_thread(std::shared_ptr<progress_sharing> sharing, bool has_a_core) {
+    sharing_ = std::move(sharing);
+    all_.share(sharing_.get());
+    thread_ = std::thread{[this, has_a_core] { run(has_a_core); }};
+  }
+
+private:
+  /// Where ranks need all cores, so long between two looks: at 1 Gbit/s the system's buffers hold what
+  /// comes in meanwhile, and the computation loses a percent.
+  static constexpr std::chrono::microseconds rest{100};
+
+  void run(bool has_a_core) {
+    std::unique_lock lock{sharing_->guard};
+    for (;;) {
+      sharing_->begun.wait(lock, [&] { return over_ || all_.pending(); });
+      if (over_) return;
+      all_.step();
+      lock.unlock();
+      if (has_a_core)
+        std::this_thread::yield();
+      else
+        std::this_thread::sleep_for(rest);
+      lock.lock();
+    }
+  }
+
+  operations all_;
+  std::shared_ptr<progress_sharing> sharing_;
+  bool over_ = false;
+  std::thread thread_;
+};
+
+} // namespace tutti::mpi::detail
