@@ -33,6 +33,13 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
+/// The least of some numbers; none when there are none, or one of them is none.
+inline double least(const std::vector<double>& values) {
+  double found = values.empty() ? std::nan("") : values[0];
+  for (const double v : values) found = v < found || v != v ? v : found;
+  return found;
+}
+
 /// Median, smallest and largest of repeated measurements, to be put into a row.
 inline json spread(const std::vector<double>& values) {
   const auto [least, most] = std::minmax_element(values.begin(), values.end());

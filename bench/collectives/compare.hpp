@@ -4,23 +4,16 @@
 // size.
 #pragma once
 
-#include "../report.hpp"
+#include "../interleaved.hpp"
 #include "support/plot.hpp"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
-#include <map>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace bench {
-
-/// microseconds[side][bytes] of one round.
-using round_times = std::map<std::string, std::map<std::size_t, double>>;
 
 class comparison {
 public:
@@ -29,52 +22,15 @@ public:
   /// `parameter` is what Open MPI calls the choice of an algorithm, of which there are
   /// `algorithms`.
   comparison(std::string collective, const std::string& parameter, int algorithms)
-      : collective_{std::move(collective)} {
-    const std::filesystem::path here{TUTTI_SCRATCH_DIR};
-    const std::string rank = (here / "bench_collectives_rank").string();
-    const std::string start = std::string(TUTTI_MPIEXEC) + " --bind-to core -n 2 ";
-    jobs_.push_back({"", start + rank + " " + collective_ + " symmetric private native floor" +
-                             (collective_ == "all_reduce" ? " handover" : "")});
-    for (int k = 1; k <= algorithms; ++k)
-      jobs_.push_back({"open_mpi_" + std::to_string(k),
-                       start + "--mca coll_tuned_use_dynamic_rules 1 --mca coll_tuned_" +
-                           parameter + "_algorithm " + std::to_string(k) + " " + rank + " " +
-                           collective_ + " native"});
-    if (const auto mpich = here / "../../bench-mpich/bench/bench_collectives_rank";
-        std::filesystem::exists(mpich))
-      jobs_.push_back({"mpich", "mpiexec.mpich -bind-to core -n 2 " + mpich.string() + " " +
-                                    collective_ + " native"});
-    const std::string gloo = (here / "bench_collectives_gloo").string();
-    if (collective_ != "reduce_scatter" && std::filesystem::exists(gloo)) {
-      const std::string folder = (here / "gloo").string();
-      const auto process = [&](int r) {
-        return "taskset -c " + std::to_string(r) + " " + gloo + " " + collective_ + " " + folder +
-               " " + std::to_string(r) + " 2";
-      };
-      jobs_.push_back({"gloo", "rm -rf " + folder + " && mkdir " + folder + " && { " + process(1) +
-                                   " & " + process(0) + " && wait; }"});
-    }
-    for (int k = 0; k < rounds; ++k) {
-      std::fprintf(stderr, "\r%s: round %d of %d", collective_.c_str(), k + 1, rounds);
-      rounds_.push_back(one_round());
-    }
-    std::fputc('\n', stderr);
-  }
+      : collective_{std::move(collective)}, all_{collective_,
+                                                 jobs_for(collective_, parameter, algorithms),
+                                                 rounds} {}
 
-  std::vector<std::size_t> sizes() const {
-    std::vector<std::size_t> all;
-    for (const auto& [bytes, us] : rounds_.front().at("symmetric")) all.push_back(bytes);
-    return all;
-  }
-  double us(const std::string& side, std::size_t bytes) const {
-    std::vector<double> all;
-    for (const auto& r : rounds_)
-      if (const auto times = r.find(side); times != r.end()) all.push_back(times->second.at(bytes));
-    return median(all);
-  }
+  std::vector<std::size_t> sizes() const { return all_.sizes("symmetric"); }
+  double us(const std::string& side, std::size_t bytes) const { return all_.number(side, bytes); }
   std::vector<std::string> peers() const {
     std::vector<std::string> all;
-    for (const auto& [side, times] : rounds_.front())
+    for (const std::string& side : all_.sides())
       if (side.starts_with("open_mpi") || side == "mpich" || side == "gloo") all.push_back(side);
     return all;
   }
@@ -87,17 +43,15 @@ public:
   }
   /// How many times longer the other takes: the median of the rounds' ratios.
   double ratio(const std::string& other, const std::string& side, std::size_t bytes) const {
-    std::vector<double> all;
-    for (const auto& r : rounds_)
-      if (r.contains(other)) all.push_back(r.at(other).at(bytes) / r.at(side).at(bytes));
-    return median(all);
+    return all_.ratio(other, side, bytes);
   }
+  bool has(const std::string& side) const { return all_.has(side); }
   /// The least, over these sizes, against the best peer of each; and the geometric mean.
   double least(const std::string& side, std::size_t from, std::size_t to) const {
-    double found = INFINITY;
+    std::vector<double> all;
     for (const std::size_t b : sizes())
-      if (b >= from && b <= to) found = std::min(found, ratio(best_peer(b), side, b));
-    return found;
+      if (b >= from && b <= to) all.push_back(ratio(best_peer(b), side, b));
+    return bench::least(all);
   }
   double mean(const std::string& side) const {
     double sum = 0;
@@ -128,15 +82,12 @@ public:
   /// Beside the results: FILE.svg.
   void plot(const std::string& json_file) const {
     if (json_file.empty()) return;
-    const std::pair<const char*, const char*> sides[] = {{"symmetric", "#2563eb"},
-                                                         {"private", "#60a5fa"},
-                                                         {"open_mpi", "#f97316"},
-                                                         {"mpich", "#a855f7"},
-                                                         {"gloo", "#22c55e"},
-                                                         {"floor", "#808080"}};
+    const std::pair<const char*, const char*> sides[] = {
+        {"symmetric", "#2563eb"}, {"private", "#60a5fa"}, {"open_mpi", "#f97316"},
+        {"mpich", "#a855f7"},     {"gloo", "#22c55e"},    {"floor", "#808080"}};
     std::vector<support::line> lines;
     for (const auto& [side, colour] : sides) {
-      if (!rounds_.front().contains(side)) continue;
+      if (!all_.has(side)) continue;
       support::line l{side, {}, colour};
       for (const std::size_t b : sizes()) l.points.push_back({double(b), us(side, b)});
       lines.push_back(std::move(l));
@@ -147,33 +98,40 @@ public:
   }
 
 private:
-  struct job {
-    std::string name; ///< of its native side
-    std::string command;
-  };
-
-  round_times one_round() const {
-    round_times all;
-    for (const job& j : jobs_) {
-      FILE* out = popen((j.command + " 2>/dev/null").c_str(), "r");
-      if (out == nullptr) throw std::runtime_error("cannot start " + j.command);
-      round_times got;
-      std::array<char, 32> side{};
-      std::size_t bytes = 0;
-      for (double us = 0; std::fscanf(out, "%31s %zu %lf", side.data(), &bytes, &us) == 3;) {
-        std::string name = side.data();
-        if (name == "native") name = j.name.empty() ? "open_mpi" : j.name;
-        got[name][bytes] = us;
-      }
-      if (pclose(out) == 0) all.merge(got); // an algorithm that does not run here is left out
-      else if (j.name.empty()) throw std::runtime_error("failed: " + j.command);
+  static std::vector<job> jobs_for(const std::string& collective, const std::string& parameter,
+                                   int algorithms) {
+    const std::filesystem::path here{TUTTI_SCRATCH_DIR};
+    const std::string rank = (here / "bench_collectives_rank").string();
+    const std::string start = std::string(TUTTI_MPIEXEC) + " --bind-to core -n 2 ";
+    const bool sums = collective == "all_reduce";
+    std::vector<job> jobs{{"open_mpi", start + rank + " " + collective +
+                                           " symmetric private native floor" +
+                                           (sums ? " staged attached handover" : "")}};
+    for (int k = 1; k <= algorithms; ++k)
+      jobs.push_back({"open_mpi_" + std::to_string(k),
+                      start + "--mca coll_tuned_use_dynamic_rules 1 --mca coll_tuned_" + parameter +
+                          "_algorithm " + std::to_string(k) + " " + rank + " " + collective +
+                          " native",
+                      true});
+    if (const auto mpich = here / "../../bench-mpich/bench/bench_collectives_rank";
+        std::filesystem::exists(mpich))
+      jobs.push_back({"mpich", "mpiexec.mpich -bind-to core -n 2 " + mpich.string() + " " +
+                                   collective + " native"});
+    const std::string gloo = (here / "bench_collectives_gloo").string();
+    if (collective != "reduce_scatter" && std::filesystem::exists(gloo)) {
+      const std::string folder = (here / "gloo").string();
+      const auto process = [&](int r) {
+        return "taskset -c " + std::to_string(r) + " " + gloo + " " + collective + " " + folder +
+               " " + std::to_string(r) + " 2";
+      };
+      jobs.push_back({"gloo", "rm -rf " + folder + " && mkdir " + folder + " && { " + process(1) +
+                                  " & " + process(0) + " && wait; }"});
     }
-    return all;
+    return jobs;
   }
 
   std::string collective_;
-  std::vector<job> jobs_;
-  std::vector<round_times> rounds_;
+  interleaved all_;
 };
 
 } // namespace bench

@@ -11,7 +11,7 @@ packages_of() {
         libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
       ;;
     tests) echo libboost-test-dev libmpich-dev mpich valgrind spin ;;
-    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev ;;
+    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 ;;
     fresh) echo debootstrap git ;;
   esac
 }

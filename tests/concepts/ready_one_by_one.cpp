@@ -32,12 +32,8 @@ struct meeting {
 /// The sum of a bucket over all ranks, complete once all of them have started theirs.
 class bucket_sum final : public tutti::operation {
 public:
-  bucket_sum(meeting& where, std::uint32_t channel, std::vector<float>& bucket)
-      : where_{where}, channel_{channel} {
-    if (where.at.size() <= channel) where.at.resize(channel + 1);
-    where.at[channel].push_back(&bucket);
-    if (int(where.at[channel].size()) == where.size) add(where.at[channel]);
-  }
+  bucket_sum(meeting& where, tutti::operations& all, std::vector<float>& bucket)
+      : where_{where}, all_{all}, bucket_{bucket} {}
   bool advance() override { return int(where_.at[channel_].size()) == where_.size; }
   std::uint64_t progress() override { return 0; }
   void idle(std::uint64_t) override {}
@@ -45,6 +41,12 @@ public:
   void abandon() noexcept override {}
 
 private:
+  void begin() override {
+    channel_ = all_.next_channel();
+    if (where_.at.size() <= channel_) where_.at.resize(channel_ + 1);
+    where_.at[channel_].push_back(&bucket_);
+    if (int(where_.at[channel_].size()) == where_.size) add(where_.at[channel_]);
+  }
   static void add(const std::vector<std::vector<float>*>& all) {
     std::vector<float> total(all[0]->size());
     for (const auto* one : all)
@@ -52,7 +54,9 @@ private:
     for (auto* one : all) *one = total;
   }
   meeting& where_;
-  std::uint32_t channel_;
+  tutti::operations& all_;
+  std::vector<float>& bucket_;
+  std::uint32_t channel_ = 0;
 };
 
 /// Tensors in buckets, last layer first; a bucket starts when all its tensors are ready and every
@@ -99,7 +103,7 @@ private:
   void start(std::size_t b) {
     each_tensor(
         b, [&](auto& t) { packed_[b].insert(packed_[b].end(), t.values.begin(), t.values.end()); });
-    requests_.emplace_back(std::make_unique<bucket_sum>(where_, all_.next_channel(), packed_[b]),
+    requests_.emplace_back(std::make_unique<bucket_sum>(where_, all_, packed_[b]),
                            all_);
   }
 
