@@ -3,16 +3,19 @@
 
 #include "results.hpp"
 
+#include <tutti/collectives/priced.hpp>
+
 namespace train_text {
 
 inline std::vector<std::string> topologies() {
   return {"default",       "ring", "recursive_doubling", "halving_doubling",
-          "binomial_tree", "star", "direct"};
+          "binomial_tree", "star", "direct",             "automatic"};
 }
 
 /// Each of these is a different strategy type; the name only says which one runs.
-template <class Use>
-void with_topology(const std::string& name, Use&& use) {
+template <class Comm, class Use>
+void with_topology(const std::string& name, Comm& comm, Use&& use) {
+  if (name == "automatic") return use(tutti::automatic{comm});
   if (name == "default") return use(tutti::default_topology{});
   if (name == "ring") return use(tutti::ring{});
   if (name == "recursive_doubling") return use(tutti::recursive_doubling{});
@@ -42,9 +45,9 @@ public:
                 << " bytes\n" << std::flush;
     with_codec(s_.codec, [&](auto codec) {
       if (s_.sync == "synchronous")
-        with_topology(s_.topology, [&](auto topology) { synchronous(topology, codec); });
+        with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
       else if (s_.sync == "federated")
-        with_topology(s_.topology, [&](auto topology) { federated(topology, codec); });
+        with_topology(s_.topology, comm_, [&](auto topology) { federated(topology, codec); });
       else
         asynchronous(codec);
     });
@@ -54,6 +57,7 @@ public:
 private:
   template <class Topology, class Codec>
   void synchronous(Topology topology, Codec codec) {
+    explain(topology);
     tutti::strategy strategy{comm_, topology, codec, tutti::mean{}, tutti::synchronous{}};
     train(strategy, 1);
   }
@@ -80,6 +84,7 @@ private:
   /// Eight clients a rank, of which one a rank trains in each round.
   template <class Topology, class Codec>
   void federated(Topology topology, Codec codec) {
+    explain(topology);
     tutti::strategy strategy{comm_, topology, codec, tutti::weighted_mean{},
                              tutti::federated{.fraction = 1.0 / 8}};
     results_.determinism = name(decltype(strategy)::determinism);
@@ -91,6 +96,23 @@ private:
                    show(s_.recipe.steps * round.round / rounds);
                    return true;
                  });
+  }
+
+  /// Why the gradients travel as they do.
+  template <class Topology>
+  void explain(const Topology& topology) {
+    if (!s_.explain || world_.rank() != 0) return;
+    const std::size_t bytes = model_.flat_parameters().size_bytes();
+    if constexpr (requires { topology.costs(); })
+      std::cout << topology.explain(tutti::collective::all_reduce, comm_, bytes)
+                << "by the numbers that were measured: " << text(topology.costs()) << "\n";
+    else if constexpr (std::is_same_v<Topology, tutti::default_topology>)
+      std::cout << "the default topology: direct up to "
+                << tutti::default_topology::most_direct_ranks << " ranks, recursive_doubling up to "
+                << tutti::default_topology::most_doubling_bytes
+                << " bytes, else halving_doubling; here are " << comm_.size() << " ranks\n";
+    else
+      std::cout << "--topology " << s_.topology << ", because the command line says so\n";
   }
 
   double tokens(int steps) const {

@@ -25,6 +25,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--transport", s.transport, "how they talk")
       ->check(CLI::IsMember({"mpi", "threads"}));
   app.add_option("--topology", s.topology, "who talks to whom")->check(CLI::IsMember(topologies()));
+  app.add_flag("--explain", s.explain, "say why this topology, and what others would cost");
   app.add_option("--sync", s.sync, "when they agree")
       ->check(CLI::IsMember({"synchronous", "asynchronous", "federated"}));
   app.add_option("--codec", s.codec, "what travels")

@@ -17,6 +17,7 @@ struct settings {
   bool ranks_given = false; ///< or left at that default
   std::string transport = "mpi";
   std::string topology = "default";
+  bool explain = false;
   std::string sync = "synchronous";
   std::string codec = "identity";
   models::text_recipe recipe;

@@ -54,6 +54,16 @@ for transport in threads mpi; do
 done
 expect_equal_hashes "hashes of two ranks on threads and two on MPI" 4 "$scratch"/{threads,mpi}.json
 
+# Chosen by price, and why.
+run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
+says "the automatic topology is explained" "$scratch/automatic.out" \
+  "^all_reduce of [0-9]+ bytes on 2 ranks:$"
+says "the chosen one stands first" <(grep -A 1 '^all_reduce of' "$scratch/automatic.out") '<- chosen$'
+says "its numbers are there to be kept" "$scratch/automatic.out" 'measured: (0x[0-9a-fp.+-]+ ?){9}$'
+run explained "$program" "${small[@]}" --transport threads --explain
+says "the default topology is explained" "$scratch/explained.out" \
+  "^the default topology: direct up to 8 ranks"
+
 # Without --data.
 run default "$program" --transport threads --ranks 2 --batch 1 --steps 1
 says "the default text is the repository's own" "$scratch/default.out" \

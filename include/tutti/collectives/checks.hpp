@@ -13,7 +13,7 @@ constexpr bool carries_or_default(collective what) {
   if constexpr (schedule_topology<Topology>)
     return tutti::carries<Topology>(what);
   else
-    return std::is_same_v<Topology, default_topology>;
+    return chooses<Topology>;
 }
 
 template <class Topology>
@@ -21,7 +21,7 @@ constexpr bool gathers_or_default() {
   if constexpr (schedule_topology<Topology>)
     return Topology::gathers;
   else
-    return std::is_same_v<Topology, default_topology>;
+    return chooses<Topology>;
 }
 
 /// The kind of a codec; of what is none, exact, so that it is refused for that reason alone.
@@ -59,7 +59,7 @@ struct known_parts_sentences {
 template <collective What, class Topology>
 struct carried {
   static constexpr bool is_schedule =
-      schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
+      schedule_topology<Topology> || chooses<Topology>;
   static constexpr bool fits = !is_schedule || carries_or_default<Topology>(What);
   static constexpr bool value = is_schedule && fits;
 };

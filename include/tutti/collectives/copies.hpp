@@ -34,20 +34,21 @@ template <collective What, class Topology, class T, class Comm, class Use>
 decltype(auto) prepare_copy(const char* call, Comm& comm, const call_data& data, int root,
                             const Topology& topology, const options& how, Use&& use) {
   task work = detail::copy_task<T>(call, data.own, data.own);
-  const auto by_messages = [&]() -> decltype(auto) {
-    return detail::with_topology<What, false>(
-        topology, comm.size(), data.bytes, [&](const auto& t) -> decltype(auto) {
-          return use([&] {
-            return execution<Comm>{
-                comm, detail::plan_for(comm, t, What, root, data.n, false, work.math),
-                std::move(work), how};
-          });
-        });
+  const auto on = [&](const auto& t) -> decltype(auto) {
+    const auto by_messages = [&]() -> decltype(auto) {
+      return use([&] {
+        return execution<Comm>{comm,
+                               detail::plan_for(comm, t, What, root, data.n, false, work.math),
+                               std::move(work), how};
+      });
+    };
+    if constexpr (works_in_shared_memory<std::remove_cvref_t<decltype(t)>> ||
+                  std::is_same_v<Topology, default_topology>)
+      return detail::without_messages(comm, What, root, data, work, how, use, by_messages);
+    else
+      return by_messages();
   };
-  if constexpr (works_in_shared_memory<Topology> || std::is_same_v<Topology, default_topology>)
-    return detail::without_messages(comm, What, root, data, work, how, use, by_messages);
-  else
-    return by_messages();
+  return detail::with_topology<What, false>(topology, comm, data.bytes, on);
 }
 
 /// One round in which blocks of n elements go straight to their destination.

@@ -8,7 +8,6 @@
 #include <tutti/topologies/star.hpp>
 
 #include <cstddef>
-#include <type_traits>
 
 namespace tutti {
 
@@ -20,31 +19,48 @@ namespace tutti {
 ///                        halving_doubling
 struct default_topology {
   using part = topology_part;
+  static constexpr bool chooses = true;
+
+  static constexpr int most_direct_ranks = 8;
+  static constexpr std::size_t most_doubling_bytes = 4096;
+
+  /// Calls use(topology) with the one that it stands for.
+  template <collective What, bool MustMeet, class Comm, class Use>
+  decltype(auto) choose(const Comm& comm, std::size_t bytes, Use&& use) const {
+    const bool few = comm.size() <= most_direct_ranks;
+    if constexpr (What == collective::broadcast) {
+      return use(binomial_tree{});
+    } else if constexpr (What == collective::reduce) {
+      if (MustMeet || few) return use(star{});
+      if constexpr (!MustMeet) return use(binomial_tree{});
+    } else {
+      if (MustMeet || few) return use(direct{});
+      if constexpr (!MustMeet) {
+        if constexpr (What == collective::all_reduce)
+          if (bytes <= most_doubling_bytes) return use(recursive_doubling{});
+        return use(halving_doubling{});
+      }
+    }
+  }
 };
 
 namespace detail {
 
-inline constexpr int most_direct_ranks = 8;
-inline constexpr std::size_t most_doubling_bytes = 4096;
+/// Whether a part stands for one topology or another, as a call needs it: default_topology, priced.
+template <class T>
+inline constexpr bool chooses = false;
+template <class T>
+  requires requires { T::chooses; }
+inline constexpr bool chooses<T> = T::chooses;
 
-/// Calls use(topology) with the topology itself, or with the one that the default stands for.
-template <collective What, bool MustMeet, class Topology, class Use>
-decltype(auto) with_topology(const Topology& topology, int size, std::size_t bytes, Use&& use) {
-  if constexpr (!std::is_same_v<Topology, default_topology>) {
+/// Calls use(topology) with the topology itself, or with the one that is chosen for it.
+template <collective What, bool MustMeet, class Topology, class Comm, class Use>
+decltype(auto) with_topology(const Topology& topology, const Comm& comm, std::size_t bytes,
+                             Use&& use) {
+  if constexpr (chooses<Topology>)
+    return topology.template choose<What, MustMeet>(comm, bytes, use);
+  else
     return use(topology);
-  } else if constexpr (What == collective::broadcast) {
-    return use(binomial_tree{});
-  } else if constexpr (What == collective::reduce) {
-    if (MustMeet || size <= most_direct_ranks) return use(star{});
-    if constexpr (!MustMeet) return use(binomial_tree{});
-  } else {
-    if (MustMeet || size <= most_direct_ranks) return use(direct{});
-    if constexpr (!MustMeet) {
-      if constexpr (What == collective::all_reduce)
-        if (bytes <= most_doubling_bytes) return use(recursive_doubling{});
-      return use(halving_doubling{});
-    }
-  }
 }
 
 } // namespace detail

@@ -104,7 +104,7 @@ decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int 
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
   return detail::with_topology<What, must_meet>(
-      topology, comm.size(), data.bytes, [&](const auto& t) -> decltype(auto) {
+      topology, comm, data.bytes, [&](const auto& t) -> decltype(auto) {
         using topology_type = std::remove_cvref_t<decltype(t)>;
         const auto by_messages = [&]() -> decltype(auto) {
           return use([&] {
@@ -153,7 +153,7 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
                              carries_or_default<Topology>(collective::reduce_scatter));
   constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
   constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
-  detail::with_topology<first, true>(topology, comm.size(), data.size_bytes(), [&](const auto& t) {
+  detail::with_topology<first, true>(topology, comm, data.size_bytes(), [&](const auto& t) {
     task work;
     work.call = call;
     work.math = detail::copying(sizeof(T)); // rows are kept as they come

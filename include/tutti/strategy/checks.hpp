@@ -20,7 +20,7 @@ inline constexpr bool over_population<Sync> = Sync::over_population;
 
 template <class Topology>
 inline constexpr bool is_schedule =
-    schedule_topology<Topology> || std::is_same_v<Topology, default_topology>;
+    schedule_topology<Topology> || chooses<Topology>;
 
 /// Facts over float, the element that every reducer of real numbers takes; then sentences about them.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>

@@ -98,9 +98,9 @@ public:
   using codec_type = typename chosen::codec;
   using sync_type = typename chosen::sync;
 
-  /// What the parameters' bits depend on: as much as both the sync policy and the reducer promise.
+  /// What the parameters' bits depend on: as much as sync policy, reducer and topology promise.
   static constexpr tutti::determinism determinism =
-      detail::joint_determinism<sync_type, reducer_type>;
+      detail::joint_determinism<sync_type, reducer_type, topology_type>;
   static_assert(determinism >= detail::demanded<std::remove_cvref_t<
                                    detail::part_type<demand_part, void, Parts...>>>,
                 "tutti::strategy: more determinism is asked for than these parts promise - "

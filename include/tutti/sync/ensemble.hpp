@@ -7,6 +7,7 @@
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/placement.hpp>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +23,17 @@ constexpr std::string_view name(role r) noexcept {
 
 namespace detail {
 
-/// What a policy and a reducer promise together: the lesser of the two.
-template <class Sync, class Reducer>
+/// What a policy, a reducer and a topology promise together: the least of the three. A topology that
+/// says nothing takes nothing away; one that chooses by what it has measured does.
+template <class Topology>
+inline constexpr determinism topology_repeats = determinism::rank_count_invariant;
+template <class Topology>
+  requires requires { Topology::repeats; }
+inline constexpr determinism topology_repeats<Topology> = Topology::repeats;
+
+template <class Sync, class Reducer, class Topology>
 inline constexpr determinism joint_determinism =
-    Sync::repeats < repeats_of<Reducer> ? Sync::repeats : repeats_of<Reducer>;
+    (std::min)((std::min)(Sync::repeats, repeats_of<Reducer>), topology_repeats<Topology>);
 
 /// Refers to the parts; they belong to the strategy.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -140,6 +148,8 @@ std::uint64_t plan_hash(const Ensemble& parts) {
   add(parts.sync.quorum(1 << 20));
   if constexpr (schedule_topology<typename Ensemble::topology_type>)
     add(tutti::chunks_of(parts.topology, detail::layout_of(parts.comm)));
+  if constexpr (requires { parts.topology.costs(); })
+    for (const char c : text(parts.topology.costs())) add(c);
   if constexpr (placement_topology<typename Ensemble::topology_type>) {
     add(parts.topology.server_count(size));
     add(parts.topology.dedicates());

@@ -20,7 +20,8 @@ class replicated_trainer {
 public:
   using sync_type = typename Ensemble::sync_type;
   static constexpr tutti::determinism determinism =
-      detail::joint_determinism<sync_type, typename Ensemble::reducer_type>;
+      detail::joint_determinism<sync_type, typename Ensemble::reducer_type,
+                                typename Ensemble::topology_type>;
 
   /// Broadcasts rank 0's parameters; throws `mismatch` when names or lengths differ between ranks.
   replicated_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)

@@ -24,7 +24,8 @@ class served_trainer {
 public:
   using sync_type = typename Ensemble::sync_type;
   static constexpr tutti::determinism determinism =
-      detail::joint_determinism<sync_type, typename Ensemble::reducer_type>;
+      detail::joint_determinism<sync_type, typename Ensemble::reducer_type,
+                                typename Ensemble::topology_type>;
 
   served_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},

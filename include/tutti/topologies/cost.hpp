@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace tutti {
@@ -24,12 +25,18 @@ struct link_cost {
   double latency = 1.0;  ///< alpha: from the end of the send to the arrival of the first byte
   double overhead = 0.2; ///< of a message, at its sender
   double per_byte = 1.0 / 5000; ///< beta: the inverse of the bandwidth; 5 GB/s
+
+  friend constexpr bool operator==(const link_cost&, const link_cost&) = default;
 };
 
 struct machine_cost {
   link_cost within = {};                       ///< between ranks of one node
   link_cost between = {20.0, 1.0, 1.0 / 1000}; ///< between nodes
   double per_folded_byte = 1.0 / 8000;         ///< gamma, of each contribution
+  double shared_epoch = 0.2;           ///< ranks that reach each other's memory wait for each other
+  double per_shared_byte = 1.0 / 8000; ///< and read or write there
+
+  friend constexpr bool operator==(const machine_cost&, const machine_cost&) = default;
 };
 
 namespace detail {
@@ -42,6 +49,7 @@ public:
       : all_{all}, cut_{n, all.size, all.chunks},
         element_bytes_{element_bytes}, costs_{costs}, group_of_{group_of} {
     for (int r = 0; r < all.size; ++r) now_.push_back(0);
+    sort_by_round();
   }
 
   constexpr double run() {
@@ -52,22 +60,42 @@ public:
 private:
   /// A message on its way: when its last byte has left, and how long it keeps the receiver's port.
   struct flight {
-    int from, to;
+    int from;
     double arrival, port;
     bool taken;
   };
 
+  /// The transfers of one rank and round.
+  constexpr std::span<const transfer> of(int rank, int round) const {
+    const auto& starts = starts_[std::size_t(rank)];
+    return std::span{sorted_[std::size_t(rank)]}.subspan(
+        starts[std::size_t(round)], starts[std::size_t(round) + 1] - starts[std::size_t(round)]);
+  }
+  constexpr void sort_by_round() {
+    for (const auto& given : all_.ranks) {
+      std::vector<std::size_t> starts(std::size_t(all_.rounds) + 1);
+      for (const transfer& t : given) ++starts[std::size_t(t.round) + 1];
+      for (std::size_t r = 1; r < starts.size(); ++r) starts[r] += starts[r - 1];
+      std::vector<std::size_t> place(starts.begin(), starts.end());
+      std::vector<transfer> sorted(given.size());
+      for (const transfer& t : given) sorted[place[std::size_t(t.round)]++] = t;
+      starts_.push_back(std::move(starts));
+      sorted_.push_back(std::move(sorted));
+    }
+    heading_for_.resize(std::size_t(all_.size));
+  }
+
   constexpr void one(int round) {
-    flights_.clear();
+    for (auto& flights : heading_for_) flights.clear();
     std::vector<double> free = now_; // outgoing ports
     for (int r = 0; r < all_.size; ++r)
-      for (const transfer& t : all_.ranks[std::size_t(r)])
-        if (t.round == round && is_outgoing(t.act)) send(r, t, free[std::size_t(r)]);
+      for (const transfer& t : of(r, round))
+        if (is_outgoing(t.act)) send(r, t, free[std::size_t(r)]);
     std::vector<double> next = free;
     for (int r = 0; r < all_.size; ++r) {
       double port = now_[std::size_t(r)], folding = 0;
-      for (const transfer& t : all_.ranks[std::size_t(r)])
-        if (t.round == round && !is_outgoing(t.act)) {
+      for (const transfer& t : of(r, round))
+        if (!is_outgoing(t.act)) {
           const double bytes = bytes_of(t);
           if (bytes == 0) continue;
           const flight* f = meet(t.peer, r);
@@ -84,11 +112,12 @@ private:
     if (bytes == 0) return;
     const link_cost& link = link_between(rank, t.peer);
     free += link.overhead + bytes * link.per_byte;
-    flights_.push_back({rank, t.peer, free + link.latency, bytes * link.per_byte, false});
+    heading_for_[std::size_t(t.peer)].push_back(
+        {rank, free + link.latency, bytes * link.per_byte, false});
   }
   constexpr const flight* meet(int from, int to) {
-    for (flight& f : flights_)
-      if (f.from == from && f.to == to && !f.taken) {
+    for (flight& f : heading_for_[std::size_t(to)])
+      if (f.from == from && !f.taken) {
         f.taken = true;
         return &f;
       }
@@ -108,7 +137,9 @@ private:
   const machine_cost& costs_;
   std::span<const int> group_of_;
   std::vector<double> now_;
-  std::vector<flight> flights_;
+  std::vector<std::vector<transfer>> sorted_;        ///< of each rank, by round
+  std::vector<std::vector<std::size_t>> starts_;     ///< where its rounds begin there
+  std::vector<std::vector<flight>> heading_for_;     ///< each rank, in this round
 };
 
 } // namespace detail
@@ -126,6 +157,19 @@ constexpr double price(const T& topology, collective what, int root, int size, s
                        std::span<const int> group_of = {}) {
   return tutti::price(tutti::collect(topology, what, root, size, group_of), n, element_bytes, costs,
                       group_of);
+}
+
+/// The same without messages, by ranks that reach each other's memory: one epoch for what fits beside
+/// the announcement of the call, otherwise one before and one behind the work, of which each rank does its
+/// share.
+constexpr double price_in_shared_memory(collective what, int size, std::size_t bytes,
+                                        const machine_cost& costs = {}) {
+  constexpr std::size_t short_bytes = 2048;
+  if (size == 1) return 0;
+  if (bytes <= short_bytes) return costs.shared_epoch + double(bytes) * costs.per_shared_byte;
+  const double reads = what == collective::all_gather || what == collective::broadcast ? 1.0 / size : 1;
+  const double writes = what == collective::reduce_scatter || what == collective::reduce ? 1.0 / size : 1;
+  return 2 * costs.shared_epoch + (reads + writes) * double(bytes) * costs.per_shared_byte;
 }
 
 } // namespace tutti
