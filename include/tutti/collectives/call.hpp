@@ -2,12 +2,10 @@
 #pragma once
 
 #include <tutti/codecs/identity.hpp>
-#include <tutti/collectives/attached_execution.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
 #include <tutti/collectives/shared_execution.hpp>
-#include <tutti/collectives/staged_execution.hpp>
 #include <tutti/reducers/elementary.hpp>
 
 #include <string>
@@ -135,6 +133,13 @@ inline constexpr auto is_kept = [](auto& comm) {
     return std::unique_ptr<operation>{new type(detail::made(comm, make))};
   };
 };
+
+/// Included by communicators that have stages or are attached to each other's memory: others need not
+/// compile them (mpi/communicator.hpp).
+template <direct_access_communicator Comm>
+class staged_execution;
+template <direct_access_communicator Comm>
+class attached_execution;
 
 /// use(make) with the operation that needs no messages, otherwise() where there is none for this data.
 template <class Comm, class Use, class Otherwise>

@@ -65,13 +65,14 @@ private:
   std::unique_ptr<std::byte[]> all_;
   std::byte* begin_;
 };
-/// As much of it for every rank.
+/// As much of it for every rank. (A template for the same reason as detail::exits.)
+template <class Memory = line_memory>
 struct symmetric_block {
   symmetric_block(std::size_t ranks, std::size_t each) : bytes{each} {
     for (std::size_t r = 0; r < ranks; ++r) parts.emplace_back(each);
   }
   const std::size_t bytes; ///< of each
-  std::vector<line_memory> parts;
+  std::vector<Memory> parts;
 };
 
 /// What the ranks of one communicator share.
@@ -141,10 +142,10 @@ public:
 
   /// Memory of `bytes` for every member, number `number` of those that were asked for; the same for
   /// all.
-  std::shared_ptr<const symmetric_block> memory(std::uint64_t number, std::size_t bytes) {
+  std::shared_ptr<const symmetric_block<>> memory(std::uint64_t number, std::size_t bytes) {
     std::scoped_lock lock{guard_};
     auto& [block, taken] = blocks_[number];
-    if (!block) block = std::make_shared<const symmetric_block>(threads.size(), bytes);
+    if (!block) block = std::make_shared<const symmetric_block<>>(threads.size(), bytes);
     auto result = block;
     if (++taken == threads.size()) blocks_.erase(number);
     return result;
@@ -167,17 +168,18 @@ private:
   failure why_;
   std::vector<std::weak_ptr<group>> children_;
   std::map<std::pair<std::uint64_t, int>, birth> births_;
-  std::map<std::uint64_t, std::pair<std::shared_ptr<const symmetric_block>, std::size_t>> blocks_;
+  std::map<std::uint64_t, std::pair<std::shared_ptr<const symmetric_block<>>, std::size_t>> blocks_;
 };
 
 /// One rank's view of a block.
+template <class Block = symmetric_block<>>
 struct part_of_block final : tutti::detail::symmetric_memory {
-  explicit part_of_block(std::shared_ptr<const symmetric_block> all, std::size_t rank)
+  explicit part_of_block(std::shared_ptr<const Block> all, std::size_t rank)
       : block{std::move(all)} {
-    for (const line_memory& m : block->parts) places.push_back(m.begin());
-    own = places[rank];
+    for (const auto& m : block->parts) this->places.push_back(m.begin());
+    this->own = this->places[rank];
   }
-  std::shared_ptr<const symmetric_block> block;
+  std::shared_ptr<const Block> block;
 };
 
 } // namespace tutti::threads::detail

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -254,7 +255,7 @@ public:
                    .detail = "another rank asked for " + std::to_string(block->bytes) +
                              " bytes, this one for " + std::to_string(n * sizeof(T)) +
                              " - give the same length on every rank"}};
-    auto mine = std::make_shared<detail::part_of_block>(std::move(block), std::size_t(rank_));
+    auto mine = std::make_shared<detail::part_of_block<>>(std::move(block), std::size_t(rank_));
     mine->owner = group_;
     mine->number = blocks_;
     return {std::move(mine), n};
@@ -295,12 +296,14 @@ using communicator = basic_communicator<spin_then_sleep>;
 
 namespace detail {
 
-/// What ranks threw, and which of it is the cause of the rest.
+/// What ranks threw, and which of it is the cause of the rest. (A template so that it costs a compiler
+/// nothing where no ranks are run.)
+template <class Exception = std::exception_ptr>
 class exits {
 public:
   explicit exits(int ranks) : thrown_(std::size_t(ranks)) {}
 
-  void thrown(int rank, std::exception_ptr what) {
+  void thrown(int rank, Exception what) {
     std::scoped_lock lock{guard_};
     if (first_ < 0) first_ = rank;
     thrown_[std::size_t(rank)] = std::move(what);
@@ -330,7 +333,7 @@ private:
 
   std::mutex guard_;
   int first_ = -1;
-  std::vector<std::exception_ptr> thrown_;
+  std::vector<Exception> thrown_;
 };
 
 } // namespace detail
@@ -348,8 +351,10 @@ void run(int ranks, Program&& program) {
   std::vector<int> ids;
   for (int r = 0; r < ranks; ++r) ids.push_back(r);
   auto everyone = std::make_shared<detail::membership>(ranks);
-  auto world = std::make_shared<detail::group<spin_then_sleep>>(everyone, std::move(ids));
-  detail::exits exits{ranks};
+  // Types that depend on Program, so that they cost a compiler nothing where run is not called.
+  using waiting = std::conditional_t<std::is_void_v<Program>, void, spin_then_sleep>;
+  auto world = std::make_shared<detail::group<waiting>>(everyone, std::move(ids));
+  detail::exits<std::conditional_t<std::is_void_v<Program>, void, std::exception_ptr>> exits{ranks};
   const auto leave = [&](int rank, const std::string& reason) {
     exits.thrown(rank, std::current_exception());
     world->revoke({.code = error_code::peer_lost,
@@ -362,7 +367,7 @@ void run(int ranks, Program&& program) {
   };
   const auto body = [&](int rank) {
     try {
-      communicator comm{world, rank};
+      basic_communicator<waiting> comm{world, rank};
       program(comm);
     } catch (const std::exception& e) {
       leave(rank, e.what());

@@ -1,6 +1,8 @@
 // mpi::communicator: the ranks are the processes of an MPI job.
 #pragma once
 
+#include <tutti/collectives/attached_execution.hpp>
+#include <tutti/collectives/staged_execution.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/mpi/attachment.hpp>

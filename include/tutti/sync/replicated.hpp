@@ -255,7 +255,7 @@ private:
   std::vector<bucket> buckets_;
   std::vector<std::pair<std::size_t, std::size_t>> bucket_of_;
   std::vector<std::span<const T>> gradients_;
-  std::vector<bool> is_ready_;
+  std::vector<char> is_ready_; ///< std::vector<bool> takes a compiler a hundredth of a second
   std::size_t launched_ = 0;
   bool open_ = false; ///< between begin() and finish()
   std::int64_t step_ = 0, updates_ = 0, skipped_ = 0;

@@ -403,7 +403,7 @@ private:
   std::vector<T> own_answer_; ///< what a server that also works goes on with
   detail::optimizer_state<T, Optimizer> state_;
   std::vector<std::int64_t> clocks_; ///< pushes of each worker; `done` when it has finished
-  std::vector<bool> waiting_;        ///< for an answer
+  std::vector<char> waiting_;        ///< for an answer
   int workers_ = 0;
   bool open_ = false; ///< between begin() and finish()
   std::int64_t clock_ = 0, updates_ = 0, skipped_ = 0;
