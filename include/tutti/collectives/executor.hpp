@@ -105,6 +105,7 @@ private:
   void begin() override {
     deadline_ = options{.timeout = timeout_}.until();
     channel_ = comm_.in_flight().next_channel();
+    pending_.reset();
     begun_ = false;
     round_ = 0;
   }
@@ -113,6 +114,7 @@ private:
     if (f.call.empty()) f.call = task_.call;
     if (f.rank < 0) f.rank = plan_.rank;
     comm_.revoke(f);
+    pending_.reset(); // nobody writes to the data from here on, though this may be kept
     f.rank = plan_.rank;
     throw error{std::move(f)};
   }

@@ -106,6 +106,7 @@ public:
   /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
   /// gone through until none has ended: after that only an event can move them on.
   void step() noexcept {
+    const auto held = hold();
     for (bool ended = true; ended;) {
       ended = false;
       for (std::size_t k = 0; k < active_.size(); ++k) {

@@ -71,7 +71,7 @@ public:
       MPI_Cancel(&listening_);
       MPI_Wait(&listening_, MPI_STATUS_IGNORE);
     }
-    if (sent_.empty() && !failed_ && left_count_ == 0) MPI_Comm_free(&comm_);
+    if (sent_.empty() && !failed() && left_count_ == 0) MPI_Comm_free(&comm_);
     for (auto& told : sent_)
       if (!told->has_gone()) (void)told.release(); // MPI still reads it
   }
