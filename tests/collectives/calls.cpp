@@ -194,6 +194,29 @@ BOOST_AUTO_TEST_CASE(numbers_of_topologies_and_reducers_that_cannot_work_are_ref
 
 namespace {
 
+struct never_sum : tutti::sum {
+  const char* objection() const { return "only 50% of the numbers are there, 100% were asked for"; }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(what_a_reducer_objects_to_is_said_as_it_says_it) {
+  expect(errors(2, error_code::invalid_argument,
+                [](auto& w) {
+                  std::vector<float> x(3);
+                  tutti::all_reduce(w, x, never_sum{});
+                }),
+         "all_reduce: invalid_argument on rank");
+  expect(errors(2, error_code::invalid_argument,
+                [](auto& w) {
+                  std::vector<float> x(3);
+                  tutti::all_reduce(w, x, never_sum{});
+                }),
+         "only 50% of the numbers are there, 100% were asked for");
+}
+
+namespace {
+
 /// Fails on one rank, with something that is no tutti::error.
 struct failing_sum {
   using part = tutti::reducer_part;

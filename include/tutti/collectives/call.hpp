@@ -35,7 +35,14 @@ constexpr std::uint64_t type_hash() {
 /// What is wrong with the arguments of a call, as far as its own rank can see; empty when nothing is.
 /// Every call asks, so it costs no more than a pointer until it is put into words.
 struct objection {
-  const char* text = nullptr; ///< with a % in the place of each number
+  constexpr objection() = default;
+  /// In the place of each number the text has a %.
+  template <class... Numbers>
+  constexpr objection(const char* why, Numbers... given)
+      : text{why}, count{sizeof...(given)}, numbers{static_cast<long long>(given)...} {}
+
+  const char* text = nullptr;
+  std::size_t count = 0;
   long long numbers[3] = {};
 
   bool empty() const noexcept { return text == nullptr; }
@@ -43,7 +50,7 @@ struct objection {
     std::string all;
     std::size_t next = 0;
     for (const char* c = text; *c != '\0'; ++c)
-      if (*c == '%') all += std::to_string(numbers[next++]);
+      if (*c == '%' && next < count) all += std::to_string(numbers[next++]);
       else all += *c;
     return all;
   }
@@ -52,7 +59,7 @@ struct objection {
 inline objection root_objection(int root, int size) {
   if (root >= 0 && root < size) [[likely]]
     return {};
-  return {"root is %, ranks are 0 to %", {root, size - 1}};
+  return {"root is %, ranks are 0 to %", root, size - 1};
 }
 
 /// A topology whose numbers leave nothing to do would do nothing, silently.

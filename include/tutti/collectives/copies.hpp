@@ -90,8 +90,7 @@ void copy_own(std::span<const T> from, std::span<T> to) {
 inline objection blocks_objection(int size, std::size_t block, std::size_t all) {
   if (all == block * std::size_t(size)) [[likely]]
     return {};
-  return {"the whole holds % elements, % blocks of % are needed",
-          {static_cast<long long>(all), size, static_cast<long long>(block)}};
+  return {"the whole holds % elements, % blocks of % are needed", all, size, block};
 }
 
 template <collective What, class Data, class Comm, class Use, class... Parts>

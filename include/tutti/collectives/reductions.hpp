@@ -48,7 +48,7 @@ objection reducer_objection(const R& r, int size) {
   if constexpr (requires { r.least_contributions(); })
     if (size < r.least_contributions())
       return {"this reducer needs at least % contributions, there are %",
-              {r.least_contributions(), size}};
+              r.least_contributions(), size};
   return {};
 }
 /// What is wrong with a reduction.
