@@ -69,7 +69,7 @@ public:
     const auto held = all_->hold();
     if (!(in_turn_ ? test_each() : test_all())) {
       if (all_->notices->looks_now()) look_around();
-      return requests_.empty();
+      if (!requests_.empty()) return false;
     }
     forget_all();
     if (long_) {

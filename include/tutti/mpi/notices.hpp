@@ -67,6 +67,7 @@ public:
   /// MPI may give its number to the next one.
   ~notice_board() {
     if (!is_running()) return;
+    if (failed()) say_withdrawn(); // a rank that had nothing in flight here was not asked to
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
       MPI_Wait(&listening_, MPI_STATUS_IGNORE);
