@@ -58,7 +58,7 @@ expect_equal_hashes "hashes of two ranks on threads and two on MPI" 4 "$scratch"
 run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
 says "the automatic topology is explained" "$scratch/automatic.out" \
   "^all_reduce of [0-9]+ bytes on 2 ranks:$"
-says "the chosen one stands first" <(grep -A 1 '^all_reduce of' "$scratch/automatic.out") '<- chosen$'
+says "the chosen one stands first" <(grep -aA 1 '^all_reduce of' "$scratch/automatic.out") '<- chosen$'
 says "its numbers are there to be kept" "$scratch/automatic.out" 'measured: (0x[0-9a-fp.+-]+ ?){9}$'
 run explained "$program" "${small[@]}" --transport threads --explain
 says "the default topology is explained" "$scratch/explained.out" \
