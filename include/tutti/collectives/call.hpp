@@ -35,7 +35,7 @@ constexpr std::uint64_t type_hash() {
 /// What is wrong with the arguments of a call, as far as its own rank can see; empty when nothing is.
 /// Every call asks, so it costs no more than a pointer until it is put into words.
 struct objection {
-  constexpr objection() = default;
+  constexpr objection() {} // numbers stay unset
   /// In the place of each number the text has a %.
   template <class... Numbers>
   constexpr objection(const char* why, Numbers... given)
@@ -43,7 +43,7 @@ struct objection {
 
   const char* text = nullptr;
   std::size_t count = 0;
-  long long numbers[3] = {};
+  long long numbers[3]; ///< count of them
 
   bool empty() const noexcept { return text == nullptr; }
   std::string in_words() const {
@@ -127,7 +127,6 @@ void run_now(Comm& comm, Operation& what) {
 /// What is made runs to its end on this stack.
 inline constexpr auto runs_now = [](auto& comm) {
   return [&comm](auto&& make) {
-    const auto held = comm.in_flight().hold();
     auto op = detail::made(comm, make);
     detail::run_now(comm, op);
   };

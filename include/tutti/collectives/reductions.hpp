@@ -55,11 +55,10 @@ objection reducer_objection(const R& r, int size) {
 template <class Comm, class Topology, class R, class Data>
 objection reduction_objection(const Comm& comm, const Topology& topology, const R& r,
                               const Data& data, int root) {
-  objection wrong = detail::root_objection(root, comm.size());
-  if (wrong.empty()) wrong = detail::topology_objection(comm, topology);
-  if (wrong.empty()) wrong = detail::reducer_objection(r, comm.size());
-  if (wrong.empty()) wrong = detail::data_objection(data);
-  return wrong;
+  if (const objection wrong = detail::root_objection(root, comm.size()); !wrong.empty()) return wrong;
+  if (const objection wrong = detail::topology_objection(comm, topology); !wrong.empty()) return wrong;
+  if (const objection wrong = detail::reducer_objection(r, comm.size()); !wrong.empty()) return wrong;
+  return detail::data_objection(data);
 }
 
 /// The numbers of one agreement, combined over all ranks.

@@ -4,12 +4,13 @@
 #include <tutti/mpi/group.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace tutti::mpi::detail {
 
@@ -27,11 +28,9 @@ namespace tutti::mpi::detail {
 /// receive.
 class exchange {
 public:
+  /// While the communicator is held.
   exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
-      : exchange{std::move(all), on} {
-    const auto held = all_->hold();
-    requests_.reserve(round.receives.size() + round.sends.size());
-    pieces_.reserve(round.receives.size() + round.sends.size());
+      : exchange{most_pieces(*all, round), std::move(all), on} {
     for (const incoming& m : round.receives)
       each_piece(m.bytes.size(), [&](std::size_t begin, int bytes) {
         receive(m.bytes.data() + begin, {m.peer, bytes, true, begin, m.bytes.size()});
@@ -40,7 +39,7 @@ public:
       each_piece(m.bytes.size(), [&](std::size_t begin, int bytes) {
         add({m.peer, bytes, false, begin, m.bytes.size()});
         check(MPI_Isend(m.bytes.data() + begin, bytes, MPI_BYTE, m.peer,
-                        all_->tag.of(on_, m.bytes.size()), all_->comm, &requests_.back()),
+                        all_->tag.of(on_, m.bytes.size()), all_->comm, &requests_[count_ - 1]),
               "MPI_Isend", all_->rank, m.peer);
       });
   }
@@ -51,6 +50,7 @@ public:
     all_ = std::move(other.all_);
     requests_ = std::move(other.requests_);
     pieces_ = std::move(other.pieces_);
+    count_ = std::exchange(other.count_, 0);
     on_ = other.on_;
     in_turn_ = other.in_turn_;
     measures_ = other.measures_;
@@ -65,11 +65,11 @@ public:
   ~exchange() { withdraw(); }
 
   bool test() {
-    if (requests_.empty()) return true;
+    if (count_ == 0) return true;
     const auto held = all_->hold();
     if (!(in_turn_ ? test_each() : test_all())) {
       if (all_->notices->looks_now()) look_around();
-      if (!requests_.empty()) return false;
+      if (count_ != 0) return false;
     }
     forget_all();
     if (long_) {
@@ -80,9 +80,9 @@ public:
   }
 
   int waiting_for() const {
-    if (requests_.empty()) return -1;
+    if (count_ == 0) return -1;
     const auto held = all_->hold();
-    for (std::size_t k = 0; k < requests_.size(); ++k) {
+    for (std::size_t k = 0; k < count_; ++k) {
       int done = 0;
       if (MPI_Request_get_status(requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS || !done)
         return pieces_[k].peer;
@@ -92,14 +92,16 @@ public:
 
 private:
   struct piece {
-    int peer = 0;
-    int bytes = 0;
-    bool receives = false;
-    std::size_t begin = 0; ///< within the message
-    std::size_t whole = 0; ///< length of the message
+    int peer;
+    int bytes;
+    bool receives;
+    std::size_t begin; ///< within the message
+    std::size_t whole; ///< length of the message
   };
 
   exchange(std::shared_ptr<group> all, channel on) : all_{std::move(all)}, on_{on} {}
+  exchange(std::size_t most, std::shared_ptr<group> all, channel on)
+      : all_{std::move(all)}, on_{on}, requests_{new MPI_Request[most]}, pieces_{new piece[most]} {}
 
   template <class Use> void each_piece(std::size_t bytes, Use&& use) const {
     for (std::size_t begin = 0;; begin += all_->limit) {
@@ -108,6 +110,12 @@ private:
       if (rest < all_->limit) return;
     }
   }
+  static std::size_t most_pieces(const group& all, const exchange_round& round) {
+    std::size_t bytes = 0;
+    for (const incoming& m : round.receives) bytes += m.bytes.size();
+    for (const outgoing& m : round.sends) bytes += m.bytes.size();
+    return round.receives.size() + round.sends.size() + bytes / all.limit;
+  }
   void add(const piece& p) {
     if (!std::exchange(open_, true)) ++all_->open;
     if (p.receives) {
@@ -115,8 +123,8 @@ private:
       long_ = long_ || p.bytes >= long_receive;
       if (!std::exchange(receives_, true)) all_->notices->receives();
     }
-    pieces_.push_back(p);
-    requests_.push_back(MPI_REQUEST_NULL);
+    pieces_[count_] = p;
+    requests_[count_++] = MPI_REQUEST_NULL;
   }
   void receive(std::byte* to, const piece& p) {
     const int tag = all_->tag.of(on_, p.whole);
@@ -126,13 +134,13 @@ private:
         add(p);
         MPI_Message native = m->native;
         all_->early.erase(m);
-        check(MPI_Imrecv(to, p.bytes, MPI_BYTE, &native, &requests_.back()), "MPI_Imrecv",
+        check(MPI_Imrecv(to, p.bytes, MPI_BYTE, &native, &requests_[count_ - 1]), "MPI_Imrecv",
               all_->rank, p.peer);
         return;
       }
     }
     add(p);
-    check(MPI_Irecv(to, p.bytes, MPI_BYTE, p.peer, tag, all_->comm, &requests_.back()), "MPI_Irecv",
+    check(MPI_Irecv(to, p.bytes, MPI_BYTE, p.peer, tag, all_->comm, &requests_[count_ - 1]), "MPI_Irecv",
           all_->rank, p.peer);
   }
 
@@ -142,20 +150,20 @@ private:
     int done = 0;
     MPI_Status* statuses = MPI_STATUSES_IGNORE;
     if (measures_) {
-      if (all_->statuses.size() < requests_.size()) all_->statuses.resize(requests_.size());
+      if (all_->statuses.size() < count_) all_->statuses.resize(count_);
       statuses = all_->statuses.data();
     }
-    check(MPI_Testall(int(requests_.size()), requests_.data(), &done, statuses), "MPI_Testall",
+    check(MPI_Testall(int(count_), requests_.get(), &done, statuses), "MPI_Testall",
           all_->rank);
     if (done && measures_)
-      for (std::size_t k = 0; k < pieces_.size(); ++k)
+      for (std::size_t k = 0; k < count_; ++k)
         if (pieces_[k].receives) measure(pieces_[k], statuses[k]);
     return done != 0;
   }
   /// Completes what can be completed on its own, looks at its length, and forgets it.
   bool test_each() {
     std::size_t open = 0;
-    for (std::size_t k = 0; k < requests_.size(); ++k) {
+    for (std::size_t k = 0; k < count_; ++k) {
       int done = 0;
       MPI_Status status;
       check(MPI_Test(&requests_[k], &done, &status), "MPI_Test", all_->rank, pieces_[k].peer);
@@ -167,8 +175,7 @@ private:
       std::swap(pieces_[open], pieces_[k]);
       ++open;
     }
-    requests_.resize(open);
-    pieces_.resize(open);
+    count_ = open;
     return open == 0;
   }
   void look_at(const piece& p, const MPI_Status& status) {
@@ -201,7 +208,7 @@ private:
   /// Messages of one sender do not overtake each other: when one of another length is there on the
   /// channel of a receive, the receive has been met already, or never will be. Cancelling it tells.
   void look_for_wrong_lengths() {
-    for (std::size_t k = 0; k < pieces_.size(); ++k) {
+    for (std::size_t k = 0; k < count_; ++k) {
       if (!pieces_[k].receives) continue;
       const auto m = all_->find_early(pieces_[k].peer, on_);
       if (m == all_->early.end() || m->tag == all_->tag.of(on_, pieces_[k].whole)) continue;
@@ -233,7 +240,7 @@ private:
 
   /// The notice that a peer left may overtake what it sent before: it has a second to arrive.
   void look_for_the_lost() {
-    for (const piece& p : pieces_) {
+    for (const piece& p : std::span{pieces_.get(), count_}) {
       if (!all_->notices->has_left(p.peer)) continue;
       if (lost_after_ == deadline{}) lost_after_ = clock::now() + std::chrono::seconds{1};
       if (clock::now() < lost_after_) return;
@@ -253,23 +260,22 @@ private:
   void forget_all() noexcept {
     no_receives();
     if (std::exchange(open_, false)) --all_->open;
-    requests_.clear();
-    pieces_.clear();
+    count_ = 0;
   }
   void no_receives() noexcept {
     if (std::exchange(receives_, false)) all_->notices->receives_no_more();
   }
   void withdraw() noexcept {
-    if (!all_) return;
+    if (!open_) return;
     const auto held = all_->hold();
-    if (!requests_.empty() && is_running() && !settle([](const piece&) { return true; })) give_up();
+    if (is_running() && !settle([](const piece&) { return true; })) give_up();
     forget_all();
   }
   /// Completes what can be completed, whatever came of it; true when nothing is in flight that
   /// matters(piece).
   template <class Matters> bool settle(Matters&& matters) noexcept {
     bool settled = true;
-    for (std::size_t k = 0; k < requests_.size(); ++k) {
+    for (std::size_t k = 0; k < count_; ++k) {
       int done = 1;
       if (requests_[k] == MPI_REQUEST_NULL) continue;
       if (MPI_Test(&requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
@@ -285,7 +291,7 @@ private:
                               .rank = all_->rank,
                               .peer = all_->rank,
                               .detail = "the rank gave up an exchange in flight"});
-    for (std::size_t k = 0; k < requests_.size(); ++k)
+    for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     const deadline until = clock::now() + farewell;
     patience between;
@@ -299,7 +305,7 @@ private:
     no_receives();
     const auto may_be_read = [&](const piece& p) { return !board.receives_nothing(p.peer); };
     for (; !settle(may_be_read) && clock::now() < until; between.wait()) board.look();
-    for (MPI_Request& r : requests_)
+    for (MPI_Request& r : std::span{requests_.get(), count_})
       if (r != MPI_REQUEST_NULL) MPI_Request_free(&r);
   }
 
@@ -316,8 +322,9 @@ private:
   unsigned looks_ = 0;
   deadline lost_after_{};
   std::unique_ptr<failure> why_; ///< what this exchange has thrown
-  std::vector<MPI_Request> requests_;
-  std::vector<piece> pieces_; ///< what each request is
+  std::unique_ptr<MPI_Request[]> requests_;
+  std::unique_ptr<piece[]> pieces_; ///< what each request is
+  std::size_t count_ = 0;           ///< of both, those not complete yet
 };
 
 } // namespace tutti::mpi::detail
