@@ -52,7 +52,8 @@ struct bucket_slot {
 
 /// Tensors in reverse order, cut into buckets of about `bytes` bytes; a tensor is never split. The same
 /// on all ranks, being a function of the lengths.
-inline std::vector<std::vector<bucket_slot>> bucket_slots(std::span<const std::size_t> lengths,
+template <class Lengths>
+std::vector<std::vector<bucket_slot>> bucket_slots(const Lengths& lengths,
                                                           std::size_t element_bytes,
                                                           std::size_t bytes) {
   std::vector<std::vector<bucket_slot>> buckets;
