@@ -6,6 +6,7 @@
 #include <tutti/topologies/halving_doubling.hpp>
 #include <tutti/topologies/ring.hpp>
 
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -73,6 +74,30 @@ BOOST_AUTO_TEST_CASE(refused_or_at_work) {
                     text.find("tutti::mpi::threading::at_once") != std::string::npos,
                 text);
       }
+    }
+  });
+}
+
+/// Rank 0 waits on the whole communicator for those who still wait for it on another one.
+template <class Comm>
+void in_crossed_order(Comm& comm, Comm& other, report& r, const char* name) {
+  std::vector<int> a(50000, 1), b(50000, 1);
+  const tutti::options soon{.timeout = std::chrono::seconds{20}};
+  auto there = tutti::async_all_reduce(other, a, tutti::ring{}, soon);
+  if (comm.rank() != 0) there.wait();
+  tutti::all_reduce(comm, b, tutti::ring{}, soon);
+  there.wait();
+  r.check(a.front() == comm.size() && b.back() == comm.size(), name);
+}
+
+BOOST_AUTO_TEST_CASE(waiting_on_one_communicator_stops_no_other) {
+  if (!allowed()) return;
+  on_mpi("crossed waits", [](auto&, report& r) {
+    tutti::mpi::communicator comm{MPI_COMM_WORLD, {.shared_memory = false, .progress_thread = true}};
+    auto child = comm.split(0, 0);
+    for (int turn = 0; turn < 3; ++turn) {
+      in_crossed_order(comm, child, r, "the child's sum is wrong");
+      in_crossed_order(child, comm, r, "the parent's sum is wrong");
     }
   });
 }

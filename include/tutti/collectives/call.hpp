@@ -112,17 +112,25 @@ auto made(Comm& comm, Make&& make) {
 /// looking comes before anything else.
 template <class Comm, class Operation>
 void run_now(Comm& comm, Operation& what) {
-  const auto held = comm.in_flight().hold();
-  what.start();
-  if constexpr (requires { what.spin(); })
-    if (what.spin()) return;
   struct entered {
     operations& all;
-    operation& one;
-    ~entered() { all.leave(one); }
+    Operation& one;
+    bool in = false;
+    bool done_at_once() {
+      const auto held = all.hold();
+      one.start();
+      if constexpr (requires(Operation& o) { o.spin(); })
+        if (one.spin()) return true;
+      all.enter(one);
+      return !(in = true);
+    }
+    ~entered() {
+      if (!in) return;
+      const auto held = all.hold();
+      all.leave(one);
+    }
   } guard{comm.in_flight(), what};
-  guard.all.enter(what);
-  guard.all.wait(what);
+  if (!guard.done_at_once()) guard.all.wait(what);
 }
 /// What is made runs to its end on this stack.
 inline constexpr auto runs_now = [](auto& comm) {

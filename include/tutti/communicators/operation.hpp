@@ -70,6 +70,22 @@ struct progress_sharing {
   std::condition_variable_any begun;
 };
 
+/// While it lives, nobody else touches what is in flight. Of nothing, it costs nothing.
+class [[nodiscard]] holding {
+public:
+  explicit holding(progress_sharing* with) : with_{with} {
+    if (with_) with_->guard.lock();
+  }
+  holding(const holding&) = delete;
+  holding& operator=(const holding&) = delete;
+  ~holding() {
+    if (with_) with_->guard.unlock();
+  }
+
+private:
+  progress_sharing* with_;
+};
+
 /// The operations in flight on one communicator, and the numbering of their channels. All of them
 /// advance whenever one is waited for, so the order in which ranks wait cannot deadlock them.
 class operations {
@@ -99,9 +115,7 @@ public:
   /// Another thread steps these operations as well, whenever nobody holds them.
   void share(progress_sharing* with) noexcept { shared_ = with; }
   /// While the result lives, no other thread steps them. Costs nothing where none does.
-  [[nodiscard]] std::unique_lock<std::recursive_mutex> hold() {
-    return shared_ ? std::unique_lock{shared_->guard} : std::unique_lock<std::recursive_mutex>{};
-  }
+  holding hold() { return holding{shared_}; }
 
   /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
   /// gone through until none has ended: after that only an event can move them on.
@@ -123,13 +137,17 @@ public:
     return false;
   }
 
-  /// Advances all until `o` is done; throws its failure.
+  /// Advances all until `o` is done; throws its failure. Not to be called by who holds them: between
+  /// two looks the other thread has its turn, and so have communicators that share its guard.
   void wait(operation& o) {
-    for (o.step(); !o.done();) {
-      const auto seen = o.progress();
-      step();
-      if (!o.done()) o.idle(seen);
-    }
+    const auto done_after = [&](auto&& turn) {
+      const auto held = hold();
+      turn();
+      return o.done();
+    };
+    std::uint64_t seen = 0;
+    if (!done_after([&] { o.step(); }))
+      while (!done_after([&] { seen = o.progress(), step(); })) o.idle(seen);
     if (o.fault()) std::rethrow_exception(o.fault());
   }
 
@@ -194,7 +212,6 @@ public:
   /// Blocks until complete, at most until the operation's deadline; throws its failure.
   void wait() {
     if (!started_) return;
-    const auto held = all_->hold();
     try {
       all_->wait(*operation_);
     } catch (...) {
@@ -206,16 +223,16 @@ public:
 
 private:
   void end() noexcept {
+    const auto held = all_->hold();
     all_->leave(*operation_);
     started_ = false;
   }
   void drop() noexcept {
     if (!started_) return;
-    const auto held = all_->hold();
-    if (std::uncaught_exceptions() > 0 && !operation_->done()) {
-      operation_->abandon();
-      end();
-      return;
+    if (std::uncaught_exceptions() > 0) {
+      const auto held = all_->hold();
+      if (!operation_->done()) operation_->abandon();
+      return end();
     }
     try {
       wait();

@@ -12,7 +12,6 @@ namespace tutti::detail {
 /// revokes the communicator, and a timeout names the peer.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
-  const auto held = comm.in_flight().hold();
   try {
     for (;;) {
       const auto seen = comm.progress();

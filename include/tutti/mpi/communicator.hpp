@@ -95,7 +95,7 @@ public:
   void idle(std::uint64_t seen, deadline until) noexcept {
     if (!all_->nodes.crowded) {
       if (++idled_ % 64 == 0) sched_yield();
-    } else if (lines_ && all_->open == 0 && driver_->all().pending()) {
+    } else if (only_bells_ring()) {
       bells_.sleep(std::uint32_t(seen), until);
     } else {
       sched_yield();
@@ -184,6 +184,12 @@ private:
     if (how_.progress_thread) run_thread();
   }
 
+  /// Nothing is in flight that only polling moves on.
+  bool only_bells_ring() const {
+    const auto held = all_->hold();
+    return lines_ && all_->open == 0 && driver_->all().pending();
+  }
+
   void run_thread() {
     int level = MPI_THREAD_SINGLE;
     detail::check(MPI_Query_thread(&level), "MPI_Query_thread", rank());
@@ -194,7 +200,6 @@ private:
                    .detail = "a progress thread calls MPI beside its rank, and MPI was not asked for "
                              "that - write tutti::mpi::environment env{argc, argv, "
                              "tutti::mpi::threading::at_once};"}};
-    if (!all_->sharing) all_->sharing = std::make_shared<progress_sharing>();
     driver_->run_thread(all_->sharing, all_->nodes.roomy);
   }
 

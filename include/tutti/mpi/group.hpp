@@ -71,7 +71,9 @@ public:
   group& operator=(const group&) = delete;
   /// After a failure it is not freed, like that of its notices.
   ~group() {
+    const auto held = hold();
     if (is_running() && !notices->failed()) MPI_Comm_free(&comm);
+    notices.reset(); // which other threads' boards know of
   }
 
   /// On two duplicates. Collective over `users`.
@@ -144,15 +146,14 @@ public:
   const tags tag;
   const std::size_t limit; ///< pieces of a message are at most this long
   const node_map nodes;
-  const std::shared_ptr<notice_board> notices;
+  std::shared_ptr<notice_board> notices;
   std::deque<early_message> early;
   int open = 0; ///< exchanges in flight
 
-  /// Where a thread of the communicator's own, or of one above it, touches this as well.
+  /// Where threads may call MPI at the same time: one of the communicator's own touches this as well, or
+  /// one that works on a communicator above or below it, whose notices are read together.
   std::shared_ptr<progress_sharing> sharing;
-  std::unique_lock<std::recursive_mutex> hold() const {
-    return sharing ? std::unique_lock{sharing->guard} : std::unique_lock<std::recursive_mutex>{};
-  }
+  holding hold() const { return holding{sharing.get()}; }
   std::vector<MPI_Status> statuses; ///< scratch of whoever tests
 
 private:
@@ -168,7 +169,11 @@ private:
     check(MPI_Comm_set_errhandler(data, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check(MPI_Comm_set_errhandler(notice_comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     auto board = std::make_shared<notice_board>(notice_comm, std::move(above), std::move(members));
-    return std::make_shared<group>(data, message_bytes, std::move(map), std::move(board));
+    auto made = std::make_shared<group>(data, message_bytes, std::move(map), std::move(board));
+    int level = MPI_THREAD_SINGLE;
+    check(MPI_Query_thread(&level), "MPI_Query_thread", made->rank);
+    if (level == MPI_THREAD_MULTIPLE) made->sharing = std::make_shared<progress_sharing>();
+    return made;
   }
 };
 

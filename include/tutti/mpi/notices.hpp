@@ -59,6 +59,7 @@ public:
     left_.assign(std::size_t(size_), false);
     withdrawn_.assign(std::size_t(size_), false);
     listen();
+    if (above_) above_->below_.push_back(this);
   }
   notice_board(const notice_board&) = delete;
   notice_board& operator=(const notice_board&) = delete;
@@ -66,6 +67,7 @@ public:
   /// A communicator on which something failed is not freed: messages may still be on their way, and
   /// MPI may give its number to the next one.
   ~notice_board() {
+    if (above_) std::erase(above_->below_, this);
     if (!is_running()) return;
     if (failed()) say_withdrawn(); // a rank that had nothing in flight here was not asked to
     if (listening_ != MPI_REQUEST_NULL) {
@@ -94,7 +96,7 @@ public:
       if (!here) return;
       note(status.MPI_SOURCE);
       listen();
-      if (failed()) say_withdrawn();
+      if (failed()) tell_withdrawn();
     }
   }
 
@@ -114,7 +116,7 @@ public:
     if (failed()) return;
     failed_ = why;
     tell(notice{why});
-    say_withdrawn();
+    tell_withdrawn();
   }
   void leave() noexcept { tell(notice{}); }
 
@@ -158,6 +160,11 @@ private:
       ++left_count_;
     }
   }
+  /// On the boards below as well, which the failure ends too: somebody may have sent there already.
+  void tell_withdrawn() noexcept {
+    say_withdrawn();
+    for (notice_board* board : below_) board->tell_withdrawn();
+  }
   void say_withdrawn() noexcept {
     if (receiving_ == 0 && !std::exchange(said_withdrawn_, true))
       tell(notice{notice::kind::withdrawn});
@@ -189,6 +196,7 @@ private:
 
   MPI_Comm comm_;
   std::shared_ptr<notice_board> above_;
+  std::vector<notice_board*> below_;
   std::vector<int> ranks_above_;
   int rank_ = 0, size_ = 1;
   unsigned turns_ = 0;
