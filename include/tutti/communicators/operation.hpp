@@ -68,22 +68,22 @@ private:
 struct progress_sharing {
   std::recursive_mutex guard; ///< held by whoever touches what is in flight
   std::condition_variable_any begun;
-};
 
-/// While it lives, nobody else touches what is in flight. Of nothing, it costs nothing.
-class [[nodiscard]] holding {
-public:
-  explicit holding(progress_sharing* with) : with_{with} {
-    if (with_) with_->guard.lock();
-  }
-  holding(const holding&) = delete;
-  holding& operator=(const holding&) = delete;
-  ~holding() {
-    if (with_) with_->guard.unlock();
-  }
+  /// While it lives, nobody else touches what is in flight. Of nothing, it costs nothing.
+  class [[nodiscard]] holding {
+  public:
+    explicit holding(progress_sharing* with) : with_{with} {
+      if (with_) with_->guard.lock();
+    }
+    holding(const holding&) = delete;
+    holding& operator=(const holding&) = delete;
+    ~holding() {
+      if (with_) with_->guard.unlock();
+    }
 
-private:
-  progress_sharing* with_;
+  private:
+    progress_sharing* with_;
+  };
 };
 
 /// The operations in flight on one communicator, and the numbering of their channels. All of them
@@ -115,7 +115,7 @@ public:
   /// Another thread steps these operations as well, whenever nobody holds them.
   void share(progress_sharing* with) noexcept { shared_ = with; }
   /// While the result lives, no other thread steps them. Costs nothing where none does.
-  holding hold() { return holding{shared_}; }
+  progress_sharing::holding hold() { return progress_sharing::holding{shared_}; }
 
   /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
   /// gone through until none has ended: after that only an event can move them on.

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -153,7 +152,7 @@ public:
   /// Where threads may call MPI at the same time: one of the communicator's own touches this as well, or
   /// one that works on a communicator above or below it, whose notices are read together.
   std::shared_ptr<progress_sharing> sharing;
-  holding hold() const { return holding{sharing.get()}; }
+  progress_sharing::holding hold() const { return progress_sharing::holding{sharing.get()}; }
   std::vector<MPI_Status> statuses; ///< scratch of whoever tests
 
 private:
