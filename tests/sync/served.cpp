@@ -180,6 +180,18 @@ BOOST_AUTO_TEST_CASE(answers_that_servers_do_not_carry_out_are_refused) {
   refused("the sync policy's lead() is negative", tutti::asynchronous{.staleness = -2});
 }
 
+// That only one rank would refuse is the disagreement that all of them see.
+BOOST_AUTO_TEST_CASE(an_answer_that_cannot_be_carried_out_on_one_rank_ends_all) {
+  const auto errors = trial::errors_on_ranks(3, [](auto& world) {
+    std::vector<float> values(3);
+    const int lead = world.rank() == 1 ? -2 : 4;
+    tutti::strategy strategy{world, tutti::asynchronous{.staleness = lead}};
+    strategy.bind(values, tutti::sgd{});
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "ranks 0 and 1 plan different runs"),
+                      trial::joined(errors));
+}
+
 // Rank 1 pushes only when the sum is there, to which rank 0 contributes while it serves.
 BOOST_AUTO_TEST_CASE(what_is_in_flight_goes_on_while_a_server_waits_for_pushes) {
   const auto errors = trial::errors_on_ranks(2, [](auto& world) {

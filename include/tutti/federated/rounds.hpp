@@ -41,6 +41,7 @@ public:
   federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
                    run_options how)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
+    detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
     const int all = clients_.clients();
     const auto& sync = parts_.sync;
     detail::refuse_answer(parts_.comm.rank(), "run",
@@ -53,7 +54,6 @@ public:
                           : sync.worth(0) != 1 ? "worth(0) is not 1"
                           : sync.delay() != 0 ? "delay() is not 0"
                                               : nullptr);
-    detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
     if (all < 1) refuse("the population has no clients");
     if (!is_finite(double(sync.server_rate))) refuse("the server's rate is not finite");
     for (tensor<T>& p : parameters_) {

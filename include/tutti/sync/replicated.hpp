@@ -27,8 +27,8 @@ public:
   replicated_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)} {
-    check_policy();
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
+    check_policy();
     make_buckets();
     for (tensor<T>& p : parameters_) tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
   }

@@ -31,9 +31,9 @@ public:
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)}, rank_{parts_.comm.rank()}, size_{parts_.comm.size()},
         servers_{parts_.topology.server_count(size_)} {
+    detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     check_policy();
     check_roles();
-    detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     pushes_ = parts_.comm.in_flight().reserve_channel();
     replies_ = parts_.comm.in_flight().reserve_channel();
     lay_out();
