@@ -1,0 +1,97 @@
+// interpose_program RANKS [--served] [--at-once] [--only counted|mismatch|CHECK]
+// RANKS is what the launcher was asked for: under another MPI's launcher there would be as many
+// jobs of one rank.
+#include "check.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+#include <unistd.h>
+
+namespace {
+
+const char* volatile now = "the beginning";
+int failed = 0, failed_here = 0, world_rank = -1;
+
+void took_too_long(int) {
+  static const char text[] = "took longer than 250 s: ";
+  (void)!write(2, text, sizeof text - 1);
+  (void)!write(2, now, std::strlen(now));
+  (void)!write(2, "\n", 1);
+  _exit(3);
+}
+
+} // namespace
+
+namespace check {
+
+bool served = false;
+
+void begin(const char* name) {
+  now = name;
+  failed_here = 0;
+  alarm(250);
+}
+
+void that(bool right, const std::string& what) {
+  if (right) return;
+  ++failed;
+  if (++failed_here <= 3) std::fprintf(stderr, "rank %d: %s: %s\n", world_rank, now, what.c_str());
+}
+
+int failures() {
+  return failed;
+}
+
+} // namespace check
+
+int main(int argc, char** argv) {
+  struct {
+    const char* name;
+    void (*run)();
+    bool by_itself;
+  } const all[] = {{"reductions", check::reductions, false},
+                   {"copies", check::copies, false},
+                   {"communicators", check::communicators, false},
+                   {"requests", check::requests, false},
+                   {"in_flight", check::in_flight, false},
+                   {"refusals", check::refusals, false},
+                   {"at_random", check::at_random, false},
+                   {"counted", check::known_numbers_of_calls, true},
+                   {"mismatch", check::mismatch, true}};
+  const char* only = nullptr;
+  bool at_once = false;
+  for (int k = 2; k < argc; ++k) {
+    if (std::string_view{argv[k]} == "--served") check::served = true;
+    if (std::string_view{argv[k]} == "--at-once") at_once = true;
+    if (std::string_view{argv[k]} == "--only" && k + 1 < argc) only = argv[++k];
+  }
+
+  std::signal(SIGALRM, took_too_long);
+  check::begin("MPI_Init");
+  int given = MPI_THREAD_SINGLE;
+  if (at_once) MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &given);
+  else MPI_Init(&argc, &argv);
+  world_rank = check::rank_in(MPI_COMM_WORLD);
+  if (argc < 2 || check::size_of(MPI_COMM_WORLD) != std::atoi(argv[1])) {
+    std::fprintf(stderr, "there are %d ranks, not %s\n", check::size_of(MPI_COMM_WORLD),
+                 argc < 2 ? "as many as the first argument says" : argv[1]);
+    MPI_Abort(MPI_COMM_WORLD, 2);
+  }
+
+  int ran = 0;
+  for (const auto& c : all)
+    if (only ? std::string_view{only} == c.name : !c.by_itself) c.run(), ++ran;
+  if (at_once && !only) {
+    check::begin("at_once");
+    if (given < MPI_THREAD_MULTIPLE) std::fprintf(stderr, "this MPI has no threads at once\n");
+    else check::at_once(), ++ran;
+  }
+  check::begin("MPI_Finalize");
+  check::that(ran > 0, "nothing was checked");
+  MPI_Finalize();
+  if (failed == 0 && world_rank == 0) std::printf("%d checks, all right\n", ran);
+  return failed == 0 ? 0 : 1;
+}
