@@ -7,6 +7,8 @@
 #   two_nodes.sh sent               the bytes that each end has sent so far, headers included
 #   two_nodes.sh down
 #
+# With one rank a node, each node has a core of its own, like nodes do. Otherwise ranks go where there is
+# room: bound by the launcher, those of both nodes would have the same cores, counted from 0.
 # The cable has large frames (9,000 bytes), so that headers are less than a percent of what is sent.
 set -euo pipefail
 a=tutti-a b=tutti-b
@@ -33,16 +35,22 @@ case ${1-} in
     ;;
   agent) # starts the launcher's daemon on the other node: agent ADDRESS COMMAND...
     shift 2
-    exec ip netns exec $b unshare --uts sh -c "hostname $b; $*"
+    exec ip netns exec $b unshare --uts ${tutti_core_of_b:+taskset -c "$tutti_core_of_b"} \
+      sh -c "hostname $b; $*"
     ;;
   run)
     ranks=$2
     shift 2
     network=10.77.0.0/24
-    exec ip netns exec $a unshare --uts sh -c "hostname $a; exec \"\$@\"" sh \
+    core_of_a=
+    if ((ranks == 1 && $(nproc) > 1)); then
+      core_of_a=0
+      export tutti_core_of_b=1 # for the agent
+    fi
+    exec ip netns exec $a unshare --uts ${core_of_a:+taskset -c "$core_of_a"} sh -c "hostname $a; exec \"\$@\"" sh \
       mpirun --mca plm_rsh_agent "$(realpath "$0") agent" --mca plm_rsh_no_tree_spawn 1 \
       --mca btl self,vader,tcp --mca btl_tcp_if_include $network --mca oob_tcp_if_include $network \
-      --host $a_address:"$ranks",$b_address:"$ranks" --oversubscribe -n $((2 * ranks)) "$@"
+      --bind-to none --host $a_address:"$ranks",$b_address:"$ranks" --oversubscribe -n $((2 * ranks)) "$@"
     ;;
   *)
     sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2
