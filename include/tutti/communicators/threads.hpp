@@ -154,9 +154,11 @@ private:
                  .detail = "rank " + std::to_string(peer) + " has left"}};
   }
 
-  /// Nobody reads this rank's memory after the handle is gone.
+  /// Nobody reads this rank's memory after the handle is gone. The last message goes first: a receiver
+  /// that still looks meets the next one of those that were sent, or none.
   void withdraw() noexcept {
-    for (slot& s : sends_) {
+    for (std::size_t k = sends_.size(); k-- > 0;) {
+      slot& s = sends_[k];
       if (s.now.load() == slot::posted) {
         std::scoped_lock lock{box(s.to).guard};
         std::erase(box(s.to).posted, &s);
