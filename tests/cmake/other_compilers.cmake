@@ -1,5 +1,6 @@
-# The proofs with the other compilers that are installed: clang++ builds and runs them all; nvcc, as
-# device-side front end, checks those that are static assertions alone (Boost.Test is not for .cu).
+# The proofs with the other compilers that are installed: clang++ builds them all and runs them, up to
+# 64 ranks; nvcc, as device-side front end, checks those that are static assertions alone (Boost.Test
+# is not for .cu).
 
 set(flags -std=c++20 -O2 -I${PROJECT_SOURCE_DIR}/include -I${PROJECT_SOURCE_DIR}/tests)
 
@@ -9,7 +10,7 @@ if(TUTTI_CLANG AND NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(JOIN flags " " all_flags)
   tutti_test(NAME proof.clang++ LABELS proof TIMEOUT 600 COMMAND bash -c
     "'${TUTTI_CLANG}' ${all_flags} -DBOOST_TEST_DYN_LINK -DBOOST_TEST_NO_MAIN \
-     ${CMAKE_CURRENT_SOURCE_DIR}/main.cpp ${sources} -pthread \
+     -DTUTTI_TEST_LARGEST=64 ${CMAKE_CURRENT_SOURCE_DIR}/main.cpp ${sources} -pthread \
      '$<TARGET_FILE:Boost::unit_test_framework>' -o '${program}' && '${program}'")
 endif()
 

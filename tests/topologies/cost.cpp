@@ -16,7 +16,7 @@ using tutti::collective;
 constexpr tutti::machine_cost round_numbers{.within = {2.0, 0.5, 1.0 / 1024},
                                             .between = {64.0, 8.0, 1.0 / 64},
                                             .per_folded_byte = 1.0 / 4096};
-constexpr double alpha = 2.0, o = 0.5, beta = 1.0 / 1024, gamma = 1.0 / 4096;
+constexpr double alpha = 2.0, o = 0.5, beta = 1.0 / 1024, fold = 1.0 / 4096;
 
 template <class T> double price(const T& topology, collective what, int size, std::size_t n) {
   return tutti::price(topology, what, 0, size, n, 4, round_numbers);
@@ -36,18 +36,18 @@ BOOST_AUTO_TEST_CASE(closed_forms) {
     const double hop = o + alpha + beta * part;
     BOOST_CHECK_EQUAL(price(tutti::ring{}, collective::all_gather, p, 4096), (p - 1) * hop);
     BOOST_CHECK_EQUAL(price(tutti::ring{}, collective::all_reduce, p, 4096),
-                      (p - 1) * (2 * hop + gamma * part));
+                      (p - 1) * (2 * hop + fold * part));
     // Everyone's messages leave one after the other; the last to arrive ends the round.
     const double shot = (p - 1) * (o + beta * part) + alpha;
     BOOST_CHECK_EQUAL(price(tutti::direct{}, collective::all_gather, p, 4096), shot);
     BOOST_CHECK_EQUAL(price(tutti::direct{}, collective::all_reduce, p, 4096),
-                      2 * shot + (p - 1) * gamma * part);
+                      2 * shot + (p - 1) * fold * part);
     BOOST_CHECK_EQUAL(price(tutti::one_shot{}, collective::all_reduce, p, 4096),
-                      (p - 1) * (o + beta * bytes + gamma * bytes) + alpha);
+                      (p - 1) * (o + beta * bytes + fold * bytes) + alpha);
   }
   for (const auto& [p, rounds] : {std::pair{2, 1}, {4, 2}, {8, 3}, {64, 6}})
     BOOST_CHECK_EQUAL(price(tutti::recursive_doubling{}, collective::all_reduce, p, 4096),
-                      rounds * (o + alpha + beta * bytes + gamma * bytes));
+                      rounds * (o + alpha + beta * bytes + fold * bytes));
 }
 
 BOOST_AUTO_TEST_CASE(nothing_costs_nothing) {

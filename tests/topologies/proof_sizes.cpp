@@ -14,7 +14,11 @@
 
 namespace {
 
+#if defined(TUTTI_TEST_LARGEST)
+constexpr int largest = TUTTI_TEST_LARGEST; // a second compiler's program
+#else
 constexpr int largest = 256;
+#endif
 
 /// Keeps freed memory for the next proof; without this half of the time is spent in page faults.
 void keep_freed_memory() {
