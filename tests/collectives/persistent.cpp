@@ -1,5 +1,7 @@
 // Collectives that are made once and started again and again: the same as calls, without planning or
 // allocating again.
+#include "collectives/allocations.hpp"
+
 #include <tutti/codecs/cast.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>
@@ -10,30 +12,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-namespace {
-
-thread_local long allocations = 0;
-
-} // namespace
-
-// Not inlined, or g++ takes new for its own and free for a mistake.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  ++allocations;
-  if (void* p = std::malloc(bytes)) return p;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(bytes);
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 BOOST_AUTO_TEST_SUITE(collectives)
 

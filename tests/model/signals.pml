@@ -48,8 +48,11 @@ byte at[N * 2];            /* flags: the epoch that a line was announced for */
 byte slot[N * 2];          /* what is written beside them */
 byte data[N];              /* everyone's own memory: contributions */
 byte result[N * N];        /* and results, a part from every rank */
-byte staged[N * 2];        /* stages: contributions of a window */
-byte folded[N * 2];        /* and results */
+/* Stages: for every rank and what each is in charge of, a contribution, and then in its place the
+ * result. */
+byte stage[N * N * 2];
+#define PLACE(in, of, window) stage[((in) * N + (of)) * 2 + (window) % HALVES]
+#define RESULT 100
 
 #define HAS_REACHED(r, e) (at[(r) * 2 + LINE(e)] >= (e))
 
@@ -177,27 +180,34 @@ proctype rank(byte me) {
       :: r < N && r != me && step > 0 ->
         if
         :: step > 1 ->
-          OBSERVE(r, now, seen = folded[r * 2 + (place + step - 2) % HALVES]);
-          assert(seen == first + step - 2)
+          OBSERVE(r, now, seen = PLACE(me, r, place + step - 2));
+          assert(seen == RESULT + first + step - 2)
         :: else
         fi;
-        if
-        :: step <= WINDOWS ->
-          OBSERVE(r, now, seen = staged[r * 2 + (place + step - 1) % HALVES]);
-          assert(seen == first + step - 1)
-        :: else
-        fi;
+        OBSERVE(r, now, seen = PLACE(r, me, place + step - 1));
+        assert(seen == first + step - 1);
         r++
       :: r < N && (r == me || step == 0) -> r++
       :: r >= N -> break
       od;
-      if
-      :: step > 0 -> folded[me * 2 + (place + step - 1) % HALVES] = first + step - 1
-      :: else
-      fi;
+      r = 0;
+      do
+      :: r < N && r != me ->
+        if
+        :: step > 0 -> PLACE(r, me, place + step - 1) = RESULT + first + step - 1
+        :: else
+        fi;
+        if
+        :: step < WINDOWS && r != (me + 1) % N -> PLACE(me, r, place + step) = first + step
+        :: else
+        fi;
+        r++
+      :: r < N && r == me -> r++
+      :: r >= N -> break
+      od;
       now++;
       if
-      :: step < WINDOWS -> PUBLISH(staged[me * 2 + (place + step) % HALVES] = first + step, now)
+      :: step < WINDOWS -> PUBLISH(PLACE(me, (me + 1) % N, place + step) = first + step, now)
       :: else -> PUBLISH(skip, now)
       fi;
       step++
@@ -206,8 +216,8 @@ proctype rank(byte me) {
     r = 0;
     do
     :: r < N && r != me ->
-      OBSERVE(r, now, seen = folded[r * 2 + (place + WINDOWS - 1) % HALVES]);
-      assert(seen == first + WINDOWS - 1);
+      OBSERVE(r, now, seen = PLACE(me, r, place + WINDOWS - 1));
+      assert(seen == RESULT + first + WINDOWS - 1);
       r++
     :: r == me -> r++
     :: r == N -> break
@@ -230,7 +240,7 @@ proctype rank(byte me) {
       :: r < N && r != me && step > 0 ->
         if
         :: r == 0 ->
-          OBSERVE(0, now, seen = staged[(place + step - 1) % HALVES]);
+          OBSERVE(0, now, seen = PLACE(0, 1, place + step - 1));
           assert(seen == first + step - 1)
         :: else -> HAS_REACHED(r, now)
         fi;
@@ -241,7 +251,7 @@ proctype rank(byte me) {
       if
       :: step < WINDOWS && me == 0 ->
         now++;
-        PUBLISH(staged[(place + step) % HALVES] = first + step, now)
+        PUBLISH(PLACE(0, 1, place + step) = first + step, now)
       :: step < WINDOWS && me != 0 ->
         now++;
         PUBLISH(skip, now)

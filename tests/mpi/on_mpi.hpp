@@ -19,6 +19,13 @@ void going_on(std::string_view what);
 /// Whether all ranks passed; prints what this one found.
 bool agreed(const report& mine);
 
+/// Whether a communicator may have a progress thread here: MPI lets threads call it at the same time.
+inline bool may_have_threads() {
+  int level = MPI_THREAD_SINGLE;
+  MPI_Query_thread(&level);
+  return level == MPI_THREAD_MULTIPLE;
+}
+
 template <class Body>
 void on_mpi(std::string_view name, Body&& body, tutti::mpi::limits limits = {}) {
   report mine;

@@ -13,12 +13,6 @@
 
 namespace {
 
-bool allowed() {
-  int level = MPI_THREAD_SINGLE;
-  MPI_Query_thread(&level);
-  return level == MPI_THREAD_MULTIPLE;
-}
-
 /// Not a test of the request, nor any other call that would move it along.
 template <class Comm> void until_nothing_is_pending(Comm& comm) {
   for (bool pending = true; pending; std::this_thread::yield()) {
@@ -54,7 +48,7 @@ template <class Comm> void several(Comm& comm, report& r, const char* name) {
 BOOST_AUTO_TEST_SUITE(progress_thread)
 
 BOOST_AUTO_TEST_CASE(refused_or_at_work) {
-  const bool may = allowed();
+  const bool may = may_have_threads();
   on_mpi("a progress thread", [may](auto&, report& r) {
     for (const bool shares : {true, false}) {
       try {
@@ -91,7 +85,7 @@ void in_crossed_order(Comm& comm, Comm& other, report& r, const char* name) {
 }
 
 BOOST_AUTO_TEST_CASE(waiting_on_one_communicator_stops_no_other) {
-  if (!allowed()) return;
+  if (!may_have_threads()) return;
   on_mpi("crossed waits", [](auto&, report& r) {
     tutti::mpi::communicator comm{MPI_COMM_WORLD, {.shared_memory = false, .progress_thread = true}};
     auto child = comm.split(0, 0);
@@ -103,7 +97,7 @@ BOOST_AUTO_TEST_CASE(waiting_on_one_communicator_stops_no_other) {
 }
 
 BOOST_AUTO_TEST_CASE(a_failure_that_the_thread_sees_is_thrown_by_wait) {
-  if (!allowed()) return;
+  if (!may_have_threads()) return;
   on_mpi("a failure under way", [](auto&, report& r) {
     tutti::mpi::communicator comm{MPI_COMM_WORLD, {.shared_memory = false, .progress_thread = true}};
     if (comm.size() == 1) return;

@@ -1,5 +1,5 @@
-// The sync policies on MPI processes. What every rank has to end with, bit for bit, is what the same
-// program ends with on tutti::threads with as many ranks.
+// The sync policies on MPI processes, with a progress thread where MPI allows one. What every rank has
+// to end with, bit for bit, is what the same program ends with on tutti::threads with as many ranks.
 #include "mpi/on_mpi.hpp"
 #include "sync/model.hpp"
 
@@ -41,7 +41,7 @@ template <class Program> void as_on_threads(const std::string& name, const Progr
              for (const auto& other : expected)
                r.check(trial::same_bits(other, own), "on threads the ranks differ");
            },
-           {.shared_memory = shared});
+           {.shared_memory = shared, .progress_thread = may_have_threads()});
 }
 
 /// Five steps of adam: from the second on no sum of gradients is exact, so its order shows.

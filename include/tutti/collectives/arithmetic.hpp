@@ -239,6 +239,12 @@ void spread_values(const R& r, std::span<const std::byte* const> in,
                    std::size_t first, double total, stores how) {
   constexpr identity exact{};
   in_blocks(n, [&](std::size_t begin, auto count) {
+    if (how == stores::claimed) {
+      const std::size_t next = begin + count;
+      const std::size_t length = (std::min)(block_length, n - next);
+      for (std::byte* place : out)
+        detail::claim_lines(place + next * sizeof(T), length * sizeof(T));
+    }
     alignas(64) T finished[block_length];
     if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>) {
       detail::fold_values<R, T>(r, in, begin, finished, count);

@@ -92,7 +92,8 @@ void check_call(Comm& comm, const char* call, std::size_t n, int root, const obj
   throw error{std::move(f)};
 }
 
-/// make(), the operation of a call. When it cannot be made on this rank, the others are told.
+/// make(), a part of a call that is no operation yet; mostly it makes one. When it throws on this
+/// rank, the others are told.
 template <class Comm, class Make>
 auto made(Comm& comm, Make&& make) {
   try {
@@ -144,7 +145,7 @@ inline constexpr auto is_kept = [](auto& comm) {
   return [&comm](auto&& make) -> std::unique_ptr<operation> {
     const auto held = comm.in_flight().hold();
     using type = decltype(make());
-    return std::unique_ptr<operation>{new type(detail::made(comm, make))};
+    return detail::made(comm, [&] { return std::unique_ptr<operation>{new type(make())}; });
   };
 };
 

@@ -117,12 +117,6 @@ decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Us
   }
 }
 
-/// Starts what make() returns, on the heap.
-template <class Comm, class Make>
-request launch(Comm& comm, Make&& make) {
-  return request{std::unique_ptr<operation>{new execution<Comm>(make())}, comm.in_flight()};
-}
-
 } // namespace detail
 
 template <communicator Comm, class Data, class... Parts>
@@ -180,8 +174,9 @@ persistent_request persistent_broadcast(Comm& comm, Data&& data, int root = 0, P
 
 namespace detail {
 
-template <class Comm, class Mine, class All>
-execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, const options& how) {
+template <class Comm, class Mine, class All, class Use>
+decltype(auto) start_gather(Comm& comm, const Mine& mine, All& all, int root, const options& how,
+                            Use&& use) {
   using T = element_of<All>;
   const std::span<const T> from{mine};
   const std::span<T> to{all};
@@ -189,20 +184,23 @@ execution<Comm> start_gather(Comm& comm, const Mine& mine, All& all, int root, c
   objection wrong = detail::root_objection(root, size);
   if (rank == root) wrong = detail::blocks_objection(size, from.size(), to.size());
   detail::check_call<Comm, T>(comm, "gather", from.size(), root, wrong);
-  block_plan<> blocks{rank, size, from.size(), sizeof(T)};
-  if (rank != root) {
-    blocks.publish(root, 0);
-  } else {
-    detail::copy_own<T>(from, to.subspan(std::size_t(root) * from.size(), from.size()));
-    for (int peer = 0; peer < size; ++peer)
-      if (peer != root) blocks.store(peer, peer);
-  }
-  return {comm, blocks.finish(), detail::copy_task<T>("gather", from.data(), to.data()), how};
+  return use([&] {
+    block_plan<> blocks{rank, size, from.size(), sizeof(T)};
+    if (rank != root) {
+      blocks.publish(root, 0);
+    } else {
+      detail::copy_own<T>(from, to.subspan(std::size_t(root) * from.size(), from.size()));
+      for (int peer = 0; peer < size; ++peer)
+        if (peer != root) blocks.store(peer, peer);
+    }
+    return execution<Comm>{comm, blocks.finish(),
+                           detail::copy_task<T>("gather", from.data(), to.data()), how};
+  });
 }
 
-template <class Comm, class All, class Mine>
-execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
-                              const options& how) {
+template <class Comm, class All, class Mine, class Use>
+decltype(auto) start_scatter(Comm& comm, const All& all, Mine& mine, int root, const options& how,
+                             Use&& use) {
   using T = element_of<Mine>;
   const std::span<const T> from{all};
   const std::span<T> to{mine};
@@ -210,20 +208,23 @@ execution<Comm> start_scatter(Comm& comm, const All& all, Mine& mine, int root,
   objection wrong = detail::root_objection(root, size);
   if (rank == root) wrong = detail::blocks_objection(size, to.size(), from.size());
   detail::check_call<Comm, T>(comm, "scatter", to.size(), root, wrong);
-  block_plan<> blocks{rank, size, to.size(), sizeof(T)};
-  if (rank != root) {
-    blocks.store(root, 0);
-  } else {
-    detail::copy_own<T>(from.subspan(std::size_t(root) * to.size(), to.size()), to);
-    for (int peer = 0; peer < size; ++peer)
-      if (peer != root) blocks.publish(peer, peer);
-  }
-  return {comm, blocks.finish(), detail::copy_task<T>("scatter", from.data(), to.data()), how};
+  return use([&] {
+    block_plan<> blocks{rank, size, to.size(), sizeof(T)};
+    if (rank != root) {
+      blocks.store(root, 0);
+    } else {
+      detail::copy_own<T>(from.subspan(std::size_t(root) * to.size(), to.size()), to);
+      for (int peer = 0; peer < size; ++peer)
+        if (peer != root) blocks.publish(peer, peer);
+    }
+    return execution<Comm>{comm, blocks.finish(),
+                           detail::copy_task<T>("scatter", from.data(), to.data()), how};
+  });
 }
 
-template <class Comm, class Send, class Receive>
-execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
-                                 const options& how) {
+template <class Comm, class Send, class Receive, class Use>
+decltype(auto) start_all_to_all(Comm& comm, const Send& send, Receive& receive, const options& how,
+                                Use&& use) {
   using T = element_of<Receive>;
   const std::span<const T> from{send};
   const std::span<T> to{receive};
@@ -232,52 +233,49 @@ execution<Comm> start_all_to_all(Comm& comm, const Send& send, Receive& receive,
   objection wrong = detail::blocks_objection(size, n, from.size());
   if (wrong.empty()) wrong = detail::blocks_objection(size, n, to.size());
   detail::check_call<Comm, T>(comm, "all_to_all", n, 0, wrong);
-  const std::size_t own = std::size_t(rank) * n;
-  detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
-  block_plan<> blocks{rank, size, n, sizeof(T)};
-  for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
-  for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
-  return {comm, blocks.finish(), detail::copy_task<T>("all_to_all", from.data(), to.data()), how};
+  return use([&] {
+    const std::size_t own = std::size_t(rank) * n;
+    detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
+    block_plan<> blocks{rank, size, n, sizeof(T)};
+    for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
+    for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
+    return execution<Comm>{comm, blocks.finish(),
+                           detail::copy_task<T>("all_to_all", from.data(), to.data()), how};
+  });
 }
 
 } // namespace detail
 
 template <communicator Comm, class Mine, class All>
 void gather(Comm& comm, const Mine& mine, All&& all, int root = 0, const options& how = {}) {
-  auto op = detail::start_gather(comm, mine, all, root, how);
-  detail::run_now(comm, op);
+  detail::start_gather(comm, mine, all, root, how, detail::runs_now(comm));
 }
 template <communicator Comm, class Mine, class All>
 request async_gather(Comm& comm, const Mine& mine, All&& all, int root = 0,
                      const options& how = {}) {
-  return detail::launch(comm, [&] {
-    return detail::start_gather(comm, mine, all, root, how);
-  });
+  return request{detail::start_gather(comm, mine, all, root, how, detail::is_kept(comm)),
+                 comm.in_flight()};
 }
 
 template <communicator Comm, class All, class Mine>
 void scatter(Comm& comm, const All& all, Mine&& mine, int root = 0, const options& how = {}) {
-  auto op = detail::start_scatter(comm, all, mine, root, how);
-  detail::run_now(comm, op);
+  detail::start_scatter(comm, all, mine, root, how, detail::runs_now(comm));
 }
 template <communicator Comm, class All, class Mine>
 request async_scatter(Comm& comm, const All& all, Mine&& mine, int root = 0,
                       const options& how = {}) {
-  return detail::launch(comm, [&] {
-    return detail::start_scatter(comm, all, mine, root, how);
-  });
+  return request{detail::start_scatter(comm, all, mine, root, how, detail::is_kept(comm)),
+                 comm.in_flight()};
 }
 
 template <communicator Comm, class Send, class Receive>
 void all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
-  auto op = detail::start_all_to_all(comm, send, receive, how);
-  detail::run_now(comm, op);
+  detail::start_all_to_all(comm, send, receive, how, detail::runs_now(comm));
 }
 template <communicator Comm, class Send, class Receive>
 request async_all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
-  return detail::launch(comm, [&] {
-    return detail::start_all_to_all(comm, send, receive, how);
-  });
+  return request{detail::start_all_to_all(comm, send, receive, how, detail::is_kept(comm)),
+                 comm.in_flight()};
 }
 
 namespace detail {

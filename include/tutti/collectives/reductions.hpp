@@ -68,7 +68,7 @@ std::vector<double> agreed_numbers(Comm& comm, const R& r, std::size_t n, const 
   using combined = typename R::agreement_reducer;
   std::vector<double> numbers(std::size_t(r.agreement(n, comm.size())),
                               combined{}.template identity<double>());
-  observe(numbers);
+  detail::made(comm, [&] { observe(numbers); });
   tutti::all_reduce(comm, numbers, combined{}, options{.timeout = how.timeout});
   return numbers;
 }
@@ -153,21 +153,24 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
   constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
   constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
   detail::with_topology<first, true>(topology, comm, data.size_bytes(), [&](const auto& t) {
-    task work;
-    work.call = call;
-    work.math = detail::copying(sizeof(T)); // rows are kept as they come
-    work.out = reinterpret_cast<std::byte*>(data.data());
-    work.in = work.out;
-    work.keep_gathered = true;
-    execution<Comm> collect{comm,
-                            detail::plan_for(comm, t, first, root, data.size(), true, work.math),
-                            std::move(work), how};
+    auto collect = detail::made(comm, [&] {
+      task work;
+      work.call = call;
+      work.math = detail::copying(sizeof(T)); // rows are kept as they come
+      work.out = reinterpret_cast<std::byte*>(data.data());
+      work.in = work.out;
+      work.keep_gathered = true;
+      auto plan = detail::plan_for(comm, t, first, root, data.size(), true, work.math);
+      return execution<Comm>{comm, std::move(plan), std::move(work), how};
+    });
     detail::run_now(comm, collect);
-    const auto got = collect.gathered();
-    std::vector<const T*> rows;
-    for (const std::byte* row : got.rows) rows.push_back(reinterpret_cast<const T*>(row));
-    detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
-                                              data.data() + got.where.offset, data.size(), how);
+    detail::made(comm, [&] {
+      const auto got = collect.gathered();
+      std::vector<const T*> rows;
+      for (const std::byte* row : got.rows) rows.push_back(reinterpret_cast<const T*>(row));
+      detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
+                                                data.data() + got.where.offset, data.size(), how);
+    });
     if constexpr (What == collective::all_reduce) {
       detail::start_copy<second>(call, comm, data, root, detail::runs_now(comm), {}, t, how);
     }
@@ -208,9 +211,13 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
 template <class R, class Codec>
 class owning_operation final : public operation {
 public:
+  owning_operation(const R& r, const Codec& codec) : reducer_{r}, codec_{codec} {}
+
+  /// make(reducer, codec) is the operation; before anything else.
   template <class Make>
-  owning_operation(const R& r, const Codec& codec, Make&& make)
-      : reducer_{r}, codec_{codec}, inner_{make(reducer_, codec_)} {}
+  void hold(Make&& make) {
+    inner_ = make(reducer_, codec_);
+  }
 
   bool advance() override { return inner_->advance(); }
   std::uint64_t progress() override { return inner_->progress(); }
@@ -260,12 +267,13 @@ std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, Data& data
     return detail::after_agreement(comm, r, values, how, [&](const auto& working)
                                                            -> std::unique_ptr<operation> {
       using W = std::remove_cvref_t<decltype(working)>;
-      return std::make_unique<owning_operation<W, Codec>>(
-          working, codec, [&](const W& own_reducer, const Codec& own_codec) {
-            return detail::prepare<What, T>(call, comm, detail::data_of(data),
-                                            root, own_reducer, topology, own_codec, how,
-                                            detail::is_kept(comm));
-          });
+      auto all = detail::made(
+          comm, [&] { return std::make_unique<owning_operation<W, Codec>>(working, codec); });
+      all->hold([&](const W& own_reducer, const Codec& own_codec) {
+        return detail::prepare<What, T>(call, comm, detail::data_of(data), root, own_reducer, topology,
+                                        own_codec, how, detail::is_kept(comm));
+      });
+      return all;
     });
   } else {
     return {};

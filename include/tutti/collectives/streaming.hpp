@@ -1,5 +1,7 @@
-// Copies that go past the caches, for data that is longer than they are.
+// How finished values are stored, and copies that go past the caches.
 #pragma once
+
+#include <tutti/communicators/cache_lines.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -11,9 +13,10 @@
 
 namespace tutti::detail {
 
-/// How finished values are stored. Streaming stores do not read the lines that they overwrite, and
-/// leave in the caches what is there; they are seen by others after published_stores().
-enum class stores : unsigned char { cached, streaming };
+/// Streaming stores do not read the lines that they overwrite, and leave in the caches what is there;
+/// they are seen by others after published_stores(). Claimed lines are those of the place that is
+/// written next, which pays where it is another core's and is read first.
+enum class stores : unsigned char { cached, claimed, streaming };
 
 inline void store_bytes(std::byte* to, const std::byte* from, std::size_t bytes, stores how) {
 #if defined(__SSE2__)

@@ -103,7 +103,12 @@ public:
   std::uint32_t reserve_channel() noexcept { return 0x4000u | (reserved_++ & 0x3fffu); }
 
   void enter(operation& o) {
-    active_.push_back(&o);
+    try {
+      active_.push_back(&o);
+    } catch (...) {
+      o.abandon();
+      throw;
+    }
     if (shared_) shared_->begun.notify_all();
   }
   void leave(operation& o) noexcept {

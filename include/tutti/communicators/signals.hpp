@@ -14,6 +14,8 @@
 // contributions is one epoch, work in each other's memory is one epoch before it and one behind.
 #pragma once
 
+#include <tutti/communicators/cache_lines.hpp>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -126,6 +128,7 @@ public:
     for (; missing_ < size_; ++missing_)
       if (missing_ != rank_ && !reached_by(missing_, e)) return false;
     all_reached_ = e;
+    claim_line(reinterpret_cast<const std::byte*>(&line(rank_, now_ + 1))); // all have read it
     return true;
   }
   bool reached_by(int rank, epoch e) const noexcept {

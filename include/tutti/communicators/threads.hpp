@@ -298,43 +298,36 @@ using communicator = basic_communicator<spin_then_sleep>;
 
 namespace detail {
 
-/// What ranks threw, and which of it is the cause of the rest. (A template so that it costs a compiler
-/// nothing where no ranks are run.)
+/// What ranks threw, in the order of time, and which of it is the cause of the rest. (A template so that
+/// it costs a compiler nothing where no ranks are run.)
 template <class Exception = std::exception_ptr>
 class exits {
 public:
-  explicit exits(int ranks) : thrown_(std::size_t(ranks)) {}
+  explicit exits(int ranks) { thrown_.reserve(std::size_t(ranks)); }
 
-  void thrown(int rank, Exception what) {
+  void thrown(Exception what) {
     std::scoped_lock lock{guard_};
-    if (first_ < 0) first_ = rank;
-    thrown_[std::size_t(rank)] = std::move(what);
+    thrown_.push_back(std::move(what));
   }
-  /// Whoever reports a lost peer first may be ahead of the peer itself, which has the cause.
+  /// Who says that a peer is lost may be ahead of the peer itself, which has the cause.
   void rethrow_cause() const {
-    if (first_ < 0) return;
-    int cause = first_;
-    for (std::size_t k = 0; k < thrown_.size(); ++k) {
-      const int lost = lost_peer(cause);
-      if (lost < 0 || lost >= int(thrown_.size()) || !thrown_[std::size_t(lost)]) break;
-      cause = lost;
-    }
-    std::rethrow_exception(thrown_[std::size_t(cause)]);
+    for (const Exception& one : thrown_)
+      if (!says_lost(one)) std::rethrow_exception(one);
+    if (!thrown_.empty()) std::rethrow_exception(thrown_.front());
   }
 
 private:
-  int lost_peer(int rank) const {
+  static bool says_lost(const Exception& one) {
     try {
-      std::rethrow_exception(thrown_[std::size_t(rank)]);
+      std::rethrow_exception(one);
     } catch (const error& e) {
-      return e.code() == error_code::peer_lost && e.peer() != rank ? e.peer() : -1;
+      return e.code() == error_code::peer_lost;
     } catch (...) {
-      return -1;
+      return false;
     }
   }
 
   std::mutex guard_;
-  int first_ = -1;
   std::vector<Exception> thrown_;
 };
 
@@ -358,7 +351,7 @@ void run(int ranks, Program&& program) {
   auto world = std::make_shared<detail::group<waiting>>(everyone, std::move(ids));
   detail::exits<std::conditional_t<std::is_void_v<Program>, void, std::exception_ptr>> exits{ranks};
   const auto leave = [&](int rank, const std::string& reason) {
-    exits.thrown(rank, std::current_exception());
+    exits.thrown(std::current_exception());
     world->revoke({.code = error_code::peer_lost,
                    .peer = rank,
                    .detail = "rank " + std::to_string(rank) + " left: " + reason});

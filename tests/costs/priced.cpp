@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-BOOST_AUTO_TEST_SUITE(collectives)
+BOOST_AUTO_TEST_SUITE(costs)
 
 namespace {
 

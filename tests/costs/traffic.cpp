@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-BOOST_AUTO_TEST_SUITE(collectives)
+BOOST_AUTO_TEST_SUITE(costs)
 
 namespace {
 
