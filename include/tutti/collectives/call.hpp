@@ -169,7 +169,7 @@ decltype(auto) without_messages(Comm& comm, collective what, int root, call_data
     };
     if (!comm.shared()) return otherwise();
     const bool in_reach = Comm::one_address_space || data.memory;
-    if (data.bytes <= (in_reach ? most_slot_bytes_in_reach : signals::slot_bytes))
+    if (data.bytes <= signals::slot_bytes)
       return make(std::type_identity<slot_execution<Comm>>{});
     if (in_reach)
       return make(std::type_identity<in_place_execution<Comm>>{});

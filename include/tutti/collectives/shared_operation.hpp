@@ -39,11 +39,6 @@ struct call_data {
   const symmetric_memory* memory = nullptr;
 };
 
-/// Contributions up to this long go through slots also where everyone could read them in place,
-/// which takes an epoch more: 2,048 bytes on two ranks .40 us against .50, 8,192 bytes .65 against .48
-/// (Xeon, 2 MiB of second-level cache a core).
-inline constexpr std::size_t most_slot_bytes_in_reach = 2048;
-
 template <direct_access_communicator Comm> class shared_operation : public operation {
 public:
   shared_operation(Comm& comm, signals& all, collective what, int root, const call_data& data,
