@@ -6,6 +6,8 @@ int main(int argc, char** argv) {
   const bench::comparison all("all_reduce", "allreduce", 6);
   all.add_rows(report);
   all.plot(report.json_file());
+  for (const char* what : {"handover", "exchange"})
+    report.machine(std::string{what} + "_us", all.us(what, 8));
 
   constexpr std::size_t kib = 1024, mib = kib * kib;
   struct band {

@@ -106,7 +106,7 @@ private:
     const bool sums = collective == "all_reduce";
     std::vector<job> jobs{{"open_mpi", start + rank + " " + collective +
                                            " symmetric private native floor" +
-                                           (sums ? " staged attached handover" : "")}};
+                                           (sums ? " staged attached handover exchange" : "")}};
     for (int k = 1; k <= algorithms; ++k)
       jobs.push_back({"open_mpi_" + std::to_string(k),
                       start + "--mca coll_tuned_use_dynamic_rules 1 --mca coll_tuned_" + parameter +

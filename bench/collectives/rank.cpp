@@ -7,6 +7,7 @@
 //   floor                the bytes that the collective has to move, moved by the same cores with
 //                        non-temporal stores: every input read once, every result written once
 //   handover             a cache line from one rank to the other and nothing else
+//   exchange             a line of each rank's to the other and nothing else: what a call must do
 #include "timing.hpp"
 
 #include <tutti/mpi/mpi.hpp>
@@ -109,6 +110,27 @@ struct bench_rank {
     return took.count() / double(2 * turns);
   }
 
+  /// Each writes a line and reads the other's; two lines a rank take turns, so that none is written
+  /// before it was read.
+  double exchange() {
+    auto lines = world.allocate<std::uint64_t>(16);
+    const auto line = [&](int rank, std::uint64_t turn) {
+      return reinterpret_cast<std::atomic<std::uint64_t>*>(lines.memory()->places[std::size_t(rank)] +
+                                                           turn % 2 * 64);
+    };
+    constexpr std::uint64_t turns = 20000;
+    tutti::barrier(world);
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t k = 1; k <= turns && world.rank() < 2; ++k) {
+      line(world.rank(), k)->store(k, std::memory_order_release);
+      while (line(1 - world.rank(), k)->load(std::memory_order_acquire) < k) {
+      }
+    }
+    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
+    tutti::barrier(world);
+    return took.count() / double(turns);
+  }
+
   double one(std::string_view side, std::size_t n) {
     if (side == "symmetric") {
       auto data = world.allocate<float>(n);
@@ -136,11 +158,13 @@ int main(int argc, char** argv) {
     for (const std::size_t bytes : timing::sizes())
       for (int k = 2; k < argc; ++k) {
         const std::string_view side = argv[k];
-        if (side == "handover" && bytes > 8) continue;
+        const bool is_of_lines = side == "handover" || side == "exchange";
+        if (is_of_lines && bytes > 8) continue;
         const std::size_t n = bytes / sizeof(float);
-        const double us = side == "handover" ? me.handover()
-                          : side == "floor"  ? me.floor(n)
-                                             : me.one(side, n);
+        const double us = side == "handover"   ? me.handover()
+                          : side == "exchange" ? me.exchange()
+                          : side == "floor"    ? me.floor(n)
+                                               : me.one(side, n);
         if (me.world.rank() == 0) std::printf("%s %zu %.4f\n", argv[k], bytes, us);
       }
   });
