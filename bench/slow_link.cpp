@@ -1,5 +1,5 @@
 // all_reduce between two nodes of two ranks each, with a cable of 1 Gbit/s and of 100 Mbit/s
-// between them: tutti's hierarchy, in segments of 512 KiB and as a whole, against Open MPI's own choice
+// between them: tutti's hierarchy, in segments of 128 KiB and as a whole, against Open MPI's own choice
 // and each of its algorithms.
 #include "interleaved.hpp"
 #include "network/cable.hpp"
