@@ -6,6 +6,8 @@
 //   polled    both, the computation asking for the request now and then
 //   silent    both, nobody asking until the computation is over
 //   native    both, by MPI_Iallreduce of the library, nobody asking
+#include "segments.hpp"
+
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/tutti.hpp>
 
@@ -50,8 +52,8 @@ void measure(world_type& world, world_type& driven, std::size_t bytes) {
   std::vector<float> data(bytes / sizeof(float), 1.0f);
   const auto nothing = [] {};
   const auto start = [&](world_type& on) {
-    const int segments = int(bytes / (std::size_t{128} << 10)); // keep the link busy: slow_link_rank.cpp
-    return tutti::async_all_reduce(on, data, tutti::pipelined{tutti::halving_doubling{}, segments});
+    return tutti::async_all_reduce(
+        on, data, tutti::pipelined{tutti::halving_doubling{}, segments_of(bytes)});
   };
   const auto say = [&](const char* side, double us) {
     if (world.rank() == 0) std::printf("%s %zu %.1f\n", side, bytes, us);

@@ -5,6 +5,7 @@
 //   the
 //                                      side `crossing` the bytes that node 0 sends to the other one
 #include "../collectives/timing.hpp"
+#include "segments.hpp"
 
 #include <tutti/communicators/decorator.hpp>
 #include <tutti/mpi/mpi.hpp>
@@ -50,12 +51,6 @@ double timed(World& world, std::vector<float>& data, Call&& call) {
   tutti::all_reduce(world, times, tutti::max{});
   std::sort(times.begin(), times.end());
   return times[times.size() / 2];
-}
-
-/// Of 128 KiB: 16 MiB took 135.6 ms at 1 Gbit/s; in segments of 256 KiB 137.5, of 512 KiB 138, of 1 MiB
-/// 154, and in one piece 175.
-inline int segments_of(std::size_t bytes) {
-  return int((std::max)(bytes / (std::size_t{128} << 10), std::size_t{1}));
 }
 
 template <class World> double one(World& world, std::string_view side, std::size_t n) {
