@@ -4,11 +4,11 @@
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/sync/bucket.hpp>
 #include <tutti/sync/ensemble.hpp>
+#include <tutti/sync/worker_clocks.hpp>
 #include <tutti/topologies/placement.hpp>
 
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 namespace tutti {
 
@@ -82,13 +82,12 @@ public:
     auto sent = push(header{usable ? kind_push : kind_leave_out, std::uint64_t(clock_)});
     auto answers = expect_answers();
     if (serves()) {
-      clocks_[std::size_t(rank_)] = clock_;
-      waiting_[std::size_t(rank_)] = true;
+      workers_.steps(rank_, clock_);
       if (usable) apply(gradient_.span().subspan(own_.begin, length(own_)));
     }
     const auto over = [&] {
       const bool gone = sent.test(), answered = answers.test(); // both move on
-      return gone && answered && !waiting_[std::size_t(rank_)];
+      return gone && answered && !workers_.waits(rank_);
     };
     serve_until(over, [&] {
       return answers.waiting_for() >= 0 ? answers.waiting_for() : sent.waiting_for();
@@ -110,7 +109,7 @@ public:
   /// Collective, once, after the last step: ends with the same parameters on every rank.
   void finalize() {
     if (works()) {
-      if (serves()) clocks_[std::size_t(rank_)] = done;
+      if (serves()) workers_.ends(rank_);
       auto sent = push(header{kind_done, 0});
       serve_until([&] { return sent.test() && (!serves() || everyone_done()); },
                   [&] { return sent.waiting_for(); });
@@ -132,7 +131,6 @@ private:
   };
   /// A push with its gradient; a step without one, because of a NaN; no more steps.
   static constexpr std::uint64_t kind_push = 1, kind_leave_out = 2, kind_done = 3;
-  static constexpr std::int64_t done = (std::numeric_limits<std::int64_t>::max)();
   using comm_type = typename Ensemble::comm_type;
   using handle = decltype(std::declval<comm_type&>().exchange(
       host_execution{}, channel{}, std::declval<const exchange_round&>()));
@@ -175,11 +173,7 @@ private:
     gradient_ = detail::aligned_values<T>{n};
     own_ = serves() ? shard_of(n, rank_, servers_) : shard{0, 0};
     state_ = detail::optimizer_state<T, Optimizer>{length(own_)};
-    clocks_.assign(std::size_t(size_), 0);
-    waiting_.assign(std::size_t(size_), false);
-    for (int r = 0; r < size_; ++r)
-      if (!tutti::is_worker(parts_.topology, r, size_)) clocks_[std::size_t(r)] = done;
-    for (int r = 0; r < size_; ++r) workers_ += clocks_[std::size_t(r)] != done;
+    workers_ = {size_, [&](int r) { return tutti::is_worker(parts_.topology, r, size_); }};
     own_answer_.resize(length(own_));
     const auto all = std::size_t(servers_);
     outbox_.resize(all * sizeof(header) + bytes_before(servers_));
@@ -270,15 +264,7 @@ private:
 
   // --- the server's side --------------------------------------------------------------------
 
-  bool everyone_done() const {
-    for (const std::int64_t c : clocks_)
-      if (c != done) return false;
-    return open_replies_.empty();
-  }
-  std::int64_t slowest() const { return *std::min_element(clocks_.begin(), clocks_.end()); }
-  bool may_go_on(std::int64_t clock) const {
-    return parts_.sync.lead() == unbounded || slowest() >= clock - parts_.sync.lead();
-  }
+  bool everyone_done() const { return workers_.all_done() && open_replies_.empty(); }
 
   /// Serves until finished(); with nothing happening for the whole timeout, throws. `peer()` is whom the
   /// caller waits for, -1 when that is the slowest worker.
@@ -296,7 +282,7 @@ private:
       parts_.comm.in_flight().step();
       if (clock::now() >= until)
         give_up({.code = error_code::timeout,
-                 .peer = peer() >= 0 ? peer() : slowest_worker(),
+                 .peer = peer() >= 0 ? peer() : workers_.slowest_worker(),
                  .detail = "nothing was heard within the timeout"});
       parts_.comm.idle(seen, until);
     }
@@ -309,9 +295,6 @@ private:
     } catch (const error& e) {
       give_up(e.details());
     }
-  }
-  int slowest_worker() const {
-    return int(std::min_element(clocks_.begin(), clocks_.end()) - clocks_.begin());
   }
   [[noreturn]] void give_up(failure f) {
     if (f.call.empty()) f.call = "step";
@@ -328,8 +311,7 @@ private:
       busy = true;
     }
     for (int r = 0; r < size_; ++r)
-      if (waiting_[std::size_t(r)] && may_go_on(clocks_[std::size_t(r)])) {
-        waiting_[std::size_t(r)] = false;
+      if (workers_.lets_go(r, parts_.sync.lead())) {
         answer(r);
         busy = true;
       }
@@ -355,8 +337,8 @@ private:
                    .call = "serve",
                    .peer = message.peer,
                    .detail = "a push is not what this server expects"}};
-    clocks_[std::size_t(message.peer)] = head.kind == kind_done ? done : std::int64_t(head.clock);
-    waiting_[std::size_t(message.peer)] = head.kind != kind_done;
+    if (head.kind == kind_done) workers_.ends(message.peer);
+    else workers_.steps(message.peer, std::int64_t(head.clock));
     if (head.kind != kind_push) return;
     std::vector<T> gradient(length(own_));
     parts_.codec.template decode<T>(arriving_.data() + sizeof head, std::span<T>{gradient});
@@ -368,7 +350,7 @@ private:
     using R = typename Ensemble::reducer_type;
     for (T& g : gradient)
       g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, 1.0, 0),
-                           double(workers_), 0);
+                           double(workers_.workers()), 0);
     optimizer_.template update<T>(++updates_, own_values(), std::span<const T>{gradient},
                                   state_.piece(0, length(own_)));
   }
@@ -402,9 +384,7 @@ private:
   shard own_{};
   std::vector<T> own_answer_; ///< what a server that also works goes on with
   detail::optimizer_state<T, Optimizer> state_;
-  std::vector<std::int64_t> clocks_; ///< pushes of each worker; `done` when it has finished
-  std::vector<char> waiting_;        ///< for an answer
-  int workers_ = 0;
+  detail::worker_clocks workers_;
   bool open_ = false; ///< between begin() and finish()
   std::int64_t clock_ = 0, updates_ = 0, skipped_ = 0;
   std::vector<std::byte> outbox_, inbox_; ///< one message a server, one after the other
