@@ -14,6 +14,7 @@
 // refuses: --transport threads --json / => --json /: Is a directory - give a file
 #include "support/launch.hpp"
 #include "train_text/options.hpp"
+#include "train_text/run.hpp"
 
 #include <tutti/mpi/mpi.hpp>
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -98,8 +99,8 @@ public:
   /// Mean loss in nats per byte, and its gradient (which replaces the previous one). `rows` holds
   /// `batch` rows of context + 1 bytes. `on_ready(i)` is called once for every tensor, from the
   /// last to the first, as soon as its gradient is final.
-  template <class OnReady>
-  T loss_and_gradients(std::span<const std::uint8_t> rows, int batch, OnReady&& on_ready) {
+  T loss_and_gradients(std::span<const std::uint8_t> rows, int batch,
+                       const std::function<void(int)>& on_ready) {
     forward(rows, batch);
     const double loss = softmax_cross_entropy(logits_.data(), targets_.data(), tokens_, symbols);
     backward(on_ready);
@@ -309,7 +310,7 @@ private:
 
   // ---- backward: logits_ holds the gradient of the logits ---------------------------------------
 
-  template <class OnReady> void backward(OnReady& on_ready) {
+  void backward(const std::function<void(int)>& on_ready) {
     const int width = shape_.width;
     gradient(head_tensor()).noalias() =
         tokens_by(head_input_, width).transpose() * tokens_by(logits_, symbols);
@@ -333,7 +334,7 @@ private:
                       shape_.width);
   }
 
-  template <class OnReady> void mlp_backward(int layer, block_state& block, OnReady& on_ready) {
+  void mlp_backward(int layer, block_state& block, const std::function<void(int)>& on_ready) {
     const int width = shape_.width;
     const auto d_out = tokens_by(d_residual_, width);
     gradient(tensor_of(layer, mlp_out)).noalias() =
@@ -352,8 +353,7 @@ private:
     back_through_norm(d_hidden, weight(tensor_of(layer, mlp_in)), block.mlp_input, block.mlp_scale);
   }
 
-  template <class OnReady>
-  void attention_backward(int layer, block_state& block, OnReady& on_ready) {
+  void attention_backward(int layer, block_state& block, const std::function<void(int)>& on_ready) {
     const int width = shape_.width;
     const auto d_out = tokens_by(d_residual_, width);
     gradient(tensor_of(layer, attention_out)).noalias() =

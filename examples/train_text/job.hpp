@@ -1,4 +1,5 @@
-// One rank of train_text: picks the strategy, trains, reports.
+// One rank of train_text: picks the strategy, trains, reports. on_threads.cpp and on_mpi.cpp make it
+// for a transport each.
 #pragma once
 
 #include "results.hpp"
@@ -6,11 +7,6 @@
 #include <tutti/collectives/priced.hpp>
 
 namespace train_text {
-
-inline std::vector<std::string> topologies() {
-  return {"default",       "ring", "recursive_doubling", "halving_doubling",
-          "binomial_tree", "star", "direct",             "automatic"};
-}
 
 /// Each of these is a different strategy type; the name only says which one runs.
 template <class Comm, class Use>
@@ -142,10 +138,5 @@ private:
   history seen_;
   results results_;
 };
-
-template <class Comm>
-void run(Comm& world, const settings& s, const models::text_data& text) {
-  job<Comm>{world, s, text}.run();
-}
 
 } // namespace train_text

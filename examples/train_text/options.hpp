@@ -1,7 +1,7 @@
 // The command line of train_text, and what is refused before it trains.
 #pragma once
 
-#include "job.hpp"
+#include "loops.hpp"
 #include "support/options.hpp"
 
 #include <CLI/CLI.hpp>

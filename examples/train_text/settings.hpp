@@ -27,6 +27,11 @@ struct settings {
   std::string json;
 };
 
+inline std::vector<std::string> topologies() {
+  return {"default",       "ring", "recursive_doubling", "halving_doubling",
+          "binomial_tree", "star", "direct",             "automatic"};
+}
+
 inline std::string name_of_text(const settings& s) {
   return s.data.empty() ? "README.md, docs and include of " TUTTI_SOURCE_DIR : s.data;
 }

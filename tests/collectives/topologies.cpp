@@ -9,11 +9,6 @@ BOOST_AUTO_TEST_CASE(every_topology) {
     on_threads(ranks, [](auto& comm, report& r) { matrix::every_topology(comm, r); });
 }
 
-BOOST_AUTO_TEST_CASE(long_data) {
-  for (const int ranks : {2, 3, 4})
-    on_threads(ranks, [](auto& comm, report& r) { matrix::long_data(comm, r); });
-}
-
 BOOST_AUTO_TEST_CASE(several_in_flight) {
   for (const int ranks : {1, 2, 3, 5})
     on_threads(ranks, [](auto& comm, report& r) { matrix::several_in_flight(comm, r); });

@@ -16,14 +16,14 @@ namespace {
 using tutti::bfloat16, tutti::half;
 
 template <class T, class C>
-void lawful(const C& codec, const char* name) {
+void lawful_codec(const C& codec, const char* name) {
   const auto report = tutti::check_codec<T>(codec);
   BOOST_CHECK_MESSAGE(report, name << " of " << tutti::element_name<T> << ": " << report.text());
 }
 
 template <class... Ts, class C>
-void lawful_for(const C& codec, const char* name) {
-  (lawful<Ts>(codec, name), ...);
+void lawful_codec_for(const C& codec, const char* name) {
+  (lawful_codec<Ts>(codec, name), ...);
 }
 
 // --- codecs that are wrong on purpose -----------------------------------------------------------
@@ -96,11 +96,11 @@ struct moody : tutti::identity {
 } // namespace
 
 BOOST_AUTO_TEST_CASE(shipped_codecs_keep_the_laws) {
-  lawful_for<float, double, bfloat16, half, std::int8_t, std::uint8_t, std::int32_t, std::uint32_t,
-             std::int64_t, std::uint64_t>(tutti::identity{}, "identity");
-  lawful_for<float, double, bfloat16, half>(tutti::cast<bfloat16>{}, "cast<bfloat16>");
-  lawful_for<float, double, half>(tutti::cast<half>{}, "cast<half>");
-  lawful_for<float, double>(tutti::cast<float>{}, "cast<float>");
+  lawful_codec_for<float, double, bfloat16, half, std::int8_t, std::uint8_t, std::int32_t, std::uint32_t,
+                   std::int64_t, std::uint64_t>(tutti::identity{}, "identity");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::cast<bfloat16>{}, "cast<bfloat16>");
+  lawful_codec_for<float, double, half>(tutti::cast<half>{}, "cast<half>");
+  lawful_codec_for<float, double>(tutti::cast<float>{}, "cast<float>");
 }
 
 BOOST_AUTO_TEST_CASE(wrong_codecs_are_caught_with_the_law_named) {

@@ -46,6 +46,11 @@ struct model {
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
+inline bool all_same(const std::vector<std::vector<float>>& results) {
+  for (const auto& r : results)
+    if (!same_bits(r, results[0])) return false;
+  return true;
+}
 
 /// The parameters of every rank after body(world, model) has run on it. Ranks begin with different ones.
 template <class Body>

@@ -9,6 +9,7 @@ BOOST_AUTO_TEST_SUITE(sync_policies)
 
 namespace {
 
+using trial::all_same;
 using trial::model;
 using trial::same_bits;
 
@@ -20,12 +21,6 @@ std::vector<std::vector<float>> trained(int ranks, tutti::options how, Parts... 
     for (int step = 0; step < 5; ++step) trainer.step(m.gradients(world.rank()));
     trainer.finalize();
   });
-}
-
-bool all_same(const std::vector<std::vector<float>>& results) {
-  for (const auto& r : results)
-    if (!same_bits(r, results[0])) return false;
-  return true;
 }
 
 } // namespace

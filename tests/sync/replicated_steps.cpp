@@ -13,14 +13,9 @@ BOOST_AUTO_TEST_SUITE(sync_policies)
 
 namespace {
 
+using trial::all_same;
 using trial::model;
 using trial::same_bits;
-
-bool all_same(const std::vector<std::vector<float>>& results) {
-  for (const auto& r : results)
-    if (!same_bits(r, results[0])) return false;
-  return true;
-}
 
 template <class Use> std::string refusal(Use&& use) {
   tutti::self world;

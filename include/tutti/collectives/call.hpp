@@ -92,19 +92,28 @@ void check_call(Comm& comm, const char* call, std::size_t n, int root, const obj
   throw error{std::move(f)};
 }
 
+/// In a catch block: the other ranks are told that this one could not begin a call.
+template <class Comm>
+void tell_others(Comm& comm) {
+  try {
+    throw;
+  } catch (const error& e) {
+    comm.revoke(e.details());
+  } catch (...) {
+    comm.revoke({.code = error_code::peer_lost,
+                 .peer = comm.rank(),
+                 .detail = "rank " + std::to_string(comm.rank()) + " could not begin a call"});
+  }
+}
+
 /// make(), a part of a call that is no operation yet; mostly it makes one. When it throws on this
 /// rank, the others are told.
 template <class Comm, class Make>
 auto made(Comm& comm, Make&& make) {
   try {
     return make();
-  } catch (const error& e) {
-    comm.revoke(e.details());
-    throw;
   } catch (...) {
-    comm.revoke({.code = error_code::peer_lost,
-                 .peer = comm.rank(),
-                 .detail = "rank " + std::to_string(comm.rank()) + " could not begin a call"});
+    detail::tell_others(comm);
     throw;
   }
 }

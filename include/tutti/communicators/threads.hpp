@@ -331,13 +331,10 @@ private:
   std::vector<Exception> thrown_;
 };
 
-} // namespace detail
-
-/// Runs program(communicator&) on `ranks` threads and returns when all have returned.
-/// When one throws, every other rank's calls fail with `peer_lost` naming it, and its exception is
-/// thrown here. A rank that returns while others still wait for it fails them the same way.
-template <class Program>
-void run(int ranks, Program&& program) {
+/// What run() does, once for all programs: `program(context, comm)` is one of them.
+template <class Waiting>
+void run_ranks(int ranks, void (*program)(const void* context, basic_communicator<Waiting>&),
+               const void* context) {
   tutti::detail::require_exact_arithmetic();
   if (ranks < 1 || ranks > 4096)
     throw error{{.code = error_code::invalid_argument,
@@ -345,11 +342,9 @@ void run(int ranks, Program&& program) {
                  .detail = std::to_string(ranks) + " ranks were asked for - give 1 to 4096"}};
   std::vector<int> ids;
   for (int r = 0; r < ranks; ++r) ids.push_back(r);
-  auto everyone = std::make_shared<detail::membership>(ranks);
-  // Types that depend on Program, so that they cost a compiler nothing where run is not called.
-  using waiting = std::conditional_t<std::is_void_v<Program>, void, spin_then_sleep>;
-  auto world = std::make_shared<detail::group<waiting>>(everyone, std::move(ids));
-  detail::exits<std::conditional_t<std::is_void_v<Program>, void, std::exception_ptr>> exits{ranks};
+  auto everyone = std::make_shared<membership>(ranks);
+  auto world = std::make_shared<group<Waiting>>(everyone, std::move(ids));
+  exits<std::conditional_t<std::is_void_v<Waiting>, void, std::exception_ptr>> exits{ranks};
   const auto leave = [&](int rank, const std::string& reason) {
     exits.thrown(std::current_exception());
     world->revoke({.code = error_code::peer_lost,
@@ -362,8 +357,8 @@ void run(int ranks, Program&& program) {
   };
   const auto body = [&](int rank) {
     try {
-      basic_communicator<waiting> comm{world, rank};
-      program(comm);
+      basic_communicator<Waiting> comm{world, rank};
+      program(context, comm);
     } catch (const std::exception& e) {
       leave(rank, e.what());
     } catch (...) {
@@ -386,6 +381,24 @@ void run(int ranks, Program&& program) {
       gone(0);
   }
   exits.rethrow_cause();
+}
+
+} // namespace detail
+
+/// Runs program(communicator&) on `ranks` threads and returns when all have returned.
+/// When one throws, every other rank's calls fail with `peer_lost` naming it, and its exception is
+/// thrown here. A rank that returns while others still wait for it fails them the same way.
+template <class Program>
+void run(int ranks, Program&& program) {
+  // A type that depends on Program, so that it costs a compiler nothing where run is not called.
+  using waiting = std::conditional_t<std::is_void_v<Program>, void, spin_then_sleep>;
+  const auto call = [&program](basic_communicator<waiting>& comm) { program(comm); };
+  detail::run_ranks<waiting>(
+      ranks,
+      [](const void* context, basic_communicator<waiting>& comm) {
+        (*static_cast<const decltype(call)*>(context))(comm);
+      },
+      &call);
 }
 
 } // namespace tutti::threads

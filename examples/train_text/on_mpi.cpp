@@ -1,0 +1,7 @@
+// The strategies of train_text, assembled for ranks that are processes.
+#include "job.hpp"
+#include "run.hpp"
+
+void train_text::run(tutti::mpi::communicator& world, const settings& s, const models::text_data& text) {
+  job{world, s, text}.run();
+}
