@@ -6,7 +6,6 @@
 //   polled    both, the computation asking for the request now and then
 //   silent    both, nobody asking until the computation is over
 //   native    both, by MPI_Iallreduce of the library, nobody asking
-#include "segments.hpp"
 
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/tutti.hpp>
@@ -53,7 +52,7 @@ void measure(world_type& world, world_type& driven, std::size_t bytes) {
   const auto nothing = [] {};
   const auto start = [&](world_type& on) {
     return tutti::async_all_reduce(
-        on, data, tutti::pipelined{tutti::halving_doubling{}, segments_of(bytes)});
+        on, data, tutti::pipelined{tutti::halving_doubling{}, tutti::segments_for(bytes)});
   };
   const auto say = [&](const char* side, double us) {
     if (world.rank() == 0) std::printf("%s %zu %.1f\n", side, bytes, us);

@@ -4,16 +4,41 @@
 #include <tutti/topologies/binomial_tree.hpp>
 #include <tutti/topologies/direct.hpp>
 #include <tutti/topologies/halving_doubling.hpp>
+#include <tutti/topologies/hierarchical.hpp>
+#include <tutti/topologies/pipelined.hpp>
 #include <tutti/topologies/recursive_doubling.hpp>
 #include <tutti/topologies/star.hpp>
 
 #include <cstddef>
+#include <span>
 
 namespace tutti {
 
-/// Chooses by (collective, ranks, bytes), and by whether every contribution must meet in one place:
+namespace detail {
+
+/// Whether there are several nodes of equally many ranks, more than one each, in blocks or in turn, as
+/// launchers place them. (Asked in every call; it allocates nothing, for that could fail on one rank.)
+inline bool are_even_nodes(std::span<const int> node_of) {
+  const auto size = int(node_of.size());
+  int each = 0;
+  for (const int node : node_of) each += node == 0;
+  if (each < 2 || each == size || size % each != 0) return false;
+  bool blocks = true, in_turn = true;
+  for (int r = 0; r < size; ++r) {
+    blocks = blocks && node_of[std::size_t(r)] == r / each;
+    in_turn = in_turn && node_of[std::size_t(r)] == r % (size / each);
+  }
+  return blocks || in_turn;
+}
+
+} // namespace detail
+
+/// Chooses by (collective, ranks, nodes, bytes), and by whether every contribution must meet in one
+/// place:
 ///   broadcast            binomial_tree
 ///   reduce               star up to 8 ranks and when contributions must meet, otherwise binomial_tree
+///   all_reduce           on several nodes of equally many ranks, more than one each, beyond 4 KiB
+///                        and where contributions need not meet: hierarchical, in segments of 128 KiB
 ///   all others           direct up to 8 ranks, and when contributions must meet or the codec is lossy;
 ///                        otherwise recursive_doubling for all_reduce up to 4 KiB, and
 ///                        halving_doubling
@@ -34,6 +59,9 @@ struct default_topology {
       if (MustMeet || few) return use(star{});
       if constexpr (!MustMeet) return use(binomial_tree{});
     } else {
+      if constexpr (What == collective::all_reduce && !MustMeet && requires { comm.nodes(); })
+        if (bytes > most_doubling_bytes && detail::are_even_nodes(comm.nodes()))
+          return use(pipelined{hierarchical<>{}, segments_for(bytes)});
       if (MustMeet || few) return use(direct{});
       if constexpr (!MustMeet) {
         if constexpr (What == collective::all_reduce)

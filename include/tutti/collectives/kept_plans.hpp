@@ -31,13 +31,21 @@ class kept_plans final : public operations::kept {
 public:
   static constexpr std::size_t most = 64;
 
-  std::shared_ptr<const Plan> find(const plan_key& key) {
-    for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_))
-      if (entries_[at_].key == key) return entries_[at_].what;
+  template <comparable_topology T>
+  std::shared_ptr<const Plan> find(const plan_key& key, const T& topology) {
+    for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_)) {
+      const entry& kept = entries_[at_];
+      if (!(kept.key == key)) continue;
+      if constexpr (!std::is_empty_v<T>)
+        if (!(*static_cast<const T*>(kept.topology.get()) == topology)) continue;
+      return kept.what;
+    }
     return nullptr;
   }
-  std::shared_ptr<const Plan> add(const plan_key& key, Plan what) {
-    entry fresh{key, std::make_shared<const Plan>(std::move(what))};
+  template <comparable_topology T>
+  std::shared_ptr<const Plan> add(const plan_key& key, const T& topology, Plan what) {
+    entry fresh{key, {}, std::make_shared<const Plan>(std::move(what))};
+    if constexpr (!std::is_empty_v<T>) fresh.topology = std::make_shared<const T>(topology);
     if (entries_.size() < most) {
       at_ = entries_.size();
       entries_.push_back(std::move(fresh));
@@ -51,6 +59,7 @@ public:
 private:
   struct entry {
     plan_key key;
+    std::shared_ptr<const void> topology; ///< when it has members; of the type that the key names
     std::shared_ptr<const Plan> what;
   };
   std::size_t behind(std::size_t k) const { return k + 1 == entries_.size() ? 0 : k + 1; }
@@ -70,22 +79,23 @@ layout layout_of(const Comm& comm) {
 template <class T>
 inline constexpr char address_of_type = 0;
 
-/// This rank's plan, made or kept. Topologies and lossy codecs may have state, and are not compared.
+/// This rank's plan, made or kept. Lossy codecs may have state, and are not compared.
 template <class Comm, schedule_topology T>
 std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective what, int root,
                                      std::size_t n, bool gathers, const arithmetic& math) {
   kept_plans<>* kept = nullptr;
   plan_key key{};
-  if constexpr (std::is_empty_v<T>)
+  if constexpr (comparable_topology<T>)
     if (math.exact) {
       auto& slot = comm.in_flight().kept_between_calls;
       if (!slot) slot = std::make_unique<kept_plans<>>();
       kept = static_cast<kept_plans<>*>(slot.get());
       key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes};
-      if (auto found = kept->find(key)) return found;
+      if (auto found = kept->find(key, topology)) return found;
     }
   plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);
-  if (kept) return kept->add(key, std::move(made));
+  if constexpr (comparable_topology<T>)
+    if (kept) return kept->add(key, topology, std::move(made));
   return std::make_shared<const plan>(std::move(made));
 }
 

@@ -41,7 +41,7 @@ template <class T> struct named_topology {
 template <class T> named_topology(const char*, T) -> named_topology<T>;
 
 /// What a collective may choose among; the first wins where prices are equal.
-template <collective What, bool MustMeet> constexpr auto candidates() {
+template <collective What, bool MustMeet> constexpr auto candidates(std::size_t bytes) {
   const named_topology direct_{"direct", direct{}};
   const named_topology star_{"star", star{}};
   if constexpr (What == collective::broadcast || What == collective::reduce) {
@@ -58,7 +58,9 @@ template <collective What, bool MustMeet> constexpr auto candidates() {
                       named_topology{"halving_doubling", halving_doubling{}},
                       named_topology{"ring", ring{}},
                       named_topology{"pipelined double_tree", pipelined{double_tree{}, 8}},
-                      named_topology{"hierarchical", hierarchical<>{}}};
+                      named_topology{"hierarchical", hierarchical<>{}},
+                      named_topology{"hierarchical in segments",
+                                     pipelined{hierarchical<>{}, segments_for(bytes)}}};
   } else {
     return std::tuple{direct_, named_topology{"halving_doubling", halving_doubling{}},
                       named_topology{"bruck", bruck{}}, named_topology{"ring", ring{}}};
@@ -99,7 +101,7 @@ std::vector<priced_candidate> price_all(const Comm& comm, std::size_t bytes,
         };
         (add(candidate), ...);
       },
-      detail::candidates<What, MustMeet>());
+      detail::candidates<What, MustMeet>(bytes));
   return all;
 }
 
@@ -130,7 +132,7 @@ public:
   /// Calls use(topology) with the cheapest. Called by the collectives.
   template <collective What, bool MustMeet, class Comm, class Use>
   decltype(auto) choose(const Comm& comm, std::size_t bytes, Use&& use) const {
-    return detail::with_candidate(detail::candidates<What, MustMeet>(),
+    return detail::with_candidate(detail::candidates<What, MustMeet>(bytes),
                                   index<What, MustMeet>(comm, bytes),
                                   [&](const auto& c) -> decltype(auto) { return use(c.topology); });
   }
@@ -163,7 +165,7 @@ public:
 private:
   template <collective What, bool MustMeet, class Comm>
   std::size_t index(const Comm& comm, std::size_t bytes) const {
-    if constexpr (std::tuple_size_v<decltype(detail::candidates<What, MustMeet>())> == 1) {
+    if constexpr (std::tuple_size_v<decltype(detail::candidates<What, MustMeet>(0))> == 1) {
       return 0;
     } else {
       const key wanted{What, comm.size(), std::bit_width(bytes)};

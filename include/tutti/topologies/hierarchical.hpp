@@ -54,11 +54,19 @@ template <schedule_topology Inner = direct, schedule_topology Outer = ring> stru
       "carries none - use tutti::ring, tutti::direct or tutti::recursive_doubling");
 
   using part = topology_part;
+  using compared_as = hierarchical;
   static constexpr bool gathers = false;
 
   Inner inner = {};
   Outer outer = {};
   int group = 0; ///< ranks 0 .. group-1 are a node, and so on; 0: as the communicator says
+
+  friend constexpr bool operator==(const hierarchical& a, const hierarchical& b)
+    requires comparable_topology<Inner> && comparable_topology<Outer>
+  {
+    return a.group == b.group && detail::same_topology(a.inner, b.inner) &&
+           detail::same_topology(a.outer, b.outer);
+  }
 
   static constexpr bool gives(collective what) noexcept { return what == collective::all_reduce; }
 

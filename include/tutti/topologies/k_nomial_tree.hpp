@@ -13,9 +13,12 @@ namespace tutti {
 /// elements where a fold is. For small n, where rounds cost more than messages.
 struct k_nomial_tree {
   using part = topology_part;
+  using compared_as = k_nomial_tree;
   static constexpr bool gathers = false;
 
   int k = 4; ///< at least 2
+
+  friend constexpr bool operator==(const k_nomial_tree&, const k_nomial_tree&) = default;
 
   static constexpr bool gives(collective what) noexcept {
     return what == collective::reduce || what == collective::broadcast;

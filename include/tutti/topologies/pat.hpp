@@ -39,10 +39,13 @@ private: // before its use: clang 14 finds it in constant expressions only there
 
 public:
   using part = topology_part;
+  using compared_as = pat;
   static constexpr bool gathers = false;
 
   int aggregated =
       (std::numeric_limits<int>::max)(); ///< chunks that one message may hold, at least 1
+
+  friend constexpr bool operator==(const pat&, const pat&) = default;
 
   static constexpr bool gives(collective what) noexcept {
     return what == collective::reduce_scatter || what == collective::all_gather;

@@ -8,14 +8,20 @@
 
 namespace tutti {
 
+/// How many segments `bytes` make, of 128 KiB each: hierarchical<> on two nodes of two ranks at 1 Gbit/s
+/// took 175 ms for 16 MiB in one piece, and 154, 138, 137.5 and 135.6 in segments of 1 MiB, 512, 256 and
+/// 128 KiB; the line alone takes 134.2.
+constexpr int segments_for(std::size_t bytes) {
+  constexpr std::size_t each = std::size_t{128} << 10, most = std::size_t{1} << 13;
+  return bytes < each ? 1 : bytes / each > most ? int(most) : int(bytes / each);
+}
+
 /// Every chunk of the inner schedule is cut into `segments` slices; copy s moves slice s of each
 /// chunk and starts in round s. While one slice is on its second hop the next is on its first, so
 /// in a tree all links are busy at the same time, and a fold runs while other slices travel. Cost:
 /// segments-1 rounds more, segments times the messages, the same elements. For large n on schedules
 /// of several rounds (pipelined{binomial_tree{}, 8}), and between nodes, so that the link is never
-/// idle: hierarchical<> on two nodes of two ranks at 1 Gbit/s took 175 ms for 16 MiB in one piece, and
-/// 154, 138, 137.5 and 135.6 in segments of 1 MiB, 512, 256 and 128 KiB; the line alone takes 134.2. Collectives that the inner schedule composes
-/// are pipelined as a whole.
+/// idle (segments_for). Collectives that the inner schedule composes are pipelined as a whole.
 template <schedule_topology Inner>
 struct pipelined {
   static_assert(!placement_topology<Inner>,
@@ -26,7 +32,14 @@ struct pipelined {
   int segments = 4; ///< at least 1
 
   using part = topology_part;
+  using compared_as = pipelined;
   static constexpr bool gathers = Inner::gathers;
+
+  friend constexpr bool operator==(const pipelined& a, const pipelined& b)
+    requires comparable_topology<Inner>
+  {
+    return a.segments == b.segments && detail::same_topology(a.inner, b.inner);
+  }
 
   static constexpr bool gives(collective what) noexcept { return carries<Inner>(what); }
   constexpr int chunks(const layout& where) const {

@@ -172,7 +172,24 @@ concept schedule_topology =
       t.schedule(what, n, where, emit);
     };
 
+/// Whether == tells if two topologies of type T make the same schedules: T has no members, or says so
+/// by `using compared_as = T`. (A type that derives from such a one says it anew, since it may have
+/// members that the inherited == does not see.) A communicator keeps the plans of such topologies.
+template <class T>
+concept comparable_topology = std::is_empty_v<T> || requires(const T& t) {
+  requires std::is_same_v<typename T::compared_as, T>;
+  { t == t } -> std::same_as<bool>;
+};
+
 namespace detail {
+
+template <comparable_topology T>
+constexpr bool same_topology(const T& a, const T& b) {
+  if constexpr (std::is_empty_v<T>)
+    return true;
+  else
+    return a == b;
+}
 
 /// The two collectives that `what` is composed of, when a topology does not give it itself.
 struct composition {

@@ -17,7 +17,10 @@ struct star {
   bool dedicated = false;
 
   using part = topology_part;
+  using compared_as = star;
   static constexpr bool gathers = true;
+
+  friend constexpr bool operator==(const star&, const star&) = default;
 
   constexpr int server_count(int size) const noexcept { return servers < size ? servers : size; }
   constexpr bool dedicates() const noexcept { return dedicated; }

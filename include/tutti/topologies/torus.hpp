@@ -14,9 +14,12 @@ namespace tutti {
 /// training in a flash, 2018.)
 struct torus {
   using part = topology_part;
+  using compared_as = torus;
   static constexpr bool gathers = false;
 
   int rows = 0; ///< the largest divisor of p up to this many; 0: as many as make it most square
+
+  friend constexpr bool operator==(const torus&, const torus&) = default;
 
   constexpr int rows_of(int size) const noexcept {
     int found = 1;
