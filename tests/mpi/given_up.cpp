@@ -7,6 +7,7 @@
 #include <tutti/collectives/collectives.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -116,6 +117,38 @@ BOOST_AUTO_TEST_CASE(never_show_later_memory) {
   report mine;
   mine.check(rank % 2 == 1 || rank + 1 == size || sends > 0, "no send was ever given up");
   BOOST_CHECK_MESSAGE(agreed(mine), "every send was through at once");
+}
+
+/// Each of two ranks sends what the other does not receive, and receives what it does not send, so that
+/// none can let go of its data before the other has taken its receive back.
+BOOST_AUTO_TEST_CASE(of_ranks_with_more_in_flight_are_let_go_at_once) {
+  on_mpi(
+      "a failure with more in flight",
+      [](auto& world, report& r) {
+        auto pair = world.split(world.rank() / 2, world.rank());
+        if (pair.size() == 2) {
+          const int me = pair.rank(), peer = 1 - me;
+          std::vector<std::byte> sent(length, rubbish), received(length);
+          const auto begin = std::chrono::steady_clock::now();
+          auto sending = tutti::async_broadcast(
+              pair, sent, me, tutti::options{.timeout = std::chrono::milliseconds{me == 0 ? 100 : 60000}});
+          auto receiving = tutti::async_broadcast(pair, received, peer, conformance::patient);
+          const auto first = conformance::failure_of([&] { sending.wait(); });
+          r.check(first.failed, "a broadcast that nobody receives was complete");
+          // Who waits for the other to give up waits for 20 s, and this rank keeps a request in flight.
+          r.check(std::chrono::steady_clock::now() - begin < std::chrono::seconds{15},
+                  "it took a peer's patience to end, " + conformance::told(first));
+          MPI_Barrier(MPI_COMM_WORLD);
+          const auto second = conformance::failure_of([&] { receiving.wait(); });
+          r.check(second.failed, "a broadcast that nobody sent was complete");
+          r.check(std::count(received.begin(), received.end(), std::byte{}) == std::ptrdiff_t(length),
+                  "the data was written to after the failure");
+        } else {
+          MPI_Barrier(MPI_COMM_WORLD);
+        }
+        MPI_Barrier(MPI_COMM_WORLD);
+      },
+      {.shared_memory = false});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

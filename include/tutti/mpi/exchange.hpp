@@ -53,6 +53,7 @@ public:
     count_ = std::exchange(other.count_, 0);
     on_ = other.on_;
     in_turn_ = other.in_turn_;
+    gave_up_ = other.gave_up_;
     measures_ = other.measures_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
@@ -77,6 +78,16 @@ public:
       all_->throw_if_failed();
     }
     return true;
+  }
+
+  /// After a failure: its receives are taken back, so that no peer waits for them, and it fails when it is
+  /// tested. What it has sent is waited for when it is dropped.
+  void receive_no_more() noexcept {
+    if (!receives_) return;
+    const auto held = all_->hold();
+    if (!is_running()) return;
+    cancel_receives();
+    in_turn_ = gave_up_ = true;
   }
 
   int waiting_for() const {
@@ -162,6 +173,7 @@ private:
   }
   /// Completes what can be completed on its own, looks at its length, and forgets it.
   bool test_each() {
+    if (gave_up_) throw_heard();
     std::size_t open = 0;
     for (std::size_t k = 0; k < count_; ++k) {
       int done = 0;
@@ -194,15 +206,18 @@ private:
 
   /// Every 64th poll.
   void look_around() {
-    if (const notice_board& board = *all_->notices; board.failed())
-      throw error{tutti::detail::heard(board.why(), all_->rank,
-                                       board.failed_here() ? waiting_for() : -1)};
+    if (all_->notices->failed()) throw_heard();
     const bool somebody_left = all_->notices->somebody_left();
     if (!somebody_left && ++looks_ % 16 != 0) return;
     if (test_each()) return;
     all_->take_early_messages();
     if (!all_->early.empty()) look_for_wrong_lengths();
     if (somebody_left) look_for_the_lost();
+  }
+
+  [[noreturn]] void throw_heard() const {
+    const notice_board& board = *all_->notices;
+    throw error{tutti::detail::heard(board.why(), all_->rank, board.failed_here() ? waiting_for() : -1)};
   }
 
   /// Messages of one sender do not overtake each other: when one of another length is there on the
@@ -291,11 +306,20 @@ private:
                               .rank = all_->rank,
                               .peer = all_->rank,
                               .detail = "the rank gave up an exchange in flight"});
+    const deadline until = clock::now() + farewell;
+    cancel_receives();
+    patience between;
+    const auto may_be_read = [&](const piece& p) { return !board.receives_nothing(p.peer); };
+    for (; !settle(may_be_read) && clock::now() < until; between.wait()) board.look();
+    for (MPI_Request& r : std::span{requests_.get(), count_})
+      if (r != MPI_REQUEST_NULL) MPI_Request_free(&r);
+  }
+
+  void cancel_receives() noexcept {
     for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     const deadline until = clock::now() + farewell;
-    patience between;
-    for (; !settle([](const piece& p) { return p.receives; }); between.wait()) {
+    for (patience between; !settle([](const piece& p) { return p.receives; }); between.wait()) {
       if (clock::now() < until) continue;
       std::fputs("tutti: a message has begun to arrive and does not go on, and its receive cannot be "
                  "withdrawn - the job is ended\n",
@@ -303,10 +327,6 @@ private:
       MPI_Abort(all_->comm, 1);
     }
     no_receives();
-    const auto may_be_read = [&](const piece& p) { return !board.receives_nothing(p.peer); };
-    for (; !settle(may_be_read) && clock::now() < until; between.wait()) board.look();
-    for (MPI_Request& r : std::span{requests_.get(), count_})
-      if (r != MPI_REQUEST_NULL) MPI_Request_free(&r);
   }
 
   /// From here on a receive may be read from its sender's memory later than the sender is there.
@@ -315,6 +335,7 @@ private:
   std::shared_ptr<group> all_;
   channel on_;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
+  bool gave_up_ = false;  ///< its receives were taken back: it fails
   bool measures_ = false; ///< some tag does not say all of its length
   bool open_ = false;     ///< the group counts it among those in flight
   bool receives_ = false; ///< the board counts it among those with receives in flight
