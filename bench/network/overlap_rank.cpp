@@ -52,7 +52,7 @@ void measure(world_type& world, world_type& driven, std::size_t bytes) {
   const auto nothing = [] {};
   const auto start = [&](world_type& on) {
     return tutti::async_all_reduce(
-        on, data, tutti::pipelined{tutti::halving_doubling{}, tutti::segments_for(bytes)});
+        on, data, tutti::pipelined{tutti::halving_doubling{}, int((std::max)(bytes >> 17, std::size_t{1}))});
   };
   const auto say = [&](const char* side, double us) {
     if (world.rank() == 0) std::printf("%s %zu %.1f\n", side, bytes, us);

@@ -54,7 +54,7 @@ double timed(World& world, std::vector<float>& data, Call&& call) {
 
 template <class World> double one(World& world, std::string_view side, std::size_t n) {
   std::vector<float> data(n);
-  const tutti::pipelined in_segments{tutti::hierarchical<>{}, tutti::segments_for(n * sizeof(float))};
+  const tutti::pipelined in_segments{tutti::hierarchical<>{}, tutti::segments_for(n * sizeof(float), world.size())};
   if (side == "hierarchical")
     return timed(world, data, [&] { tutti::all_reduce(world, data, in_segments); });
   if (side == "whole")

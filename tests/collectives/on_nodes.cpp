@@ -64,9 +64,10 @@ BOOST_AUTO_TEST_CASE(long_data_crosses_once_and_short_data_takes_few_rounds) {
   BOOST_TEST(crossing({0, 1, 0, 1}, n) == n * sizeof(float));
   // A ring over k nodes: 2 (k-1)/k of the data; here k = 3, and all is a multiple of the chunks.
   BOOST_TEST(crossing({0, 0, 1, 1, 2, 2}, 98304) == 98304 * sizeof(float) * 4 / 3);
-  // Up to 4 KiB two rounds of `direct`: each rank of a node has half of the data for the other node's
+  // Less than 1 KiB for each rank takes two rounds of `direct`: each rank of a node has half of the data for the other node's
   // ranks, and answers both.
-  BOOST_TEST(crossing({0, 0, 1, 1}, 1024) == 2 * 1024 * sizeof(float));
+  BOOST_TEST(crossing({0, 0, 1, 1}, 1020) == 2 * 1020 * sizeof(float));
+  BOOST_TEST(crossing({0, 0, 1, 1}, 1024) == 1024 * sizeof(float));
 }
 
 BOOST_AUTO_TEST_CASE(nodes_that_are_not_alike_are_taken_as_one) {
@@ -134,6 +135,57 @@ BOOST_AUTO_TEST_CASE(plans_are_kept_for_topologies_that_can_be_compared) {
     r.check(plan_of(comm, star_of_two_kinds{}, 1000) != plan_of(comm, star_of_two_kinds{}, 1000),
             "a topology that cannot be compared: its plan was kept");
   });
+}
+
+BOOST_AUTO_TEST_CASE(a_plan_for_other_nodes_is_another_plan) {
+  on_threads(4, [](tutti::threads::communicator& world, report& r) {
+    on_nodes comm{world, {0, 0, 1, 1}}; // keeps its plans where world does
+    const auto across = [&] {
+      std::vector<float> data(4000, 1);
+      comm.crossed = 0;
+      tutti::all_reduce(comm, data, tutti::hierarchical<>{});
+      return comm.crossed;
+    };
+    std::vector<float> data(4000, 1);
+    tutti::all_reduce(world, data, tutti::hierarchical<>{});
+    const auto first = across();
+    r.check(first == 8000, "half of the data crosses from each rank of a node");
+    tutti::all_reduce(world, data, tutti::hierarchical<>{});
+    r.check(across() == first, "a kept plan is the plan that was made");
+  });
+}
+
+BOOST_AUTO_TEST_CASE(the_last_64_plans_and_64_MiB_are_kept) {
+  struct sized {
+    std::size_t all;
+    std::size_t bytes() const { return all; }
+  };
+  using tutti::ring;
+  constexpr std::size_t MiB = std::size_t{1} << 20;
+  const auto key = [](std::size_t n) {
+    tutti::detail::plan_key k{};
+    k.elements = n;
+    return k;
+  };
+  tutti::detail::kept_plans<sized> kept;
+  const auto is_kept = [&](std::size_t n) { return kept.find(key(n), ring{}) != nullptr; };
+  for (std::size_t n = 0; n < 64; ++n) kept.add(key(n), ring{}, {1});
+  for (std::size_t n = 0; n < 64; ++n) BOOST_TEST(is_kept(n));
+  kept.add(key(64), ring{}, {1}); // behind the last one that was found
+  BOOST_TEST(is_kept(64));
+  BOOST_TEST(!is_kept(0));
+  BOOST_TEST(is_kept(1));
+
+  BOOST_TEST(kept.add(key(100), ring{}, {64 * MiB + 1})->all == 64 * MiB + 1);
+  BOOST_TEST(!is_kept(100), "it is too large");
+  BOOST_TEST(is_kept(1));
+  kept.add(key(101), ring{}, {64 * MiB});
+  BOOST_TEST(is_kept(101));
+  BOOST_TEST(!is_kept(1), "there is no room beside a large one");
+  kept.add(key(102), ring{}, {40 * MiB});
+  kept.add(key(103), ring{}, {24 * MiB});
+  BOOST_TEST(is_kept(102));
+  BOOST_TEST(is_kept(103));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

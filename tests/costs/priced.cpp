@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(an_explanation_names_every_candidate_and_the_chosen_one_fir
     const std::string text = tutti::priced{}.explain(collective::all_reduce, world, 4096);
     require(text.find("all_reduce of 4096 bytes on 3 ranks:\n  direct") == 0, text);
     for (const char* name : {"recursive_doubling", "halving_doubling", "ring",
-                             "pipelined double_tree", "  hierarchical  ", "hierarchical in segments"})
+                             "pipelined double_tree", "  hierarchical  ", "pipelined hierarchical"})
       require(text.find(name) != std::string::npos, text);
     require(text.find("<- chosen") == text.rfind("<- chosen"), text);
   });

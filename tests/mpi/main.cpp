@@ -1,5 +1,7 @@
-// The main program of the tests under MPI: test_mpi --ranks N [--at-once] [Boost.Test's own arguments].
-// --at-once asks MPI for threads that call it at the same time.
+// The main program of the tests under MPI:
+//   test_mpi --ranks N [--at-once] [--cut BYTES] [Boost.Test's own arguments]
+// --at-once asks MPI for threads that call it at the same time; --cut has every message of BYTES or more
+// travel in pieces, as one does that is longer than MPI can count.
 // N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs
 // of one, and pass; here they fail.
 #include "mpi/on_mpi.hpp"
@@ -69,6 +71,7 @@ private:
 };
 
 watchdog* dog = nullptr;
+int cut = 0; ///< bytes; 0: messages travel whole
 
 /// Before there is an environment.
 bool world_is_refused() {
@@ -81,6 +84,12 @@ bool world_is_refused() {
 }
 
 } // namespace
+
+tutti::mpi::limits of_this_run(tutti::mpi::limits asked) {
+  if (cut > 0 && asked.message_bytes == tutti::mpi::limits{}.message_bytes)
+    asked.message_bytes = std::size_t(cut);
+  return asked;
+}
 
 void going_on(std::string_view what) {
   dog->hear(what);
@@ -122,6 +131,7 @@ int main(int argc, char** argv) {
   for (int k = 1; k < argc; ++k) {
     const std::string_view argument = argv[k];
     if (argument == "--ranks" && k + 1 < argc) expected = std::atoi(argv[++k]);
+    else if (argument == "--cut" && k + 1 < argc) cut = std::atoi(argv[++k]);
     else if (argument != "--at-once") arguments.push_back(argv[k]);
   }
   if (size != expected) {

@@ -16,6 +16,9 @@
 /// The watchdog of mpi/main.cpp hears what is going on.
 void going_on(std::string_view what);
 
+/// These limits, with what the command line says of them.
+tutti::mpi::limits of_this_run(tutti::mpi::limits asked);
+
 /// Whether all ranks passed; prints what this one found.
 bool agreed(const report& mine);
 
@@ -31,7 +34,7 @@ void on_mpi(std::string_view name, Body&& body, tutti::mpi::limits limits = {}) 
   report mine;
   going_on(name);
   try {
-    auto world = tutti::mpi::world(limits);
+    auto world = tutti::mpi::world(of_this_run(limits));
     body(world, mine);
   } catch (const std::exception& e) {
     mine.check(false, std::string{"threw "} + e.what());

@@ -37,8 +37,9 @@ inline bool are_even_nodes(std::span<const int> node_of) {
 /// place:
 ///   broadcast            binomial_tree
 ///   reduce               star up to 8 ranks and when contributions must meet, otherwise binomial_tree
-///   all_reduce           on several nodes of equally many ranks, more than one each, beyond 4 KiB
-///                        and where contributions need not meet: hierarchical, in segments of 128 KiB
+///   all_reduce           on several nodes of equally many ranks, more than one each, from 1 KiB for each
+///                        rank on, and where contributions need not meet: hierarchical, in segments
+///                        (segments_for)
 ///   all others           direct up to 8 ranks, and when contributions must meet or the codec is lossy;
 ///                        otherwise recursive_doubling for all_reduce up to 4 KiB, and
 ///                        halving_doubling
@@ -48,6 +49,7 @@ struct default_topology {
 
   static constexpr int most_direct_ranks = 8;
   static constexpr std::size_t most_doubling_bytes = 4096;
+  static constexpr std::size_t least_hierarchical_bytes = 1024; ///< for each rank
 
   /// Calls use(topology) with the one that it stands for.
   template <collective What, bool MustMeet, class Comm, class Use>
@@ -59,9 +61,11 @@ struct default_topology {
       if (MustMeet || few) return use(star{});
       if constexpr (!MustMeet) return use(binomial_tree{});
     } else {
-      if constexpr (What == collective::all_reduce && !MustMeet && requires { comm.nodes(); })
-        if (bytes > most_doubling_bytes && detail::are_even_nodes(comm.nodes()))
-          return use(pipelined{hierarchical<>{}, segments_for(bytes)});
+      if constexpr (What == collective::all_reduce && !MustMeet &&
+                    requires { std::span<const int>{comm.nodes()}; })
+        if (bytes >= least_hierarchical_bytes * std::size_t(comm.size()) &&
+            detail::are_even_nodes(comm.nodes()))
+          return use(pipelined{hierarchical<>{}, segments_for(bytes, comm.size())});
       if (MustMeet || few) return use(direct{});
       if constexpr (!MustMeet) {
         if constexpr (What == collective::all_reduce)

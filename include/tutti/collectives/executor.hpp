@@ -86,11 +86,6 @@ public:
     give_up("the rank dropped a request in flight while unwinding");
   }
 
-  void receive_no_more() noexcept override {
-    if constexpr (requires { pending_->receive_no_more(); })
-      if (pending_) pending_->receive_no_more();
-  }
-
   /// With task::keep_gathered, after completion: the encoded contributions to `where`, in rank order.
   struct gathered_contributions {
     std::vector<const std::byte*> rows;
@@ -119,18 +114,13 @@ private:
     if (f.call.empty()) f.call = task_.call;
     if (f.rank < 0) f.rank = plan_.rank;
     comm_.revoke(f);
-    withdraw();
+    pending_.reset(); // nobody writes to the data from here on, though this may be kept
     f.rank = plan_.rank;
     throw error{std::move(f)};
   }
 
   void give_up(const char* why) noexcept {
     comm_.revoke({.code = error_code::peer_lost, .call = task_.call, .peer = plan_.rank, .detail = why});
-    withdraw();
-  }
-  /// Nobody writes to the data from here on, though this may be kept.
-  void withdraw() noexcept {
-    comm_.in_flight().receive_no_more();
     pending_.reset();
   }
 

@@ -21,15 +21,16 @@ struct plan_key {
   bool gathers;
   int root;
   std::size_t elements, value_bytes, accumulator_bytes;
+  std::uint64_t nodes; ///< a number for which ranks share one, where the topology may ask for that
   friend bool operator==(const plan_key&, const plan_key&) = default;
 };
 
-/// The last plans that were made. Calls come in turn (a training step has one a bucket), so the search
+/// The last plans that were made, as long as they are not large. Calls come in turn (a training step has one a bucket), so the search
 /// begins where the last one ended. (A template for the same reason as planner.)
 template <class Plan = plan>
 class kept_plans final : public operations::kept {
 public:
-  static constexpr std::size_t most = 64;
+  static constexpr std::size_t most = 64, most_bytes = std::size_t{64} << 20;
 
   template <comparable_topology T>
   std::shared_ptr<const Plan> find(const plan_key& key, const T& topology) {
@@ -46,14 +47,20 @@ public:
   std::shared_ptr<const Plan> add(const plan_key& key, const T& topology, Plan what) {
     entry fresh{key, {}, std::make_shared<const Plan>(std::move(what))};
     if constexpr (!std::is_empty_v<T>) fresh.topology = std::make_shared<const T>(topology);
+    const auto plan = fresh.what;
+    const std::size_t bytes = plan->bytes();
+    if (bytes > most_bytes) return plan;
+    if (bytes_ + bytes > most_bytes) entries_.clear(), bytes_ = at_ = 0;
     if (entries_.size() < most) {
-      at_ = entries_.size();
       entries_.push_back(std::move(fresh));
+      at_ = entries_.size() - 1;
     } else {
       at_ = behind(at_);
+      bytes_ -= entries_[at_].what->bytes();
       entries_[at_] = std::move(fresh);
     }
-    return entries_[at_].what;
+    bytes_ += bytes;
+    return plan;
   }
 
 private:
@@ -65,7 +72,7 @@ private:
   std::size_t behind(std::size_t k) const { return k + 1 == entries_.size() ? 0 : k + 1; }
 
   std::vector<entry> entries_;
-  std::size_t at_ = 0;
+  std::size_t at_ = 0, bytes_ = 0;
 };
 
 /// Where this rank stands; a communicator that knows its nodes says so by `nodes()`.
@@ -74,6 +81,13 @@ layout layout_of(const Comm& comm) {
   layout where{comm.rank(), comm.size()};
   if constexpr (requires { std::span<const int>{comm.nodes()}; }) where.group_of = comm.nodes();
   return where;
+}
+
+/// The same for the same nodes.
+inline std::uint64_t hash_of_nodes(const layout& where) {
+  std::uint64_t h = 14695981039346656037u;
+  for (const int node : where.group_of) h = (h ^ std::uint64_t(node)) * 1099511628211u;
+  return h;
 }
 
 template <class T>
@@ -90,7 +104,8 @@ std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective w
       auto& slot = comm.in_flight().kept_between_calls;
       if (!slot) slot = std::make_unique<kept_plans<>>();
       kept = static_cast<kept_plans<>*>(slot.get());
-      key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes};
+      key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes, 0};
+      if constexpr (measured_by_layout<T>) key.nodes = detail::hash_of_nodes(detail::layout_of(comm));
       if (auto found = kept->find(key, topology)) return found;
     }
   plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);

@@ -67,6 +67,12 @@ struct plan {
   std::size_t most_operands = 1; ///< of one fold
   std::vector<piece> lowers; ///< those from last_lowers on are finished after the last round
   std::uint32_t last_lowers = 0;
+
+  /// How much memory it takes.
+  std::size_t bytes() const noexcept {
+    const auto of = [](const auto& v) { return v.capacity() * sizeof(v[0]); };
+    return of(rounds) + of(sends) + of(receives) + of(pieces) + of(folds) + of(operands) + of(lowers);
+  }
 };
 
 /// Turns transfers, in any order of rounds, into a plan. (A template so that it costs a compiler

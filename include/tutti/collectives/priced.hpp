@@ -41,7 +41,7 @@ template <class T> struct named_topology {
 template <class T> named_topology(const char*, T) -> named_topology<T>;
 
 /// What a collective may choose among; the first wins where prices are equal.
-template <collective What, bool MustMeet> constexpr auto candidates(std::size_t bytes) {
+template <collective What, bool MustMeet> constexpr auto candidates() {
   const named_topology direct_{"direct", direct{}};
   const named_topology star_{"star", star{}};
   if constexpr (What == collective::broadcast || What == collective::reduce) {
@@ -59,8 +59,7 @@ template <collective What, bool MustMeet> constexpr auto candidates(std::size_t 
                       named_topology{"ring", ring{}},
                       named_topology{"pipelined double_tree", pipelined{double_tree{}, 8}},
                       named_topology{"hierarchical", hierarchical<>{}},
-                      named_topology{"hierarchical in segments",
-                                     pipelined{hierarchical<>{}, segments_for(bytes)}}};
+                      named_topology{"pipelined hierarchical", pipelined{hierarchical<>{}, 8}}};
   } else {
     return std::tuple{direct_, named_topology{"halving_doubling", halving_doubling{}},
                       named_topology{"bruck", bruck{}}, named_topology{"ring", ring{}}};
@@ -101,7 +100,7 @@ std::vector<priced_candidate> price_all(const Comm& comm, std::size_t bytes,
         };
         (add(candidate), ...);
       },
-      detail::candidates<What, MustMeet>(bytes));
+      detail::candidates<What, MustMeet>());
   return all;
 }
 
@@ -132,7 +131,7 @@ public:
   /// Calls use(topology) with the cheapest. Called by the collectives.
   template <collective What, bool MustMeet, class Comm, class Use>
   decltype(auto) choose(const Comm& comm, std::size_t bytes, Use&& use) const {
-    return detail::with_candidate(detail::candidates<What, MustMeet>(bytes),
+    return detail::with_candidate(detail::candidates<What, MustMeet>(),
                                   index<What, MustMeet>(comm, bytes),
                                   [&](const auto& c) -> decltype(auto) { return use(c.topology); });
   }
@@ -165,7 +164,7 @@ public:
 private:
   template <collective What, bool MustMeet, class Comm>
   std::size_t index(const Comm& comm, std::size_t bytes) const {
-    if constexpr (std::tuple_size_v<decltype(detail::candidates<What, MustMeet>(0))> == 1) {
+    if constexpr (std::tuple_size_v<decltype(detail::candidates<What, MustMeet>())> == 1) {
       return 0;
     } else {
       const key wanted{What, comm.size(), std::bit_width(bytes)};

@@ -224,7 +224,6 @@ public:
   void idle(std::uint64_t seen) override { inner_->idle(seen); }
   void check_deadline() override { inner_->check_deadline(); }
   void abandon() noexcept override { inner_->abandon(); }
-  void receive_no_more() noexcept override { inner_->receive_no_more(); }
 
 private:
   void begin() override { inner_->start(); }

@@ -22,8 +22,6 @@
 //
 //   test() -> bool          true once everything has arrived and left; throws tutti::error
 //   waiting_for() -> int    a peer that has not played its part yet, for messages
-// and where a sender's memory may be read until its receiver is known to be gone, receive_no_more():
-// after a failure its receives are taken back, and test() throws.
 //
 // Refinements, each optional and found by a requires-expression:
 //   selective receive   probe(channel) -> std::optional<arrival>: a message is waiting

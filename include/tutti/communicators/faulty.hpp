@@ -37,11 +37,6 @@ public:
     return inner_.test();
   }
   int waiting_for() const { return inner_.waiting_for(); }
-  void receive_no_more() noexcept
-    requires requires(Handle& h) { h.receive_no_more(); }
-  {
-    inner_.receive_no_more();
-  }
 
 private:
   Handle inner_;

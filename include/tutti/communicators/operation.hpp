@@ -40,8 +40,6 @@ public:
   virtual void check_deadline() = 0;
   /// Tells all ranks that it will not be completed.
   virtual void abandon() noexcept = 0;
-  /// After a failure: it receives nothing more, and fails when it is advanced.
-  virtual void receive_no_more() noexcept {}
 
   bool done() const noexcept { return done_; }
   std::exception_ptr fault() const noexcept { return fault_; }
@@ -118,13 +116,6 @@ public:
       if (active_[k] == &o) active_[k] = active_.back(), active_.pop_back();
   }
   std::size_t count() const noexcept { return active_.size(); }
-
-  /// After a failure, before one of them waits for what it has sent to be let go: a peer may be waiting
-  /// in the same way for what this rank would still receive.
-  void receive_no_more() noexcept {
-    for (operation* o : active_)
-      if (!o->done()) o->receive_no_more();
-  }
 
   /// Another thread steps these operations as well, whenever nobody holds them.
   void share(progress_sharing* with) noexcept { shared_ = with; }

@@ -26,7 +26,7 @@ namespace tutti::mpi::detail {
 /// peer that does neither for `farewell` neither polls nor calls: what it may then still read from
 /// memory that is no longer ours it throws away, as it looks for a failure behind every long
 /// receive.
-class exchange {
+class exchange final : public receiver {
 public:
   /// While the communicator is held.
   exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
@@ -47,6 +47,13 @@ public:
   exchange& operator=(exchange&& other) noexcept {
     if (this == &other) return *this;
     withdraw();
+    if (other.receives_) {
+      const auto held = other.all_->hold();
+      all_ = other.all_;
+      other.no_receives();
+      all_->notices->receives(*this);
+      receives_ = true;
+    }
     all_ = std::move(other.all_);
     requests_ = std::move(other.requests_);
     pieces_ = std::move(other.pieces_);
@@ -54,11 +61,11 @@ public:
     on_ = other.on_;
     in_turn_ = other.in_turn_;
     gave_up_ = other.gave_up_;
+    waited_for_ = other.waited_for_;
     measures_ = other.measures_;
     looks_ = other.looks_;
     lost_after_ = other.lost_after_;
     open_ = std::exchange(other.open_, false);
-    receives_ = std::exchange(other.receives_, false);
     long_ = other.long_;
     why_ = std::move(other.why_);
     return *this;
@@ -80,14 +87,12 @@ public:
     return true;
   }
 
-  /// After a failure: its receives are taken back, so that no peer waits for them, and it fails when it is
-  /// tested. What it has sent is waited for when it is dropped.
-  void receive_no_more() noexcept {
-    if (!receives_) return;
-    const auto held = all_->hold();
-    if (!is_running()) return;
-    cancel_receives();
+  /// Called by the board, after a failure: it fails when it is tested. What it has sent is waited for when
+  /// it is dropped.
+  void receive_no_more() noexcept override {
+    waited_for_ = waiting_for();
     in_turn_ = gave_up_ = true;
+    cancel_receives();
   }
 
   int waiting_for() const {
@@ -132,7 +137,7 @@ private:
     if (p.receives) {
       measures_ = measures_ || all_->tag.may_be_short(p.whole);
       long_ = long_ || p.bytes >= long_receive;
-      if (!std::exchange(receives_, true)) all_->notices->receives();
+      if (!std::exchange(receives_, true)) all_->notices->receives(*this);
     }
     pieces_[count_] = p;
     requests_[count_++] = MPI_REQUEST_NULL;
@@ -217,7 +222,8 @@ private:
 
   [[noreturn]] void throw_heard() const {
     const notice_board& board = *all_->notices;
-    throw error{tutti::detail::heard(board.why(), all_->rank, board.failed_here() ? waiting_for() : -1)};
+    throw error{tutti::detail::heard(board.why(), all_->rank,
+                                     !board.failed_here() ? -1 : gave_up_ ? waited_for_ : waiting_for())};
   }
 
   /// Messages of one sender do not overtake each other: when one of another length is there on the
@@ -278,7 +284,7 @@ private:
     count_ = 0;
   }
   void no_receives() noexcept {
-    if (std::exchange(receives_, false)) all_->notices->receives_no_more();
+    if (std::exchange(receives_, false)) all_->notices->receives_no_more(*this);
   }
   void withdraw() noexcept {
     if (!open_) return;
@@ -316,6 +322,7 @@ private:
   }
 
   void cancel_receives() noexcept {
+    if (!is_running()) return no_receives();
     for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     const deadline until = clock::now() + farewell;
@@ -336,6 +343,7 @@ private:
   channel on_;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
   bool gave_up_ = false;  ///< its receives were taken back: it fails
+  int waited_for_ = -1;   ///< by whom it would have been completed, before it gave up
   bool measures_ = false; ///< some tag does not say all of its length
   bool open_ = false;     ///< the group counts it among those in flight
   bool receives_ = false; ///< the board counts it among those with receives in flight

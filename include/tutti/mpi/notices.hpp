@@ -45,6 +45,23 @@ private:
   }
 };
 
+/// An exchange that has receives in flight is known to its board: after a failure, which ends whatever is in
+/// flight, all of them are taken back at once. Otherwise a rank that waits for a peer to read what it has
+/// sent, or to say that it will not, and meanwhile has a receive in flight that the peer waits for in the
+/// same way, would wait until both lose their patience.
+class receiver {
+public:
+  /// Takes its receives back; it is not on the board any more when it returns.
+  virtual void receive_no_more() noexcept = 0;
+
+protected:
+  ~receiver() = default;
+
+private:
+  friend class notice_board;
+  receiver *before_ = nullptr, *behind_ = nullptr;
+};
+
 /// One communicator's notices, on a communicator of their own. A receive from anyone is always
 /// posted; look() asks for it, which those who wait for something else do now and then.
 /// What is told on the board above holds here as well.
@@ -102,9 +119,16 @@ public:
 
   /// An exchange has receives in flight, or has none any more. After a failure nobody posts another,
   /// so once the last one is gone all others are told: what they send this rank nobody reads.
-  void receives() noexcept { ++receiving_; }
-  void receives_no_more() noexcept {
-    if (--receiving_ == 0 && failed()) say_withdrawn();
+  void receives(receiver& r) noexcept {
+    r.before_ = nullptr;
+    r.behind_ = receivers_;
+    if (receivers_) receivers_->before_ = &r;
+    receivers_ = &r;
+  }
+  void receives_no_more(receiver& r) noexcept {
+    (r.before_ ? r.before_->behind_ : receivers_) = r.behind_;
+    if (r.behind_) r.behind_->before_ = r.before_;
+    if (!receivers_ && failed()) say_withdrawn();
   }
   /// Whether `peer` reads nothing that is sent to it here.
   bool receives_nothing(int peer) const noexcept {
@@ -162,11 +186,12 @@ private:
   }
   /// On the boards below as well, which the failure ends too: somebody may have sent there already.
   void tell_withdrawn() noexcept {
+    while (receivers_) receivers_->receive_no_more();
     say_withdrawn();
     for (notice_board* board : below_) board->tell_withdrawn();
   }
   void say_withdrawn() noexcept {
-    if (receiving_ == 0 && !std::exchange(said_withdrawn_, true))
+    if (!receivers_ && !std::exchange(said_withdrawn_, true))
       tell(notice{notice::kind::withdrawn});
   }
 
@@ -206,7 +231,7 @@ private:
   std::optional<failure> failed_;
   std::vector<bool> left_, withdrawn_;
   int left_count_ = 0;
-  int receiving_ = 0; ///< exchanges with receives in flight
+  receiver* receivers_ = nullptr; ///< exchanges with receives in flight
   bool said_withdrawn_ = false;
 };
 

@@ -8,12 +8,13 @@
 
 namespace tutti {
 
-/// How many segments `bytes` make, of 128 KiB each: hierarchical<> on two nodes of two ranks at 1 Gbit/s
-/// took 175 ms for 16 MiB in one piece, and 154, 138, 137.5 and 135.6 in segments of 1 MiB, 512, 256 and
-/// 128 KiB; the line alone takes 134.2.
-constexpr int segments_for(std::size_t bytes) {
-  constexpr std::size_t each = std::size_t{128} << 10, most = std::size_t{1} << 13;
-  return bytes < each ? 1 : bytes / each > most ? int(most) : int(bytes / each);
+/// How many segments to cut `bytes` on `ranks` ranks into: as many as give each rank 32 KiB of one, up to
+/// 512. hierarchical<> on two nodes of two ranks at 1 Gbit/s took 175 ms for 16 MiB in one piece, and 154,
+/// 138, 137.5 and 135.6 in segments of 1 MiB, 512, 256 and 128 KiB; the line alone takes 134.2.
+constexpr int segments_for(std::size_t bytes, int ranks) {
+  constexpr std::size_t share = std::size_t{32} << 10, most = 512;
+  const std::size_t segments = bytes / (share * std::size_t(ranks > 0 ? ranks : 1));
+  return segments < 1 ? 1 : segments > most ? int(most) : int(segments);
 }
 
 /// Every chunk of the inner schedule is cut into `segments` slices; copy s moves slice s of each
