@@ -151,7 +151,7 @@ void fail_with_more_in_flight(bool on_a_child) {
         }
         MPI_Barrier(MPI_COMM_WORLD);
       },
-      {.shared_memory = false});
+      {.message_bytes = length + 1, .shared_memory = false}); // in pieces it might be gone at once
 }
 BOOST_AUTO_TEST_CASE(of_ranks_with_more_in_flight_are_let_go_at_once) {
   for (const bool on_a_child : {false, true}) fail_with_more_in_flight(on_a_child);
