@@ -6,7 +6,6 @@
 //   polled    both, the computation asking for the request now and then
 //   silent    both, nobody asking until the computation is over
 //   native    both, by MPI_Iallreduce of the library, nobody asking
-
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/tutti.hpp>
 

@@ -6,6 +6,7 @@
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
 #include <tutti/collectives/shared_execution.hpp>
+#include <tutti/core/hash.hpp>
 #include <tutti/reducers/elementary.hpp>
 
 #include <string>
@@ -24,10 +25,10 @@ using element_of = typename span_of<Data>::value_type;
 /// A number for a type, the same on every rank that runs the same binary.
 template <class T>
 constexpr std::uint64_t type_hash() {
-  std::uint64_t h = 14695981039346656037u;
+  std::uint64_t h = hash_of_nothing;
 #if defined(__GNUC__)
   for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c)
-    h = (h ^ static_cast<unsigned char>(*c)) * 1099511628211u;
+    h = detail::hashed(h, static_cast<unsigned char>(*c));
 #endif
   return h;
 }

@@ -4,6 +4,7 @@
 
 #include <tutti/collectives/plan.hpp>
 #include <tutti/communicators/operation.hpp>
+#include <tutti/core/hash.hpp>
 
 #include <cstddef>
 #include <memory>
@@ -85,8 +86,8 @@ layout layout_of(const Comm& comm) {
 
 /// The same for the same nodes.
 inline std::uint64_t hash_of_nodes(const layout& where) {
-  std::uint64_t h = 14695981039346656037u;
-  for (const int node : where.group_of) h = (h ^ std::uint64_t(node)) * 1099511628211u;
+  std::uint64_t h = hash_of_nothing;
+  for (const int node : where.group_of) h = detail::hashed(h, std::uint64_t(node));
   return h;
 }
 

@@ -4,6 +4,7 @@
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
 #pragma once
 
+#include <tutti/core/hash.hpp>
 #include <tutti/core/rounded.hpp>
 #include <tutti/federated/population.hpp>
 #include <tutti/sync/ensemble.hpp>
@@ -83,7 +84,7 @@ private:
     for (const std::uint64_t v :
          {how_.seed, std::uint64_t(how_.rounds), std::uint64_t(clients_.clients()),
           std::bit_cast<std::uint64_t>(double(parts_.sync.server_rate))})
-      h = (h ^ v) * 1099511628211u;
+      h = detail::hashed(h, v);
     return h;
   }
 

@@ -3,6 +3,7 @@
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/rendezvous.hpp>
+#include <tutti/core/hash.hpp>
 #include <tutti/core/tensor.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/placement.hpp>
@@ -73,8 +74,8 @@ template <class Range>
 using tensor_element = std::remove_const_t<typename decltype(decltype(detail::as_tensors(
     std::declval<Range&>()))::value_type::values)::element_type>;
 
-inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t h = 14695981039346656037u) {
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t h = hash_of_nothing) {
+  for (const char c : text) h = detail::hashed(h, static_cast<unsigned char>(c));
   return h;
 }
 
@@ -86,7 +87,7 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
   std::uint64_t all_of_them = plan;
   for (const auto& t : tensors) {
     one_each.push_back(hash_bytes(t.name) * 31 + t.values.size());
-    all_of_them = (all_of_them ^ one_each.back()) * 1099511628211u;
+    all_of_them = detail::hashed(all_of_them, one_each.back());
   }
   plan ^= type_hash<Tensors>();
   const std::uint64_t mine[] = {tensors.size(), all_of_them, plan};
@@ -139,7 +140,7 @@ template <class Ensemble>
 std::uint64_t plan_hash(const Ensemble& parts) {
   std::uint64_t h = type_hash<void(typename Ensemble::topology_type, typename Ensemble::reducer_type,
                                    typename Ensemble::codec_type, typename Ensemble::sync_type)>();
-  const auto add = [&](std::int64_t v) { h = (h ^ std::uint64_t(v)) * 1099511628211u; };
+  const auto add = [&](std::int64_t v) { h = detail::hashed(h, std::uint64_t(v)); };
   const int size = parts.comm.size();
   add(std::int64_t(parts.how.bucket_bytes));
   add(std::int64_t(parts.how.non_finite));
