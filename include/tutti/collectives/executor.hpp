@@ -197,8 +197,8 @@ private:
     for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
       if (plan_.sends[k].staged) pack(plan_.sends[k]);
     const exchange_round messages{
-        {sends_ + round.first_send, sends_ + round.last_send},
-        {receives_ + round.first_receive, receives_ + round.last_receive}};
+        {sends_ + round.first_send, round.last_send - round.first_send},
+        {receives_ + round.first_receive, round.last_receive - round.first_receive}};
     pending_.emplace(exchanging{comm_, channel_, messages});
     if (task_.math.exact) return;
     for (std::uint32_t k = round.first_send; k < round.last_send; ++k)

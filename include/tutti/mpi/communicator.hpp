@@ -187,7 +187,7 @@ private:
   /// Nothing is in flight that only polling moves on.
   bool only_bells_ring() const {
     const auto held = all_->hold();
-    return lines_ && all_->open == 0 && driver_->all().pending();
+    return lines_ && all_->notices->is_idle() && driver_->all().pending();
   }
 
   void run_thread() {

@@ -14,9 +14,8 @@
 
 namespace tutti::mpi::detail {
 
-/// The handle of one round. A message is one piece, or, from `limit` bytes on, pieces of `limit`
-/// bytes and a shorter one, so that a receiver sees where it ends even if it expected another
-/// length.
+/// One round of messages. A message is one piece, or, from `limit` bytes on, pieces of `limit` bytes
+/// and a shorter one, so that a receiver sees where it ends even if it expected another length.
 ///
 /// Dropped before it is complete, it gives the communicator up, with what it has thrown or
 /// `peer_lost` naming this rank: a message that nobody takes would meet the wrong receive. Receives
@@ -26,11 +25,42 @@ namespace tutti::mpi::detail {
 /// peer that does neither for `farewell` neither polls nor calls: what it may then still read from
 /// memory that is no longer ours it throws away, as it looks for a failure behind every long
 /// receive.
-class exchange final : public receiver {
+class round_in_flight final : public in_flight {
+  struct piece {
+    int peer;
+    int bytes;
+    bool receives;
+    std::size_t begin; ///< within the message
+    std::size_t whole; ///< length of the message
+  };
+
 public:
-  /// While the communicator is held.
-  exchange(std::shared_ptr<group> all, channel on, const exchange_round& round)
-      : exchange{most_pieces(*all, round), std::move(all), on} {
+  /// Pieces and their requests stand behind it, in the same allocation: new (room{most}).
+  struct room {
+    std::size_t pieces;
+  };
+  static void* operator new(std::size_t self, room behind) {
+    return ::operator new(self + behind.pieces * (sizeof(piece) + sizeof(MPI_Request)));
+  }
+  static void operator delete(void* p, room) { ::operator delete(p); }
+  static void operator delete(void* p) { ::operator delete(p); }
+
+  /// For as many pieces as most_pieces says.
+  round_in_flight(std::shared_ptr<group> all, channel on, std::size_t most)
+      : all_{std::move(all)}, on_{on}, pieces_{reinterpret_cast<piece*>(this + 1)},
+        requests_{reinterpret_cast<MPI_Request*>(pieces_ + most)} {
+    all_->notices->enter(*this);
+  }
+  ~round_in_flight() { withdraw(); }
+
+  static std::size_t most_pieces(const group& all, const exchange_round& round) {
+    std::size_t bytes = 0;
+    for (const incoming& m : round.receives) bytes += m.bytes.size();
+    for (const outgoing& m : round.sends) bytes += m.bytes.size();
+    return round.receives.size() + round.sends.size() + bytes / all.limit;
+  }
+
+  void post(const exchange_round& round) {
     for (const incoming& m : round.receives)
       each_piece(m.bytes.size(), [&](std::size_t begin, int bytes) {
         receive(m.bytes.data() + begin, {m.peer, bytes, true, begin, m.bytes.size()});
@@ -43,34 +73,6 @@ public:
               "MPI_Isend", all_->rank, m.peer);
       });
   }
-  exchange(exchange&& other) noexcept : exchange{nullptr, other.on_} { *this = std::move(other); }
-  exchange& operator=(exchange&& other) noexcept {
-    if (this == &other) return *this;
-    withdraw();
-    if (other.receives_) {
-      const auto held = other.all_->hold();
-      all_ = other.all_;
-      other.no_receives();
-      all_->notices->receives(*this);
-      receives_ = true;
-    }
-    all_ = std::move(other.all_);
-    requests_ = std::move(other.requests_);
-    pieces_ = std::move(other.pieces_);
-    count_ = std::exchange(other.count_, 0);
-    on_ = other.on_;
-    in_turn_ = other.in_turn_;
-    gave_up_ = other.gave_up_;
-    waited_for_ = other.waited_for_;
-    measures_ = other.measures_;
-    looks_ = other.looks_;
-    lost_after_ = other.lost_after_;
-    open_ = std::exchange(other.open_, false);
-    long_ = other.long_;
-    why_ = std::move(other.why_);
-    return *this;
-  }
-  ~exchange() { withdraw(); }
 
   bool test() {
     if (count_ == 0) return true;
@@ -90,6 +92,7 @@ public:
   /// Called by the board, after a failure: it fails when it is tested. What it has sent is waited for when
   /// it is dropped.
   void receive_no_more() noexcept override {
+    if (gave_up_) return;
     waited_for_ = waiting_for();
     in_turn_ = gave_up_ = true;
     cancel_receives();
@@ -107,18 +110,6 @@ public:
   }
 
 private:
-  struct piece {
-    int peer;
-    int bytes;
-    bool receives;
-    std::size_t begin; ///< within the message
-    std::size_t whole; ///< length of the message
-  };
-
-  exchange(std::shared_ptr<group> all, channel on) : all_{std::move(all)}, on_{on} {}
-  exchange(std::size_t most, std::shared_ptr<group> all, channel on)
-      : all_{std::move(all)}, on_{on}, requests_{new MPI_Request[most]}, pieces_{new piece[most]} {}
-
   template <class Use> void each_piece(std::size_t bytes, Use&& use) const {
     for (std::size_t begin = 0;; begin += all_->limit) {
       const std::size_t rest = bytes - begin;
@@ -126,18 +117,10 @@ private:
       if (rest < all_->limit) return;
     }
   }
-  static std::size_t most_pieces(const group& all, const exchange_round& round) {
-    std::size_t bytes = 0;
-    for (const incoming& m : round.receives) bytes += m.bytes.size();
-    for (const outgoing& m : round.sends) bytes += m.bytes.size();
-    return round.receives.size() + round.sends.size() + bytes / all.limit;
-  }
   void add(const piece& p) {
-    if (!std::exchange(open_, true)) ++all_->open;
     if (p.receives) {
       measures_ = measures_ || all_->tag.may_be_short(p.whole);
       long_ = long_ || p.bytes >= long_receive;
-      if (!std::exchange(receives_, true)) all_->notices->receives(*this);
     }
     pieces_[count_] = p;
     requests_[count_++] = MPI_REQUEST_NULL;
@@ -169,7 +152,7 @@ private:
       if (all_->statuses.size() < count_) all_->statuses.resize(count_);
       statuses = all_->statuses.data();
     }
-    check(MPI_Testall(int(count_), requests_.get(), &done, statuses), "MPI_Testall",
+    check(MPI_Testall(int(count_), requests_, &done, statuses), "MPI_Testall",
           all_->rank);
     if (done && measures_)
       for (std::size_t k = 0; k < count_; ++k)
@@ -261,7 +244,7 @@ private:
 
   /// The notice that a peer left may overtake what it sent before: it has a second to arrive.
   void look_for_the_lost() {
-    for (const piece& p : std::span{pieces_.get(), count_}) {
+    for (const piece& p : std::span{pieces_, count_}) {
       if (!all_->notices->has_left(p.peer)) continue;
       if (lost_after_ == deadline{}) lost_after_ = clock::now() + std::chrono::seconds{1};
       if (clock::now() < lost_after_) return;
@@ -279,15 +262,11 @@ private:
   // --- giving up --------------------------------------------------------------------------------
 
   void forget_all() noexcept {
-    no_receives();
-    if (std::exchange(open_, false)) --all_->open;
+    all_->notices->leave(*this);
     count_ = 0;
   }
-  void no_receives() noexcept {
-    if (std::exchange(receives_, false)) all_->notices->receives_no_more(*this);
-  }
   void withdraw() noexcept {
-    if (!open_) return;
+    if (!is_known()) return;
     const auto held = all_->hold();
     if (is_running() && !settle([](const piece&) { return true; })) give_up();
     forget_all();
@@ -317,12 +296,12 @@ private:
     patience between;
     const auto may_be_read = [&](const piece& p) { return !board.receives_nothing(p.peer); };
     for (; !settle(may_be_read) && clock::now() < until; between.wait()) board.look();
-    for (MPI_Request& r : std::span{requests_.get(), count_})
+    for (MPI_Request& r : std::span{requests_, count_})
       if (r != MPI_REQUEST_NULL) MPI_Request_free(&r);
   }
 
   void cancel_receives() noexcept {
-    if (!is_running()) return no_receives();
+    if (!is_running()) return;
     for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     const deadline until = clock::now() + farewell;
@@ -333,7 +312,6 @@ private:
                  stderr);
       MPI_Abort(all_->comm, 1);
     }
-    no_receives();
   }
 
   /// From here on a receive may be read from its sender's memory later than the sender is there.
@@ -343,17 +321,33 @@ private:
   channel on_;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
   bool gave_up_ = false;  ///< its receives were taken back: it fails
-  int waited_for_ = -1;   ///< by whom it would have been completed, before it gave up
   bool measures_ = false; ///< some tag does not say all of its length
-  bool open_ = false;     ///< the group counts it among those in flight
-  bool receives_ = false; ///< the board counts it among those with receives in flight
   bool long_ = false;     ///< it has a long receive
+  int waited_for_ = -1;   ///< by whom it would have been completed, before it gave up
   unsigned looks_ = 0;
   deadline lost_after_{};
   std::unique_ptr<failure> why_; ///< what this exchange has thrown
-  std::unique_ptr<MPI_Request[]> requests_;
-  std::unique_ptr<piece[]> pieces_; ///< what each request is
-  std::size_t count_ = 0;           ///< of both, those not complete yet
+  piece* pieces_;                ///< what each request is
+  MPI_Request* requests_;
+  std::size_t count_ = 0; ///< of both, those not complete yet
+};
+
+/// The handle of a round. Move-only; moved from it is the same as complete.
+class exchange {
+public:
+  /// While the communicator is held.
+  exchange(std::shared_ptr<group> all, channel on, const exchange_round& round) {
+    const std::size_t most = round_in_flight::most_pieces(*all, round);
+    round_.reset(new (round_in_flight::room{most}) round_in_flight{std::move(all), on, most});
+    round_->post(round);
+  }
+
+  bool test() { return !round_ || round_->test(); }
+  /// A peer whose message has not come or gone; -1 when it is complete.
+  int waiting_for() const { return round_ ? round_->waiting_for() : -1; }
+
+private:
+  std::unique_ptr<round_in_flight> round_;
 };
 
 } // namespace tutti::mpi::detail

@@ -147,7 +147,6 @@ public:
   const node_map nodes;
   std::shared_ptr<notice_board> notices;
   std::deque<early_message> early;
-  int open = 0; ///< exchanges in flight
 
   /// Where threads may call MPI at the same time: one of the communicator's own touches this as well, or
   /// one that works on a communicator above or below it, whose notices are read together.

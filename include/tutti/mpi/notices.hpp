@@ -45,21 +45,23 @@ private:
   }
 };
 
-/// An exchange that has receives in flight is known to its board: after a failure, which ends whatever is in
-/// flight, all of them are taken back at once. Otherwise a rank that waits for a peer to read what it has
-/// sent, or to say that it will not, and meanwhile has a receive in flight that the peer waits for in the
-/// same way, would wait until both lose their patience.
-class receiver {
+/// An exchange in flight is known to its board: after a failure, which ends whatever is in flight, the
+/// receives of all of them are taken back at once. Otherwise a rank that waits for a peer to read what it
+/// has sent, or to say that it will not, and meanwhile has a receive in flight that the peer waits for in
+/// the same way, would wait until both lose their patience.
+class in_flight {
 public:
-  /// Takes its receives back; it is not on the board any more when it returns.
+  /// Takes its receives back. May be called again.
   virtual void receive_no_more() noexcept = 0;
 
 protected:
-  ~receiver() = default;
+  ~in_flight() = default;
+  bool is_known() const noexcept { return place_ != nullptr; }
 
 private:
   friend class notice_board;
-  receiver *before_ = nullptr, *behind_ = nullptr;
+  in_flight** place_ = nullptr; ///< what points at this one, while a board knows it
+  in_flight* next_;
 };
 
 /// One communicator's notices, on a communicator of their own. A receive from anyone is always
@@ -117,19 +119,19 @@ public:
     }
   }
 
-  /// An exchange has receives in flight, or has none any more. After a failure nobody posts another,
-  /// so once the last one is gone all others are told: what they send this rank nobody reads.
-  void receives(receiver& r) noexcept {
-    r.before_ = nullptr;
-    r.behind_ = receivers_;
-    if (receivers_) receivers_->before_ = &r;
-    receivers_ = &r;
+  /// An exchange begins, or has ended.
+  void enter(in_flight& one) noexcept {
+    one.next_ = first_;
+    one.place_ = &first_;
+    if (first_) first_->place_ = &one.next_;
+    first_ = &one;
   }
-  void receives_no_more(receiver& r) noexcept {
-    (r.before_ ? r.before_->behind_ : receivers_) = r.behind_;
-    if (r.behind_) r.behind_->before_ = r.before_;
-    if (!receivers_ && failed()) say_withdrawn();
+  void leave(in_flight& one) noexcept {
+    *one.place_ = one.next_;
+    if (one.next_) one.next_->place_ = one.place_;
+    one.place_ = nullptr;
   }
+  bool is_idle() const noexcept { return first_ == nullptr; }
   /// Whether `peer` reads nothing that is sent to it here.
   bool receives_nothing(int peer) const noexcept {
     return withdrawn_[std::size_t(peer)] || has_left(peer);
@@ -184,15 +186,16 @@ private:
       ++left_count_;
     }
   }
-  /// On the boards below as well, which the failure ends too: somebody may have sent there already.
+  /// After a failure nobody posts another receive: once all are taken back, everyone is told that what
+  /// they send this rank nobody reads. On the boards below as well, which the failure ends too: somebody
+  /// may have sent there already.
   void tell_withdrawn() noexcept {
-    while (receivers_) receivers_->receive_no_more();
+    for (in_flight* one = first_; one; one = one->next_) one->receive_no_more();
     say_withdrawn();
     for (notice_board* board : below_) board->tell_withdrawn();
   }
   void say_withdrawn() noexcept {
-    if (!receivers_ && !std::exchange(said_withdrawn_, true))
-      tell(notice{notice::kind::withdrawn});
+    if (!std::exchange(said_withdrawn_, true)) tell(notice{notice::kind::withdrawn});
   }
 
   /// One notice on its way to everyone.
@@ -231,7 +234,7 @@ private:
   std::optional<failure> failed_;
   std::vector<bool> left_, withdrawn_;
   int left_count_ = 0;
-  receiver* receivers_ = nullptr; ///< exchanges with receives in flight
+  in_flight* first_ = nullptr; ///< of the exchanges in flight
   bool said_withdrawn_ = false;
 };
 
