@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/collectives/arithmetic.hpp>
+#include <tutti/collectives/failed_call.hpp>
 #include <tutti/collectives/plan.hpp>
 #include <tutti/communicators/communicator.hpp>
 
@@ -110,17 +111,14 @@ private:
     round_ = 0;
   }
 
-  [[noreturn]] void fail(failure f) {
-    if (f.call.empty()) f.call = task_.call;
-    if (f.rank < 0) f.rank = plan_.rank;
-    comm_.revoke(f);
+  [[noreturn]] void fail(failure why) {
+    error failed = detail::failed_call(comm_, task_.call, std::move(why));
     pending_.reset(); // nobody writes to the data from here on, though this may be kept
-    f.rank = plan_.rank;
-    throw error{std::move(f)};
+    throw failed;
   }
 
   void give_up(const char* why) noexcept {
-    comm_.revoke({.code = error_code::peer_lost, .call = task_.call, .peer = plan_.rank, .detail = why});
+    detail::given_up_call(comm_, task_.call, why);
     pending_.reset();
   }
 

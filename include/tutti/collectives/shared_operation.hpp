@@ -224,16 +224,13 @@ private:
     if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until();
     return deadline_;
   }
-  [[noreturn]] void fail(failure f) {
-    if (f.call.empty()) f.call = task_.call;
-    if (f.rank < 0) f.rank = rank_;
-    comm_.revoke(f);
+  [[noreturn]] void fail(failure why) {
+    error failed = detail::failed_call(comm_, task_.call, std::move(why));
     retire();
-    f.rank = rank_;
-    throw error{std::move(f)};
+    throw failed;
   }
   void give_up(const char* why) noexcept {
-    comm_.revoke({.code = error_code::peer_lost, .call = task_.call, .peer = rank_, .detail = why});
+    detail::given_up_call(comm_, task_.call, why);
     retire();
   }
   /// After it was revoked: nobody is at work in this rank's memory, and nobody begins to be.

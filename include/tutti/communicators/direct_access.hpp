@@ -3,13 +3,11 @@
 //   shared()            -> the signals of these ranks, or nullptr when not all of them share memory
 //   announced()         after every announcement: wakes ranks that sleep in idle()
 //   require_usable()    throws when the communicator is known to be revoked; costs next to nothing
-//   watch(peer)         while waiting for a peer, or for nobody (-1): looks for bad news, and
-//   throws when
+//   watch(peer)         while waiting for a peer, or for nobody (-1): looks for bad news, and throws when
 //                       the communicator was revoked or the peer has left
 //   reaches(memory)     whether it was allocated by this communicator
 //   allocate<T>(n)      -> symmetric_buffer<T>; collective, the same n on every rank
-//   one_address_space   whether a pointer means the same on every rank: then any memory will do;
-//                       otherwise
+//   one_address_space   whether a pointer means the same on every rank: then any memory will do; otherwise
 //   stages()            memory of every rank that all reach, for data that they do not; empty when
 //                       there is no room
 //   looks()             how often a blocking call looks for its peers before it waits in earnest
@@ -69,7 +67,8 @@ inline constexpr std::size_t most_staged_bytes = std::size_t{512} << 10;
 namespace detail {
 
 /// Whether both stand for the same object; one that is gone is like no other.
-inline bool same_owner(const std::weak_ptr<const void>& a, const std::weak_ptr<const void>& b) {
+template <class T>
+bool same_owner(const std::weak_ptr<const void>& a, const std::shared_ptr<T>& b) noexcept {
   return !a.owner_before(b) && !b.owner_before(a);
 }
 
