@@ -3,10 +3,18 @@
 
 #include <tutti/collectives/collectives.hpp>
 
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -154,6 +162,43 @@ BOOST_AUTO_TEST_CASE(one_rank_that_wants_no_attachment) {
         MPI_COMM_WORLD, {.attached_bytes = world.rank() == 0 ? SIZE_MAX : std::size_t{0}}};
     r.check(!comm.attached() || comm.attached()->from() == SIZE_MAX, "ranks go different ways");
     all_of_them(comm, r, "not attached");
+  });
+}
+
+namespace {
+
+/// From here on the kernel forbids the calling thread to read the memory of other processes. Whether it
+/// could be asked for that.
+bool forbid_attaching() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+} // namespace
+
+// On a thread of its own, which alone keeps what it is forbidden.
+BOOST_AUTO_TEST_CASE(one_rank_whose_kernel_forbids_attaching) {
+  on_mpi("one forbidden", [](auto& world, report& r) {
+    int level = MPI_THREAD_SINGLE;
+    MPI_Query_thread(&level);
+    if (level != MPI_THREAD_MULTIPLE || world.size() == 1) return; // seen with --at-once
+    for (const int forbidden : {0, world.size() - 1})
+      std::thread{[&] {
+        const bool asked = world.rank() != forbidden || forbid_attaching();
+        tutti::mpi::communicator comm{MPI_COMM_WORLD, {.attached_bytes = 0}};
+        int everyone_asked[] = {asked};
+        tutti::all_reduce(comm, everyone_asked, tutti::min{});
+        if (everyone_asked[0] == 0) return; // no filters in this kernel
+        r.check(comm.attached() == nullptr, "one rank may not attach, and this one will");
+        all_of_them(comm, r, "one forbidden");
+      }}.join();
   });
 }
 
