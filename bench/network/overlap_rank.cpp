@@ -1,17 +1,25 @@
 // One of two ranks with a slow cable between them, that computes while an all_reduce is under way.
 //
+// The data is reduced in four buckets, all in flight at the same time, as a trainer does it.
+//
 //   comm      the all_reduce alone, waited for
 //   comp      the computation alone, made as long as that
 //   thread    both, a progress thread moving the data
 //   polled    both, the computation asking for the request now and then
 //   silent    both, nobody asking until the computation is over
 //   native    both, by MPI_Iallreduce of the library, nobody asking
+//   sockets   both, two threads that wait in send and recv moving as many bytes: as good as it can be
+#include "sockets.hpp"
+
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/tutti.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
+#include <span>
 #include <vector>
 
 namespace {
@@ -46,13 +54,32 @@ template <class Call> double timed(world_type& world, Call&& call) {
   return times[times.size() / 2];
 }
 
+/// An all_reduce in buckets.
+class in_flight {
+public:
+  in_flight(world_type& on, std::span<float> data) {
+    const std::size_t each = data.size() / buckets.size();
+    for (std::size_t k = 0; k < buckets.size(); ++k)
+      buckets[k] = tutti::async_all_reduce(
+          on, data.subspan(k * each, each),
+          tutti::pipelined{tutti::halving_doubling{}, int(each * sizeof(float) / segment_bytes)});
+  }
+  void test() {
+    for (tutti::request& r : buckets) (void)r.test();
+  }
+  void wait() {
+    for (tutti::request& r : buckets) r.wait();
+  }
+
+private:
+  static constexpr std::size_t segment_bytes = std::size_t{128} << 10;
+  std::array<tutti::request, 4> buckets;
+};
+
 void measure(world_type& world, world_type& driven, std::size_t bytes) {
   std::vector<float> data(bytes / sizeof(float), 1.0f);
   const auto nothing = [] {};
-  const auto start = [&](world_type& on) {
-    return tutti::async_all_reduce(
-        on, data, tutti::pipelined{tutti::halving_doubling{}, int((std::max)(bytes >> 17, std::size_t{1}))});
-  };
+  const auto start = [&](world_type& on) { return in_flight{on, data}; };
   const auto say = [&](const char* side, double us) {
     if (world.rank() == 0) std::printf("%s %zu %.1f\n", side, bytes, us);
   };
@@ -74,7 +101,7 @@ void measure(world_type& world, world_type& driven, std::size_t bytes) {
       }));
   say("polled", timed(world, [&] {
         auto request = start(world);
-        compute(blocks, [&] { (void)request.test(); });
+        compute(blocks, [&] { request.test(); });
         request.wait();
       }));
   say("silent", timed(world, [&] {
@@ -88,6 +115,14 @@ void measure(world_type& world, world_type& driven, std::size_t bytes) {
                        MPI_COMM_WORLD, &request);
         compute(blocks, nothing);
         MPI_Wait(&request, MPI_STATUS_IGNORE);
+      }));
+
+  const bench::sockets plain{world};
+  std::vector<char> out(bytes), in(bytes);
+  say("sockets", timed(world, [&] {
+        std::thread mover{[&] { plain.exchange(out, in); }};
+        compute(blocks, nothing);
+        mover.join();
       }));
 }
 

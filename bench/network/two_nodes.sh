@@ -43,6 +43,7 @@ case ${1-} in
     ranks=$2
     shift 2
     network=10.77.0.0/24
+    export tutti_address_of_a=$a_address
     core_of_a=
     if (($(nproc) > 1)); then
       core_of_a=0
