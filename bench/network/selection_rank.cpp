@@ -17,17 +17,22 @@ namespace {
 
 using world_type = tutti::mpi::communicator;
 
-/// The median of calls, each as long as its slowest rank takes; short ones in batches.
-template <class Call> double timed(world_type& world, std::size_t bytes, Call&& call) {
-  const int batch = bytes <= 65536 ? 20 : 1, repetitions = bytes <= (1u << 20) ? 15 : 5;
-  std::vector<double> times;
-  for (int k = -1; k < repetitions; ++k) {
+/// The median of calls, each as long as its slowest rank takes; short ones in batches, long ones less often.
+template <class Call> double timed(world_type& world, Call&& call) {
+  const auto take = [&](int batch) {
     tutti::barrier(world);
     const auto begin = std::chrono::steady_clock::now();
     for (int j = 0; j < batch; ++j) call();
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
-    if (k >= 0) times.push_back(took.count() / batch);
-  }
+    return took.count() / batch;
+  };
+  take(1);
+  std::vector<double> about{take(1)};
+  tutti::all_reduce(world, about, tutti::max{});
+  const int batch = int(std::clamp(2000 / about[0], 1.0, 20.0));
+  const int repetitions = int(std::clamp(200'000 / (about[0] * batch), 5.0, 15.0));
+  std::vector<double> times;
+  for (int k = 0; k < repetitions; ++k) times.push_back(take(batch));
   tutti::all_reduce(world, times, tutti::max{});
   std::sort(times.begin(), times.end());
   return times[times.size() / 2];
@@ -41,7 +46,7 @@ void say(world_type& world, std::string name, std::size_t bytes, double us) {
 void ours(world_type& world, const tutti::automatic& automatic, std::size_t bytes) {
   std::vector<float> data(bytes / sizeof(float));
   const auto on = [&](const std::string& name, const auto& topology) {
-    say(world, name, bytes, timed(world, bytes, [&] { tutti::all_reduce(world, data, topology); }));
+    say(world, name, bytes, timed(world, [&] { tutti::all_reduce(world, data, topology); }));
   };
   on("automatic", automatic);
   on("default", tutti::default_topology{});
@@ -64,7 +69,7 @@ int main(int argc, char** argv) {
           continue;
         }
         std::vector<float> data(bytes / sizeof(float));
-        say(world, "native", bytes, timed(world, bytes, [&] {
+        say(world, "native", bytes, timed(world, [&] {
               MPI_Allreduce(MPI_IN_PLACE, data.data(), int(data.size()), MPI_FLOAT, MPI_SUM,
                             MPI_COMM_WORLD);
             }));

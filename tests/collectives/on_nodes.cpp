@@ -64,9 +64,10 @@ BOOST_AUTO_TEST_CASE(long_data_crosses_once_and_short_data_takes_few_rounds) {
   BOOST_TEST(crossing({0, 1, 0, 1}, n) == n * sizeof(float));
   // A ring over k nodes: 2 (k-1)/k of the data; here k = 3, and all is a multiple of the chunks.
   BOOST_TEST(crossing({0, 0, 1, 1, 2, 2}, 98304) == 98304 * sizeof(float) * 4 / 3);
-  // Less than 1 KiB for each rank takes two rounds of `direct`: each rank of a node has half of the data for the other node's
-  // ranks, and answers both.
+  // Less than 1 KiB for each rank takes two rounds of recursive_doubling, one of them between the nodes.
   BOOST_TEST(crossing({0, 0, 1, 1}, 1020) == 2 * 1020 * sizeof(float));
+  BOOST_TEST(crossing({0, 0, 1, 1}, 1020) == crossing({0, 0, 1, 1}, 1020, tutti::recursive_doubling{}));
+  BOOST_TEST(crossing({0, 0, 1}, 100) == crossing({0, 0, 1}, 100, tutti::recursive_doubling{}));
   BOOST_TEST(crossing({0, 0, 1, 1}, 1024) == 1024 * sizeof(float));
 }
 

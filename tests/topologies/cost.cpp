@@ -50,6 +50,17 @@ BOOST_AUTO_TEST_CASE(closed_forms) {
                       rounds * (o + alpha + beta * bytes + fold * bytes));
 }
 
+// While a rank sends to another node it may send within its own: on two nodes of two ranks the messages
+// to the far ranks take as long as if there were no others. The last two arrive at the same rank at the
+// same time, and come in one after the other.
+BOOST_AUTO_TEST_CASE(each_kind_of_link_has_a_port_of_its_own) {
+  const std::vector<int> nodes{0, 0, 1, 1};
+  const double part = 4096 * 4 / 4;
+  BOOST_CHECK_EQUAL(tutti::price(tutti::direct{}, collective::all_gather, 0, 4, 4096, 4,
+                                 round_numbers, nodes),
+                    2 * (8.0 + part / 64) + 64.0 + part / 64);
+}
+
 BOOST_AUTO_TEST_CASE(nothing_costs_nothing) {
   tests::every_topology([]<class T>(const std::string& name, const T& topology) {
     tests::every_collective<T>(5, [&](collective what, int root) {

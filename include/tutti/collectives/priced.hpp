@@ -189,47 +189,48 @@ private:
 
 namespace detail {
 
-/// The shortest of several times, in microseconds.
-template <class Call> double shortest(int repetitions, Call&& call) {
-  double best = 1e300;
+/// The median of several times, in microseconds; before each of them, but not in it, prepare().
+template <class Prepare, class Call> double usual(int repetitions, Prepare&& prepare, Call&& call) {
+  std::vector<double> times;
   for (int k = 0; k < repetitions; ++k) {
+    prepare();
     const auto begin = clock::now();
     call();
-    best =
-        (std::min)(best, std::chrono::duration<double, std::micro>(clock::now() - begin).count());
+    times.push_back(std::chrono::duration<double, std::micro>(clock::now() - begin).count());
   }
-  return best;
+  const auto middle = times.begin() + repetitions / 2;
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
 }
 
-/// A message of `bytes` to and fro between rank 0 and `partner`: half of its time, on rank 0.
+/// What a round of most schedules does: rank 0 and `partner` send each other `bytes` at the same time,
+/// which they have just written. Its time on rank 0. (One way alone, of data that rests in the caches, is
+/// much cheaper: two ranks of a node, 256 KiB, halving_doubling was priced at 19 us that way, and
+/// takes 50.)
 template <class Comm>
-double half_a_round_trip(Comm& comm, int partner, std::size_t bytes, int repetitions,
-                         const options& how) {
+double exchange_of(Comm& comm, int partner, std::size_t bytes, int repetitions, const options& how) {
   const channel on = comm.in_flight().next_channel();
   if (comm.rank() != 0 && comm.rank() != partner) return 0;
   std::vector<std::byte> there(bytes), here(bytes);
-  const int peer = comm.rank() == 0 ? partner : 0;
-  const auto move = [&](bool sends) {
-    const outgoing out{peer, there};
-    const incoming in{peer, here};
-    exchange_round round;
-    if (sends) round.sends = {&out, 1};
-    else round.receives = {&in, 1};
-    auto handle = comm.exchange(host_execution{}, on, round);
+  const auto exchange = [&](std::size_t length) {
+    const int peer = comm.rank() == 0 ? partner : 0;
+    const outgoing out{peer, {there.data(), length}};
+    const incoming in{peer, {here.data(), length}};
+    auto handle = comm.exchange(host_execution{}, on, exchange_round{{&out, 1}, {&in, 1}});
     detail::complete(comm, handle, "automatic", how.until());
   };
-  return detail::shortest(repetitions,
-                          [&] {
-                            move(comm.rank() == 0);
-                            move(comm.rank() != 0);
-                          }) /
-         2;
+  std::size_t turn = 0;
+  const auto write_and_meet = [&] {
+    std::fill(there.begin(), there.end(), std::byte(++turn));
+    exchange(1);
+  };
+  return detail::usual(repetitions, write_and_meet, [&] { exchange(bytes); });
 }
 
 template <class Comm> link_cost measured_link(Comm& comm, int partner, const options& how) {
   constexpr std::size_t long_bytes = std::size_t{1} << 20;
-  const double short_us = detail::half_a_round_trip(comm, partner, 8, 50, how);
-  const double long_us = detail::half_a_round_trip(comm, partner, long_bytes, 7, how);
+  const double short_us = detail::exchange_of(comm, partner, 8, 51, how);
+  const double long_us = detail::exchange_of(comm, partner, long_bytes, 7, how);
   return {.latency = short_us * 0.8,
           .overhead = short_us * 0.2,
           .per_byte = (std::max)(long_us - short_us, 0.0) / double(long_bytes)};
@@ -258,18 +259,24 @@ template <communicator Comm> machine_cost measure(Comm& comm, const options& how
   constexpr std::size_t n = std::size_t{1} << 18;
   std::vector<float> a(n, 1.0f), b(n, 2.0f);
   costs.per_folded_byte =
-      detail::shortest(7, [&] { detail::fold_into<true>(sum{}, a.data(), b.data(), n); }) /
+      detail::usual(
+          7, [] {}, [&] { detail::fold_into<true>(sum{}, a.data(), b.data(), n); }) /
       double(n * sizeof(float));
   if constexpr (direct_access_communicator<Comm>)
     if (comm.shared() && comm.size() > 1) {
       std::vector<float> few(2), many(n);
-      const auto call = [&](auto& data) {
-        tutti::all_reduce(comm, data, direct{}, options{.timeout = how.timeout});
+      const auto time_of = [&](auto& data, int repetitions) {
+        const auto write_and_meet = [&] {
+          std::fill(data.begin(), data.end(), 1.0f);
+          tutti::barrier(comm, options{.timeout = how.timeout});
+        };
+        return detail::usual(repetitions, write_and_meet, [&] {
+          tutti::all_reduce(comm, data, direct{}, options{.timeout = how.timeout});
+        });
       };
-      costs.shared_epoch = detail::shortest(50, [&] { call(few); });
-      const double long_us = detail::shortest(7, [&] { call(many); });
-      costs.per_shared_byte =
-          (std::max)(long_us - 2 * costs.shared_epoch, 0.0) / (2.0 * double(n * sizeof(float)));
+      costs.shared_epoch = time_of(few, 51);
+      costs.per_shared_byte = (std::max)(time_of(many, 7) - 2 * costs.shared_epoch, 0.0) /
+                              (2.0 * double(n * sizeof(float)));
     }
   tutti::broadcast(comm, std::span{&costs, 1}, 0, binomial_tree{}, options{.timeout = how.timeout});
   return costs;

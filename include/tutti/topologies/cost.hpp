@@ -1,7 +1,8 @@
 // The price of a schedule: how long it takes on machines that are described by a few numbers.
 //
-// An alpha-beta-gamma model with one port a rank and direction (Hockney 1994; Thakur, Rabenseifner,
-// Gropp 2005): a message of b bytes costs its sender alpha_send + beta b of its outgoing port,
+// An alpha-beta-gamma model with one port a rank, direction and kind of link (Hockney 1994; Thakur,
+// Rabenseifner, Gropp 2005; while a rank sends to another node, it may send within its own): a message
+// of b bytes costs its sender alpha_send + beta b of its outgoing port,
 // arrives alpha later, and takes beta b of its receiver's incoming port; combining b bytes costs
 // gamma b. Ranks are not synchronised: each begins its next round when its own messages of the last
 // one are gone and those it awaits have been folded in.
@@ -13,6 +14,7 @@
 #include <tutti/topologies/whole_schedule.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -58,6 +60,9 @@ public:
   }
 
 private:
+  enum kind { within, between };
+  using ports = std::array<double, 2>; ///< when each is free, by the kind of link
+
   /// A message on its way: when its last byte has left, and how long it keeps the receiver's port.
   struct flight {
     int from;
@@ -87,33 +92,39 @@ private:
 
   constexpr void one(int round) {
     for (auto& flights : heading_for_) flights.clear();
-    std::vector<double> free = now_; // outgoing ports
+    std::vector<ports> out;
+    for (const double now : now_) out.push_back({now, now});
     for (int r = 0; r < all_.size; ++r)
       for (const transfer& t : of(r, round))
-        if (is_outgoing(t.act)) send(r, t, free[std::size_t(r)]);
-    std::vector<double> next = free;
+        if (is_outgoing(t.act)) send(r, t, out[std::size_t(r)]);
+    std::vector<double> next;
     for (int r = 0; r < all_.size; ++r) {
-      double port = now_[std::size_t(r)], folding = 0;
+      const double now = now_[std::size_t(r)];
+      ports in{now, now};
+      double folding = 0;
       for (const transfer& t : of(r, round))
         if (!is_outgoing(t.act)) {
           const double bytes = bytes_of(t);
           if (bytes == 0) continue;
           const flight* f = meet(t.peer, r);
           if (f == nullptr) continue; // not a schedule: the proof says so
+          double& port = in[kind_of(r, t.peer)];
           port = (std::max)(port + f->port, f->arrival);
           if (t.act == action::combine) folding += bytes * costs_.per_folded_byte;
         }
-      next[std::size_t(r)] = (std::max)(next[std::size_t(r)], port) + folding;
+      const ports& gone = out[std::size_t(r)];
+      next.push_back((std::max)({gone[within], gone[between], in[within], in[between]}) + folding);
     }
     now_ = next;
   }
-  constexpr void send(int rank, const transfer& t, double& free) {
+  constexpr void send(int rank, const transfer& t, ports& out) {
     const double bytes = bytes_of(t);
     if (bytes == 0) return;
-    const link_cost& link = link_between(rank, t.peer);
-    free += link.overhead + bytes * link.per_byte;
+    const kind to = kind_of(rank, t.peer);
+    const link_cost& link = to == within ? costs_.within : costs_.between;
+    out[to] += link.overhead + bytes * link.per_byte;
     heading_for_[std::size_t(t.peer)].push_back(
-        {rank, free + link.latency, bytes * link.per_byte, false});
+        {rank, out[to] + link.latency, bytes * link.per_byte, false});
   }
   constexpr const flight* meet(int from, int to) {
     for (flight& f : heading_for_[std::size_t(to)])
@@ -126,9 +137,9 @@ private:
   constexpr double bytes_of(const transfer& t) const {
     return double(cut_.length(t.chunks) * element_bytes_);
   }
-  constexpr const link_cost& link_between(int a, int b) const {
+  constexpr kind kind_of(int a, int b) const {
     const bool same = group_of_.empty() || group_of_[std::size_t(a)] == group_of_[std::size_t(b)];
-    return same ? costs_.within : costs_.between;
+    return same ? within : between;
   }
 
   const whole_schedule& all_;
