@@ -233,11 +233,55 @@ void fold_values(const R& r, std::span<const std::byte* const> in, std::size_t b
   for (std::size_t k = 2; k < in.size(); ++k) detail::fold_one_more(r, row(k), finished, n);
 }
 
+template <class R, element T, class Count>
+void fold_pair(const R& r, const T* __restrict first, const T* __restrict second,
+               T* __restrict finished, Count n) {
+  TUTTI_UNFUSED
+  for (std::size_t i = 0; i < n; ++i) finished[i] = r.combine(first[i], second[i]);
+}
+
+/// The fold of two contributions that need neither lift nor lower, a cache line at a time, while the
+/// places of the lines 1 KiB ahead are fetched as their owner. (In blocks of 1 KiB that are folded, and
+/// then copied to their places, nothing is on its way meanwhile: 64 KiB on two ranks 4.5 us against 3.5,
+/// 128 KiB 9.8 and 6.4, 512 KiB 25 and 17 to 23. Claims 256, 512 and 2,048 bytes ahead took 10.6, 7.8 and 6.8
+/// us for 128 KiB, and none 17. Xeon.)
+template <std::size_t Places, class R, element T>
+void spread_pair(const R& r, const T* first, const T* second, std::byte* const* out, std::size_t n) {
+  constexpr std::size_t line = 64 / sizeof(T), ahead = 1024 / sizeof(T);
+  std::byte* to[Places];
+  for (std::size_t k = 0; k < Places; ++k) {
+    to[k] = out[k];
+    detail::claim_lines(to[k], (std::min)(n, ahead) * sizeof(T));
+  }
+  T finished[line];
+  const auto fold = [&](std::size_t begin, auto count) {
+    detail::fold_pair(r, first + begin, second + begin, finished, count);
+    for (std::size_t k = 0; k < Places; ++k)
+      std::memcpy(to[k] + begin * sizeof(T), finished, count * sizeof(T));
+  };
+  constexpr std::integral_constant<std::size_t, line> whole{};
+  std::size_t begin = 0;
+  for (; begin + ahead + line <= n; begin += line) {
+    for (std::size_t k = 0; k < Places; ++k)
+      detail::claim_line(to[k] + (begin + ahead) * sizeof(T));
+    fold(begin, whole);
+  }
+  for (; begin + line <= n; begin += line) fold(begin, whole);
+  if (begin < n) fold(begin, n - begin);
+}
+
 template <class R, element T>
 void spread_values(const R& r, std::span<const std::byte* const> in,
                    std::span<const double> weights, std::span<std::byte* const> out, std::size_t n,
                    std::size_t first, double total, stores how) {
   constexpr identity exact{};
+  if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>)
+    if (in.size() == 2 && out.size() <= 2 && how != stores::streaming) {
+      const T* const first = reinterpret_cast<const T*>(in[0]);
+      const T* const second = reinterpret_cast<const T*>(in[1]);
+      return out.size() == 1 ? detail::spread_pair<1>(r, first, second, out.data(), n)
+                             : detail::spread_pair<2>(r, first, second, out.data(), n);
+    }
   in_blocks(n, [&](std::size_t begin, auto count) {
     if (how == stores::claimed) {
       const std::size_t next = begin + count;
