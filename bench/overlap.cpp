@@ -1,6 +1,6 @@
 // What of an all_reduce hides behind a computation as long as itself: two ranks, one thread each
-// that computes, and a cable of 1 Gbit/s between them. 1 is all of it, 0 nothing. Sockets that move as
-// many bytes say how much there is to be had: the core that computes also runs the system's TCP.
+// that computes, and a cable of 1 Gbit/s between them. 1 is all of it, 0 nothing. Beside it, threads
+// that wait in plain sockets moving as many bytes: the core that computes also runs the system's TCP.
 #include "interleaved.hpp"
 #include "network/cable.hpp"
 

@@ -8,7 +8,7 @@
 //   polled    both, the computation asking for the request now and then
 //   silent    both, nobody asking until the computation is over
 //   native    both, by MPI_Iallreduce of the library, nobody asking
-//   sockets   both, two threads that wait in send and recv moving as many bytes: as good as it can be
+//   sockets   both, two threads that wait in send and recv moving as many bytes
 #include "sockets.hpp"
 
 #include <tutti/mpi/mpi.hpp>
@@ -62,7 +62,7 @@ public:
     for (std::size_t k = 0; k < buckets.size(); ++k)
       buckets[k] = tutti::async_all_reduce(
           on, data.subspan(k * each, each),
-          tutti::pipelined{tutti::halving_doubling{}, int(each * sizeof(float) / segment_bytes)});
+          tutti::pipelined{tutti::halving_doubling{}, int((std::max)(each * sizeof(float) / segment_bytes, std::size_t{1}))});
   }
   void test() {
     for (tutti::request& r : buckets) (void)r.test();

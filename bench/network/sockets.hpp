@@ -1,5 +1,4 @@
-// A TCP connection between two ranks, and nothing else: what a computation leaves of the link when the
-// system alone moves the data.
+// A TCP connection between two ranks, and nothing else: two threads in send and recv, for comparison.
 #pragma once
 
 #include <tutti/mpi/mpi.hpp>
@@ -43,13 +42,12 @@ public:
 
   /// As many bytes each way at the same time.
   void exchange(std::vector<char>& out, std::vector<char>& in) const {
-    std::thread sender{[&] {
+    std::jthread sender{[&] {
       for (std::size_t done = 0; done < out.size();)
         done += moved(send(fd_, out.data() + done, piece(out.size() - done), MSG_NOSIGNAL));
     }};
     for (std::size_t done = 0; done < in.size();)
       done += moved(recv(fd_, in.data() + done, piece(in.size() - done), MSG_WAITALL));
-    sender.join();
   }
 
 private:

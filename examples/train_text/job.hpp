@@ -106,7 +106,8 @@ private:
       std::cout << "the default topology: direct up to "
                 << tutti::default_topology::most_direct_ranks << " ranks, recursive_doubling up to "
                 << tutti::default_topology::most_doubling_bytes
-                << " bytes, else halving_doubling, and on several nodes hierarchical in segments; here are "
+                << " bytes, else halving_doubling; on several nodes hierarchical in segments, and "
+                   "recursive_doubling for short data; here are "
                 << comm_.size() << " ranks\n";
     else
       std::cout << "--topology " << s_.topology << ", because the command line says so\n";

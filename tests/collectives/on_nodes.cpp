@@ -67,7 +67,8 @@ BOOST_AUTO_TEST_CASE(long_data_crosses_once_and_short_data_takes_few_rounds) {
   // Less than 1 KiB for each rank takes two rounds of recursive_doubling, one of them between the nodes.
   BOOST_TEST(crossing({0, 0, 1, 1}, 1020) == 2 * 1020 * sizeof(float));
   BOOST_TEST(crossing({0, 0, 1, 1}, 1020) == crossing({0, 0, 1, 1}, 1020, tutti::recursive_doubling{}));
-  BOOST_TEST(crossing({0, 0, 1}, 100) == crossing({0, 0, 1}, 100, tutti::recursive_doubling{}));
+  BOOST_TEST(crossing({0, 1}, 100) == crossing({0, 1}, 100, tutti::recursive_doubling{}));
+  BOOST_TEST(crossing({0, 0, 1}, 100) == crossing({0, 0, 1}, 100, tutti::direct{}));
   BOOST_TEST(crossing({0, 0, 1, 1}, 1024) == 1024 * sizeof(float));
 }
 

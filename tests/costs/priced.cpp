@@ -8,8 +8,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(costs)
@@ -67,6 +69,37 @@ BOOST_AUTO_TEST_CASE(what_is_chosen_is_what_costs_least) {
     require(best(slow_wire) != "recursive_doubling", "it sends three times as much");
   });
   BOOST_CHECK(true); // what is wrong has been thrown
+}
+
+namespace {
+
+/// What a price asks of a communicator.
+struct ranks_on_nodes {
+  std::vector<int> node_of;
+  int rank() const { return 0; }
+  int size() const { return int(node_of.size()); }
+  std::span<const int> nodes() const { return node_of; }
+};
+
+std::string chosen_on(const tutti::priced& priced, const ranks_on_nodes& comm) {
+  std::string type;
+  priced.choose<collective::all_reduce, false>(comm, std::size_t{1} << 20, [&]<class T>(const T&) {
+    type = typeid(T).name();
+    return 0;
+  });
+  return type;
+}
+
+} // namespace
+
+// Otherwise ranks that have used it elsewhere before choose differently.
+BOOST_AUTO_TEST_CASE(what_was_found_on_other_nodes_does_not_count) {
+  const ranks_on_nodes together{{0, 0, 0, 0}}, apart{{0, 0, 1, 1}};
+  const tutti::priced fresh{}, used{};
+  const std::string on_one = chosen_on(used, together);
+  BOOST_TEST(on_one != chosen_on(fresh, apart), "these numbers show nothing");
+  BOOST_TEST(chosen_on(used, apart) == chosen_on(fresh, apart));
+  BOOST_TEST(chosen_on(used, together) == on_one);
 }
 
 BOOST_AUTO_TEST_CASE(every_collective_runs_on_its_choice) {

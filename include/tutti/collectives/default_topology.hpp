@@ -9,6 +9,7 @@
 #include <tutti/topologies/recursive_doubling.hpp>
 #include <tutti/topologies/star.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <span>
 
@@ -39,8 +40,9 @@ inline bool are_even_nodes(std::span<const int> node_of) {
 ///   reduce               star up to 8 ranks and when contributions must meet, otherwise binomial_tree
 ///   all_reduce           on several nodes of equally many ranks, more than one each, from 1 KiB for each
 ///                        rank on, and where contributions need not meet: hierarchical, in segments
-///                        (segments_for). On several nodes, up to 4 KiB, recursive_doubling: two ranks on
-///                        each of two nodes at 1 Gbit/s take 35 us for 64 bytes, and 84 on direct
+///                        (segments_for). On several nodes, up to 4 KiB, recursive_doubling where the ranks
+///                        are a power of two, so that it takes fewest rounds: two on each of two nodes
+///                        at 1 Gbit/s take 35 us for 64 bytes, and 84 on direct
 ///   all others           direct up to 8 ranks, and when contributions must meet or the codec is lossy;
 ///                        otherwise recursive_doubling for all_reduce up to 4 KiB, and
 ///                        halving_doubling
@@ -71,7 +73,9 @@ struct default_topology {
         for (const int node : std::span<const int>{comm.nodes()}) far = far || node != 0;
       }
       if constexpr (What == collective::all_reduce && !MustMeet)
-        if ((far || !few) && bytes <= most_doubling_bytes) return use(recursive_doubling{});
+        if (((far && std::has_single_bit(unsigned(comm.size()))) || !few) &&
+            bytes <= most_doubling_bytes)
+          return use(recursive_doubling{});
       if (MustMeet || few) return use(direct{});
       if constexpr (!MustMeet) return use(halving_doubling{});
     }

@@ -112,14 +112,11 @@ private:
   }
 
   [[noreturn]] void fail(failure why) {
-    error failed = detail::failed_call(comm_, task_.call, std::move(why));
-    pending_.reset(); // nobody writes to the data from here on, though this may be kept
-    throw failed;
+    detail::fail_call(comm_, task_.call, std::move(why), [&] { pending_.reset(); });
   }
 
   void give_up(const char* why) noexcept {
-    detail::given_up_call(comm_, task_.call, why);
-    pending_.reset();
+    detail::give_up_call(comm_, task_.call, why, [&] { pending_.reset(); });
   }
 
   bool run() {

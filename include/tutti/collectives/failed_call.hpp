@@ -7,18 +7,22 @@
 
 namespace tutti::detail {
 
-/// Revokes the communicator, and returns what this rank's call throws.
-template <class Comm> error failed_call(Comm& comm, const char* call, failure why) {
+/// Revokes the communicator, then calls quiet(), after which nobody touches the call's memory, and throws.
+template <class Comm, class Quiet>
+[[noreturn]] void fail_call(Comm& comm, const char* call, failure why, Quiet&& quiet) {
   if (why.call.empty()) why.call = call;
   if (why.rank < 0) why.rank = comm.rank();
   comm.revoke(why);
+  quiet();
   why.rank = comm.rank();
-  return error{std::move(why)};
+  throw error{std::move(why)};
 }
 
-/// Revokes the communicator for what is no tutti::error; the others lose this rank.
-template <class Comm> void given_up_call(Comm& comm, const char* call, const char* why) noexcept {
+/// The same for what is no tutti::error, and thrown by others: the other ranks lose this one.
+template <class Comm, class Quiet>
+void give_up_call(Comm& comm, const char* call, const char* why, Quiet&& quiet) noexcept {
   comm.revoke({.code = error_code::peer_lost, .call = call, .peer = comm.rank(), .detail = why});
+  quiet();
 }
 
 } // namespace tutti::detail

@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -80,13 +81,18 @@ struct priced_candidate {
   double microseconds;
 };
 
+template <class Comm> bool shares_memory(const Comm& comm) {
+  if constexpr (direct_access_communicator<Comm>)
+    return const_cast<Comm&>(comm).shared() != nullptr;
+  else
+    return false;
+}
+
 /// The price of every candidate for `bytes`, on the ranks of this communicator.
 template <collective What, bool MustMeet, class Comm>
 std::vector<priced_candidate> price_all(const Comm& comm, std::size_t bytes,
                                         const machine_cost& costs) {
-  bool shares = false;
-  if constexpr (direct_access_communicator<Comm>)
-    shares = const_cast<Comm&>(comm).shared() != nullptr;
+  const bool shares = detail::shares_memory(comm);
   std::vector<int> nodes;
   if constexpr (requires { comm.nodes(); }) nodes.assign(comm.nodes().begin(), comm.nodes().end());
   std::vector<priced_candidate> all;
@@ -167,7 +173,8 @@ private:
     if constexpr (std::tuple_size_v<decltype(detail::candidates<What, MustMeet>())> == 1) {
       return 0;
     } else {
-      const key wanted{What, comm.size(), std::bit_width(bytes)};
+      const key wanted{What, comm.size(), std::bit_width(bytes), detail::shares_memory(comm),
+                       detail::hash_of_nodes(detail::layout_of(comm))};
       std::scoped_lock lock{found_->guard};
       const auto [at, fresh] = found_->indices.try_emplace(wanted, 0);
       if (fresh)
@@ -177,7 +184,8 @@ private:
     }
   }
 
-  using key = std::tuple<collective, int, int>;
+  /// All that a price depends on: copies are used on several communicators.
+  using key = std::tuple<collective, int, int, bool, std::uint64_t>;
   struct findings {
     std::mutex guard;
     std::map<key, std::size_t> indices;
@@ -206,7 +214,7 @@ template <class Prepare, class Call> double usual(int repetitions, Prepare&& pre
 /// What a round of most schedules does: rank 0 and `partner` send each other `bytes` at the same time,
 /// which they have just written. Its time on rank 0. (One way alone, of data that rests in the caches, is
 /// much cheaper: two ranks of a node, 256 KiB, halving_doubling was priced at 19 us that way, and
-/// takes 50.)
+/// takes 50. Trees, whose messages go one way at a time, may be priced too high.)
 template <class Comm>
 double exchange_of(Comm& comm, int partner, std::size_t bytes, int repetitions, const options& how) {
   const channel on = comm.in_flight().next_channel();

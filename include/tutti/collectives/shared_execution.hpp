@@ -92,9 +92,9 @@ private:
   std::size_t written_ = 0; ///< to the slot
 };
 
-/// Every rank folds its part from everyone's memory into everyone's: an epoch before it, when all
-/// data is ready, and one behind it, when all parts are done. Every input is read once and every
-/// result written once.
+/// Every rank folds its part from everyone's memory into everyone's, and copies what is only copied from
+/// where it is: an epoch before it, when all data is ready, and one behind it, when all parts are done.
+/// Every input is read once and every result written once.
 template <direct_access_communicator Comm>
 class in_place_execution final : public shared_operation<Comm> {
 public:
@@ -105,7 +105,7 @@ public:
 private:
   using base = shared_operation<Comm>;
   using base::bytes_of, base::data_, base::in_, base::out_, base::rank_, base::signals_,
-      base::size_;
+      base::size_, base::what_;
 
   void reset() override { stage_ = 0; }
   bool work() override {
@@ -127,18 +127,32 @@ private:
 
   void fold() {
     const shard part = this->part_of(rank_);
+    // A rank that fails waits for those that are at work in its memory, and none begins after that.
+    const typename signals::work at_work{signals_};
+    this->look_who_withdrew();
+    if (what_ == collective::all_gather) return fetch();
     std::size_t from = 0, to = 0;
     for (int r = 0; r < size_; ++r) {
       std::byte* const data = place_of(r) + bytes_of(part.begin);
       if (this->contributes(r, rank_)) in_[from++] = data;
       if (this->is_to_have(r, rank_)) out_[to++] = data;
     }
-    // A rank that fails waits for those that are at work in its memory, and none begins after that.
-    const typename signals::work at_work{signals_};
-    this->look_who_withdrew();
     stores how = this->stores_to_data();
     if (how == stores::cached && data_.bytes <= most_claimed_bytes) how = stores::claimed;
     this->spread({in_, from}, {out_, to}, part, how);
+    published_stores();
+  }
+  /// Shards that are only copied are read by those who are to have them: lines that are read come faster than
+  /// lines that are written (64 KiB of another core's, 3.5 us against 6.2 on a Xeon).
+  void fetch() {
+    for (int k = 1; k < size_; ++k) {
+      const int r = (rank_ + k) % size_;
+      const shard part = this->part_of(r);
+      const std::size_t at = bytes_of(part.begin);
+      if (part.end > part.begin)
+        store_bytes(data_.own + at, place_of(r) + at, bytes_of(part.end - part.begin),
+                    this->stores_to_data());
+    }
     published_stores();
   }
   std::byte* place_of(int rank) const {

@@ -225,13 +225,10 @@ private:
     return deadline_;
   }
   [[noreturn]] void fail(failure why) {
-    error failed = detail::failed_call(comm_, task_.call, std::move(why));
-    retire();
-    throw failed;
+    detail::fail_call(comm_, task_.call, std::move(why), [&] { retire(); });
   }
   void give_up(const char* why) noexcept {
-    detail::given_up_call(comm_, task_.call, why);
-    retire();
+    detail::give_up_call(comm_, task_.call, why, [&] { retire(); });
   }
   /// After it was revoked: nobody is at work in this rank's memory, and nobody begins to be.
   void retire() noexcept {

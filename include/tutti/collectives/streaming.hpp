@@ -15,7 +15,8 @@ namespace tutti::detail {
 
 /// Streaming stores do not read the lines that they overwrite, and leave in the caches what is there;
 /// they are seen by others after published_stores(). Claimed lines are those of the place that is
-/// written next, which pays where it is another core's and is read first.
+/// written next, which pays where it is another core's and is read first. (Pairs of contributions claim
+/// them in any case, but for streaming.)
 enum class stores : unsigned char { cached, claimed, streaming };
 
 inline void store_bytes(std::byte* to, const std::byte* from, std::size_t bytes, stores how) {

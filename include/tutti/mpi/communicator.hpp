@@ -200,7 +200,7 @@ private:
                    .detail = "a progress thread calls MPI beside its rank, and MPI was not asked for "
                              "that - write tutti::mpi::environment env{argc, argv, "
                              "tutti::mpi::threading::at_once};"}};
-    driver_->run_thread(all_->sharing, all_->nodes.roomy);
+    driver_->run_thread(all_->sharing, *all_->notices, all_->nodes.roomy);
   }
 
   /// All of its ranks are on one node, and not too many.

@@ -92,7 +92,7 @@ public:
   /// Called by the board, after a failure: it fails when it is tested. What it has sent is waited for when
   /// it is dropped.
   void receive_no_more() noexcept override {
-    if (gave_up_) return;
+    if (gave_up_ || !is_running()) return;
     waited_for_ = waiting_for();
     in_turn_ = gave_up_ = true;
     cancel_receives();
@@ -263,10 +263,11 @@ private:
 
   void forget_all() noexcept {
     all_->notices->leave(*this);
+    ended_ = true;
     count_ = 0;
   }
   void withdraw() noexcept {
-    if (!is_known()) return;
+    if (ended_) return;
     const auto held = all_->hold();
     if (is_running() && !settle([](const piece&) { return true; })) give_up();
     forget_all();
@@ -301,7 +302,6 @@ private:
   }
 
   void cancel_receives() noexcept {
-    if (!is_running()) return;
     for (std::size_t k = 0; k < count_; ++k)
       if (pieces_[k].receives && requests_[k] != MPI_REQUEST_NULL) MPI_Cancel(&requests_[k]);
     const deadline until = clock::now() + farewell;
@@ -323,6 +323,7 @@ private:
   bool gave_up_ = false;  ///< its receives were taken back: it fails
   bool measures_ = false; ///< some tag does not say all of its length
   bool long_ = false;     ///< it has a long receive
+  bool ended_ = false;    ///< the board does not know it any more; of its own, to be asked without being held
   int waited_for_ = -1;   ///< by whom it would have been completed, before it gave up
   unsigned looks_ = 0;
   deadline lost_after_{};

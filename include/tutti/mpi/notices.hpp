@@ -56,11 +56,10 @@ public:
 
 protected:
   ~in_flight() = default;
-  bool is_known() const noexcept { return place_ != nullptr; }
 
 private:
   friend class notice_board;
-  in_flight** place_ = nullptr; ///< what points at this one, while a board knows it
+  in_flight** place_; ///< what points at this one, while a board knows it
   in_flight* next_;
 };
 
@@ -129,7 +128,11 @@ public:
   void leave(in_flight& one) noexcept {
     *one.place_ = one.next_;
     if (one.next_) one.next_->place_ = one.place_;
-    one.place_ = nullptr;
+  }
+  std::size_t count() const noexcept {
+    std::size_t n = 0;
+    for (const in_flight* one = first_; one; one = one->next_) ++n;
+    return n;
   }
   bool is_idle() const noexcept { return first_ == nullptr; }
   /// Whether `peer` reads nothing that is sent to it here.
