@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <span>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -58,22 +59,23 @@ template <class Call> double timed(world_type& world, Call&& call) {
 class in_flight {
 public:
   in_flight(world_type& on, std::span<float> data) {
-    const std::size_t each = data.size() / buckets.size();
-    for (std::size_t k = 0; k < buckets.size(); ++k)
-      buckets[k] = tutti::async_all_reduce(
-          on, data.subspan(k * each, each),
-          tutti::pipelined{tutti::halving_doubling{}, int((std::max)(each * sizeof(float) / segment_bytes, std::size_t{1}))});
+    const std::size_t each = data.size() / buckets_.size();
+    const auto segments = (std::max)(each * sizeof(float) / segment_bytes, std::size_t{1});
+    for (std::size_t k = 0; k < buckets_.size(); ++k)
+      buckets_[k] =
+          tutti::async_all_reduce(on, data.subspan(k * each, each),
+                                  tutti::pipelined{tutti::halving_doubling{}, int(segments)});
   }
   void test() {
-    for (tutti::request& r : buckets) (void)r.test();
+    for (tutti::request& r : buckets_) (void)r.test();
   }
   void wait() {
-    for (tutti::request& r : buckets) r.wait();
+    for (tutti::request& r : buckets_) r.wait();
   }
 
 private:
   static constexpr std::size_t segment_bytes = std::size_t{128} << 10;
-  std::array<tutti::request, 4> buckets;
+  std::array<tutti::request, 4> buckets_;
 };
 
 void measure(world_type& world, world_type& driven, std::size_t bytes) {
