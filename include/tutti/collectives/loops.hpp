@@ -31,6 +31,22 @@ constexpr void in_blocks(std::size_t n, Body&& body) {
   if (begin < n) body(begin, n - begin);
 }
 
+/// Cache line by cache line, each after a fetch(begin) `Ahead` bytes before its turn, so that lines of another
+/// core are on their way while others are worked on. Stores to one line belong together: 64 bytes to
+/// each of two places take 4.7 ns, 16 to each in turn 9.4 (Xeon).
+template <std::size_t Ahead, class T, class Fetch, class Body>
+constexpr void in_lines(std::size_t n, Fetch&& fetch, Body&& body) {
+  constexpr std::integral_constant<std::size_t, 64 / sizeof(T)> line{};
+  constexpr std::size_t ahead = Ahead / sizeof(T);
+  for (std::size_t begin = 0; begin < (std::min)(n, ahead); begin += line) fetch(begin);
+  std::size_t begin = 0;
+  for (; begin + line <= n; begin += line) {
+    if (begin + ahead < n) fetch(begin + ahead);
+    body(begin, line);
+  }
+  if (begin < n) body(begin, n - begin);
+}
+
 /// inout = combine(in, inout) or combine(inout, in).
 template <bool OwnFirst, class R, class A, class Count>
 void fold_block(const R& r, const A* __restrict in, A* __restrict inout, Count n) {
@@ -200,27 +216,18 @@ void fold_values(const R& r, std::span<const std::byte* const> in, std::size_t b
 /// us for 128 KiB, and none 17. Xeon.)
 template <std::size_t Places, class R, element T>
 void spread_pair(const R& r, const T* first, const T* second, std::byte* const* out, std::size_t n) {
-  constexpr std::size_t line = 64 / sizeof(T), ahead = 1024 / sizeof(T);
-  std::byte* to[Places];
-  for (std::size_t k = 0; k < Places; ++k) {
-    to[k] = out[k];
-    detail::claim_lines(to[k], (std::min)(n, ahead) * sizeof(T));
-  }
-  T finished[line];
-  const auto fold = [&](std::size_t begin, auto count) {
-    detail::fold_pair(r, first + begin, second + begin, finished, count);
-    for (std::size_t k = 0; k < Places; ++k)
-      std::memcpy(to[k] + begin * sizeof(T), finished, count * sizeof(T));
-  };
-  constexpr std::integral_constant<std::size_t, line> whole{};
-  std::size_t begin = 0;
-  for (; begin + ahead + line <= n; begin += line) {
-    for (std::size_t k = 0; k < Places; ++k)
-      detail::claim_line(to[k] + (begin + ahead) * sizeof(T));
-    fold(begin, whole);
-  }
-  for (; begin + line <= n; begin += line) fold(begin, whole);
-  if (begin < n) fold(begin, n - begin);
+  T* to[Places];
+  for (std::size_t k = 0; k < Places; ++k) to[k] = reinterpret_cast<T*>(out[k]);
+  T finished[64 / sizeof(T)];
+  detail::in_lines<1024, T>(
+      n,
+      [&](std::size_t begin) {
+        for (T* place : to) detail::claim_line(reinterpret_cast<const std::byte*>(place + begin));
+      },
+      [&](std::size_t begin, auto count) {
+        detail::fold_pair(r, first + begin, second + begin, finished, count);
+        for (T* place : to) std::memcpy(place + begin, finished, count * sizeof(T));
+      });
 }
 
 template <class R, element T>

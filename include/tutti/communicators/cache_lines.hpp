@@ -20,5 +20,13 @@ inline void claim_line(const std::byte* line) noexcept {
 inline void claim_lines(const std::byte* begin, std::size_t bytes) noexcept {
   for (std::size_t at = 0; at < bytes; at += 64) detail::claim_line(begin + at);
 }
+/// Begins to fetch a line that is soon read, into the second-level cache: it is not needed yet.
+inline void expect_line(const std::byte* line) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(line, 0, 2);
+#else
+  (void)line;
+#endif
+}
 
 } // namespace tutti::detail
