@@ -1,6 +1,7 @@
 // Signals: how ranks that share memory tell each other how far they are, and small contributions.
 //
-// Every rank owns two lines, each of one cache line, and two slots; all of them lie in memory that
+// Every rank owns two lines, each of one cache line, and two slots, and a line that says whether it is at
+// work in others' memory; one more line says whose memory is withdrawn. All of them lie in memory that
 // every rank of the communicator reaches. What ranks do together is counted in epochs, the same on
 // all ranks.
 //
@@ -17,6 +18,7 @@
 #include <tutti/communicators/cache_lines.hpp>
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -31,16 +33,21 @@ inline constexpr int most_shared_ranks = 64;
 
 /// What a rank says in one epoch. `call` and `bytes` are compared: all ranks are to do the same.
 struct alignas(64) signal_line {
-  static constexpr std::size_t room = 32;
+  static constexpr std::size_t room = 40;
 
   std::atomic<epoch> at{0};
   std::uint64_t call = 0;
   std::uint64_t bytes = 0;
-  std::atomic<std::uint32_t> at_work{0};   ///< of a rank's first line: it is in others' memory
-  std::atomic<std::uint32_t> withdrawn{0}; ///< likewise: nobody is to begin work in its memory
   alignas(8) std::byte data[room] = {};
 };
 static_assert(sizeof(signal_line) == 64 && std::atomic<epoch>::is_always_lock_free);
+
+/// A line that is written often is looked at when something fails only, and one that is looked at often is
+/// written then only: on lines of their own neither costs a hand-over.
+struct alignas(64) failure_line {
+  std::atomic<std::uint64_t> word{0};
+};
+static_assert(most_shared_ranks <= 64);
 
 /// One rank's view of the signals of all. The memory is zeroed before anyone's first use; it
 /// outlives the views.
@@ -53,8 +60,9 @@ public:
 
   signals() = default;
   signals(std::byte* shared, int rank, int size)
-      : lines_{reinterpret_cast<signal_line*>(shared)}, slots_{shared + lines_bytes(size)},
-        rank_{rank}, size_{size} {}
+      : lines_{reinterpret_cast<signal_line*>(shared)},
+        at_work_{reinterpret_cast<failure_line*>(lines_ + 2 * std::size_t(size))},
+        withdrawn_{at_work_ + size}, slots_{shared + lines_bytes(size)}, rank_{rank}, size_{size} {}
 
   static std::size_t bytes(int size) {
     return lines_bytes(size) + 2 * std::size_t(size) * slot_bytes;
@@ -63,6 +71,8 @@ public:
   static void make(std::byte* shared, int size) {
     for (int k = 0; k < 2 * size; ++k)
       ::new (shared + std::size_t(k) * sizeof(signal_line)) signal_line;
+    for (int k = 2 * size; k <= 3 * size; ++k)
+      ::new (shared + std::size_t(k) * sizeof(failure_line)) failure_line;
   }
 
   /// The last one that this rank has announced.
@@ -82,27 +92,22 @@ public:
   /// While it lives, this rank is at work in others' memory. A look at who has withdrawn follows it.
   class work {
   public:
-    explicit work(signals& all) : flag_{all.lines_[2 * std::size_t(all.rank_)].at_work} {
-      flag_.store(1);
-    }
+    explicit work(signals& all) : flag_{all.at_work_[all.rank_].word} { flag_.store(1); }
     work(const work&) = delete;
     work& operator=(const work&) = delete;
-    ~work() { flag_.store(0); }
+    ~work() { flag_.store(0, std::memory_order_release); }
 
   private:
-    std::atomic<std::uint32_t>& flag_;
+    std::atomic<std::uint64_t>& flag_;
   };
   /// Of this rank's memory. Whoever is at work there after that has begun before it.
-  void withdraw() noexcept { lines_[2 * std::size_t(rank_)].withdrawn.store(1); }
-  /// A rank that has withdrawn its memory; -1 when none has.
+  void withdraw() noexcept { withdrawn_->word.fetch_or(std::uint64_t{1} << rank_); }
+  /// The first rank that has withdrawn its memory; -1 when none has.
   int withdrawn() const noexcept {
-    for (int r = 0; r < size_; ++r)
-      if (lines_[2 * std::size_t(r)].withdrawn.load() != 0) return r;
-    return -1;
+    const std::uint64_t all = withdrawn_->word.load();
+    return all == 0 ? -1 : std::countr_zero(all);
   }
-  bool is_at_work(int rank) const noexcept {
-    return lines_[2 * std::size_t(rank)].at_work.load() != 0;
-  }
+  bool is_at_work(int rank) const noexcept { return at_work_[rank].word.load() != 0; }
 
   /// Whether line and slot of the next epoch may be written.
   bool free() noexcept { return reached(now_); }
@@ -148,7 +153,9 @@ public:
   const std::byte* slot_of(int rank, epoch e) const noexcept { return at(rank, e); }
 
 private:
-  static std::size_t lines_bytes(int size) { return 2 * std::size_t(size) * sizeof(signal_line); }
+  static std::size_t lines_bytes(int size) {
+    return (3 * std::size_t(size) + 1) * sizeof(signal_line);
+  }
   signal_line& line(int rank, epoch e) const noexcept {
     return lines_[2 * std::size_t(rank) + e % 2];
   }
@@ -157,6 +164,8 @@ private:
   }
 
   signal_line* lines_ = nullptr;
+  failure_line* at_work_ = nullptr; ///< of each rank
+  failure_line* withdrawn_ = nullptr; ///< a bit of each rank
   std::byte* slots_ = nullptr;
   int rank_ = 0, size_ = 0;
   epoch now_ = 0, all_reached_ = 0;
