@@ -13,6 +13,7 @@ BOOST_AUTO_TEST_CASE(every_topology) {
 BOOST_AUTO_TEST_CASE(without_messages) {
   const auto body = [](auto& comm, report& r) { matrix::in_every_memory(comm, r); };
   on_mpi("without messages", body);
+  on_mpi("the same past the caches", body, {.cached_bytes = 0});
   on_mpi("the same without shared memory", body, {.shared_memory = false});
 }
 

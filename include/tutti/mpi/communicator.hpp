@@ -37,6 +37,9 @@ struct limits {
   /// ranks, float sums, 32 KiB 1.7 us against 5.9, 2 MiB 100 against 220, 128 MiB 10,600 against 22,100;
   /// bench/run.sh all_reduce has both).
   std::size_t attached_bytes = SIZE_MAX;
+  /// What the ranks of a node together hold more of is stored past the caches. By default the size of
+  /// the last cache.
+  std::size_t cached_bytes = tutti::detail::last_cache_bytes();
   /// A thread of the communicator's own pushes along what is in flight while the rank computes. Needs an
   /// environment with threading::at_once, or making the communicator throws `unsupported`.
   bool progress_thread = false;
@@ -135,7 +138,7 @@ public:
   }
 
   tutti::detail::signals* shared() noexcept { return lines_ ? &signals_ : nullptr; }
-  std::size_t last_cache_bytes() const noexcept { return cache_bytes_; }
+  std::size_t last_cache_bytes() const noexcept { return how_.cached_bytes; }
   void announced() noexcept {
     if (all_->nodes.crowded) bells_.ring();
   }
@@ -276,7 +279,6 @@ private:
   std::uint64_t allocations_ = 0;
   std::shared_ptr<const detail::segment> lines_; ///< what signals_ stand in
   std::shared_ptr<const tutti::detail::symmetric_memory> stages_;
-  std::size_t cache_bytes_ = tutti::detail::last_cache_bytes();
   tutti::detail::signals signals_;
   detail::bells bells_;
   std::unique_ptr<const detail::attachment> attached_; ///< where the kernel copies between the ranks
