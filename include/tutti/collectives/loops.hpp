@@ -31,13 +31,14 @@ constexpr void in_blocks(std::size_t n, Body&& body) {
   if (begin < n) body(begin, n - begin);
 }
 
-/// Cache line by cache line, each after a fetch(begin) `Ahead` bytes before its turn, so that lines of another
-/// core are on their way while others are worked on. Stores to one line belong together: 64 bytes to
-/// each of two places take 4.7 ns, 16 to each in turn 9.4 (Xeon).
-template <std::size_t Ahead, class T, class Fetch, class Body>
+/// Cache line by cache line, each after a fetch(begin) 2 KiB before its turn, so that lines of another core
+/// are on their way while others are worked on: 128 KiB folded on two ranks take 10.6 us with 256 bytes
+/// ahead, 7.8 with 512, 6.6 from 1 KiB on, and 17 with none; 2 MiB 103 with 1 KiB and 84 with 2. Stores to
+/// one line belong together: 64 bytes to each of two places take 4.7 ns, 16 to each in turn 9.4. (Xeon)
+template <class T, class Fetch, class Body>
 constexpr void in_lines(std::size_t n, Fetch&& fetch, Body&& body) {
   constexpr std::integral_constant<std::size_t, 64 / sizeof(T)> line{};
-  constexpr std::size_t ahead = Ahead / sizeof(T);
+  constexpr std::size_t ahead = 2048 / sizeof(T);
   for (std::size_t begin = 0; begin < (std::min)(n, ahead); begin += line) fetch(begin);
   std::size_t begin = 0;
   for (; begin + line <= n; begin += line) {
@@ -209,17 +210,15 @@ void fold_values(const R& r, std::span<const std::byte* const> in, std::size_t b
   for (std::size_t k = 2; k < in.size(); ++k) detail::fold_one_more(r, row(k), finished, n);
 }
 
-/// The fold of two contributions that need neither lift nor lower, a cache line at a time, while the
-/// places of the lines 1 KiB ahead are fetched as their owner. (In blocks of 1 KiB that are folded, and
-/// then copied to their places, nothing is on its way meanwhile: 64 KiB on two ranks 4.5 us against 3.5,
-/// 128 KiB 9.8 and 6.4, 512 KiB 25 and 17 to 23. Claims 256, 512 and 2,048 bytes ahead took 10.6, 7.8 and 6.8
-/// us for 128 KiB, and none 17. Xeon.)
+/// The fold of two contributions that need neither lift nor lower, while the places of the lines ahead are
+/// fetched as their owner. (In blocks of 1 KiB that are folded, and then copied to their places, nothing
+/// is on its way meanwhile: 64 KiB on two ranks 4.5 us against 3.5, 512 KiB 25 and 17 to 23. Xeon.)
 template <std::size_t Places, class R, element T>
 void spread_pair(const R& r, const T* first, const T* second, std::byte* const* out, std::size_t n) {
   T* to[Places];
   for (std::size_t k = 0; k < Places; ++k) to[k] = reinterpret_cast<T*>(out[k]);
   T finished[64 / sizeof(T)];
-  detail::in_lines<1024, T>(
+  detail::in_lines<T>(
       n,
       [&](std::size_t begin) {
         for (T* place : to) detail::claim_line(reinterpret_cast<const std::byte*>(place + begin));

@@ -134,7 +134,7 @@ private:
   void turn_over(std::byte* place, std::byte* result, std::size_t out, const std::byte* contribution,
                  std::size_t in) const {
     const stores how = this->stores_to_data();
-    detail::in_lines<2048, std::byte>(
+    detail::in_lines<std::byte>(
         out,
         [&](std::size_t at) {
           detail::claim_line(place + at);
