@@ -177,11 +177,14 @@ void in_memory(Comm& comm, report& r, const std::string& name, std::size_t n, in
   }
 }
 
-/// Lengths on both sides of what fits a line and a slot; where there are stages, several windows of one
-/// on 2 and 3 ranks.
+/// Lengths on both sides of what fits a line and a slot; where there are stages, several windows of
+/// one on 2 and 3 ranks.
 template <class Comm> void in_every_memory(Comm& comm, report& r) {
   const auto p = std::size_t(comm.size());
-  std::vector<std::size_t> lengths{0, 1, p - 1, p, p + 1, 8, 9, 256, 257, 2048, 2049};
+  constexpr std::size_t in_line = tutti::detail::signal_line::room / sizeof(float),
+                        in_slot = tutti::detail::signals::slot_bytes / sizeof(float);
+  std::vector<std::size_t> lengths{0,   1,   p - 1,   p,           p + 1, in_line, in_line + 1,
+                                   256, 257, in_slot, in_slot + 1, 2048,  2049};
   if constexpr (requires { comm.stages(); })
     if (p == 2 || p == 3) lengths.push_back(200001);
   for (const std::size_t n : lengths)

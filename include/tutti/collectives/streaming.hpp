@@ -44,4 +44,12 @@ inline void published_stores() noexcept {
 #endif
 }
 
+/// In the scope of stores to others' memory, left in whatever way: it ends when they are done.
+struct publication {
+  publication() = default;
+  publication(const publication&) = delete;
+  publication& operator=(const publication&) = delete;
+  ~publication() { published_stores(); }
+};
+
 } // namespace tutti::detail

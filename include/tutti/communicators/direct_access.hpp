@@ -11,8 +11,8 @@
 //   stages()            memory of every rank that all reach, for data that they do not; empty when
 //                       there is no room
 //   looks()             how often a blocking call looks for its peers before it waits in earnest
-//   last_cache_bytes()  of the largest cache: data that all ranks together hold more of is stored
-//   past it
+//   last_cache_bytes()  of the largest cache, or what the user says instead: data that all ranks
+//                       together hold more of is stored past it
 //
 // Collectives on direct, one_shot and star then need no messages: collectives/shared_operation.hpp.
 // Everything else keeps using exchange().

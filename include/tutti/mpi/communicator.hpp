@@ -25,7 +25,7 @@
 
 namespace tutti::mpi {
 
-/// The same on every rank of a communicator, but for `attached_bytes`.
+/// The same on every rank of a communicator, but for `attached_bytes` and `cached_bytes`.
 struct limits {
   /// A message of this many bytes or more is cut. MPI counts in int.
   std::size_t message_bytes = INT_MAX;
@@ -37,12 +37,12 @@ struct limits {
   /// ranks, float sums, 32 KiB 1.7 us against 5.9, 2 MiB 100 against 220, 128 MiB 10,600 against 22,100;
   /// bench/run.sh all_reduce has both).
   std::size_t attached_bytes = SIZE_MAX;
-  /// What the ranks of a node together hold more of is stored past the caches. By default the size of
-  /// the last cache.
-  std::size_t cached_bytes = tutti::detail::last_cache_bytes();
   /// A thread of the communicator's own pushes along what is in flight while the rank computes. Needs an
   /// environment with threading::at_once, or making the communicator throws `unsupported`.
   bool progress_thread = false;
+  /// What the ranks of this communicator together hold more of is stored past the caches. By default the
+  /// size of this machine's last cache.
+  std::size_t cached_bytes = tutti::detail::last_cache_bytes();
 };
 
 /// Owns a duplicate of the communicator that it is made from: errors are returned on the duplicate
