@@ -2,6 +2,7 @@
 // window, so that what is copied stays in the caches.
 #pragma once
 
+#include <tutti/collectives/loops.hpp>
 #include <tutti/collectives/shared_operation.hpp>
 
 namespace tutti::detail {
@@ -93,9 +94,9 @@ private:
   void fold(std::size_t k) {
     const shard part = window(k, rank_);
     for (int r = 0; r < size_; ++r)
-      in_[std::size_t(r)] = r == rank_ ? data_.own + bytes_of(part.begin) : staged(r, k, rank_);
+      in_[std::size_t(r)] = r == rank_ ? own(part) : staged(r, k, rank_);
     std::size_t to = 0;
-    if (this->is_to_have(rank_, rank_)) out_[to++] = data_.own + bytes_of(part.begin);
+    if (this->is_to_have(rank_, rank_)) out_[to++] = own(part);
     for (int r = 0; r < size_; ++r)
       if (r != rank_ && this->is_to_have(r, rank_)) out_[to++] = staged(r, k, rank_);
     this->spread({in_, std::size_t(size_)}, {out_, to}, part, stores::claimed);
