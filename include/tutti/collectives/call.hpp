@@ -6,6 +6,7 @@
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
 #include <tutti/collectives/shared_execution.hpp>
+#include <tutti/communicators/forwarding.hpp>
 #include <tutti/core/hash.hpp>
 #include <tutti/reducers/elementary.hpp>
 
@@ -126,21 +127,20 @@ void run_now(Comm& comm, Operation& what) {
   struct entered {
     operations& all;
     Operation& one;
-    bool in = false;
     bool done_at_once() {
       const auto held = all.hold();
-      one.start();
+      all.start(one);
       if constexpr (requires(Operation& o) { o.spin(); })
         if (one.spin()) return true;
       all.enter(one);
-      return !(in = true);
+      return false;
     }
     ~entered() {
-      if (!in) return;
       const auto held = all.hold();
       all.leave(one);
     }
   } guard{comm.in_flight(), what};
+  const operations::visit now{guard.all, what.call(), comm.rank()};
   if (!guard.done_at_once()) guard.all.wait(what);
 }
 /// What is made runs to its end on this stack.

@@ -110,7 +110,8 @@ decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Us
     const call_data all = detail::data_of(data);
     detail::check_call<Comm, T, topology_type>(comm, call, all.n, root, wrong);
     const auto& how = detail::pick<options_part, options>(given...);
-    return detail::prepare_copy<What, topology_type, T>(call, comm, all, root, topology, how, use);
+    return detail::prepare_copy<What, topology_type, T>(call, detail::stationary(comm), all, root,
+                                                        topology, how, use);
   } else {
     detail::explain<carried_sentences<What, topology_type>>();
     return;
@@ -193,7 +194,7 @@ decltype(auto) start_gather(Comm& comm, const Mine& mine, All& all, int root, co
       for (int peer = 0; peer < size; ++peer)
         if (peer != root) blocks.store(peer, peer);
     }
-    return execution<Comm>{comm, blocks.finish(),
+    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
                            detail::copy_task<T>("gather", from.data(), to.data()), how};
   });
 }
@@ -217,7 +218,7 @@ decltype(auto) start_scatter(Comm& comm, const All& all, Mine& mine, int root, c
       for (int peer = 0; peer < size; ++peer)
         if (peer != root) blocks.publish(peer, peer);
     }
-    return execution<Comm>{comm, blocks.finish(),
+    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
                            detail::copy_task<T>("scatter", from.data(), to.data()), how};
   });
 }
@@ -239,7 +240,7 @@ decltype(auto) start_all_to_all(Comm& comm, const Send& send, Receive& receive, 
     block_plan<> blocks{rank, size, n, sizeof(T)};
     for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
     for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
-    return execution<Comm>{comm, blocks.finish(),
+    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
                            detail::copy_task<T>("all_to_all", from.data(), to.data()), how};
   });
 }
@@ -293,11 +294,12 @@ decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
   work.out = work.own.get();
   work.in = work.out;
   const call_data data{work.out, 1, 1};
+  auto& at = detail::stationary(comm);
   return detail::without_messages(
-      comm, collective::all_reduce, 0, data, work, how, use, [&]() -> decltype(auto) {
+      at, collective::all_reduce, 0, data, work, how, use, [&]() -> decltype(auto) {
         return use([&] {
-          return execution<Comm>{comm,
-                                 detail::plan_for(comm, recursive_doubling{}, collective::all_reduce,
+          return execution<stationary_type<Comm>>{at,
+                                 detail::plan_for(at, recursive_doubling{}, collective::all_reduce,
                                                   0, 1, false, work.math),
                                  std::move(work), how};
         });

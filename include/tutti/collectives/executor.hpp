@@ -71,6 +71,7 @@ public:
     }
   }
 
+  const char* call() const noexcept { return task_.call; }
   std::uint64_t progress() override { return comm_.progress(); }
   void idle(std::uint64_t seen) override { comm_.idle(seen, deadline_); }
 

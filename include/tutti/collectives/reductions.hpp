@@ -195,10 +195,10 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
         comm, call, values.size(), root,
         detail::reduction_objection(comm, topology, r, data, root));
     if constexpr (observes_gathered<R, T>) {
-      detail::reduce_gathered<What, T>(call, comm, values, root, r, topology, codec, how);
+      detail::reduce_gathered<What, T>(call, detail::stationary(comm), values, root, r, topology, codec, how);
     } else {
       detail::after_agreement(comm, r, values, how, [&](const auto& working) {
-        detail::prepare<What, T>(call, comm, detail::data_of(data), root, working,
+        detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, working,
                                  topology, codec, how, detail::runs_now(comm));
       });
     }
@@ -224,6 +224,7 @@ public:
   void idle(std::uint64_t seen) override { inner_->idle(seen); }
   void check_deadline() override { inner_->check_deadline(); }
   void abandon() noexcept override { inner_->abandon(); }
+  bool takes_turns() const noexcept override { return inner_->takes_turns(); }
 
 private:
   void begin() override { inner_->start(); }
@@ -270,8 +271,8 @@ std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, Data& data
       auto all = detail::made(
           comm, [&] { return std::make_unique<owning_operation<W, Codec>>(working, codec); });
       all->hold([&](const W& own_reducer, const Codec& own_codec) {
-        return detail::prepare<What, T>(call, comm, detail::data_of(data), root, own_reducer, topology,
-                                        own_codec, how, detail::is_kept(comm));
+        return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root,
+                                        own_reducer, topology, own_codec, how, detail::is_kept(comm));
       });
       return all;
     });

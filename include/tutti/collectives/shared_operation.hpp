@@ -67,6 +67,7 @@ public:
     return false;
   }
 
+  const char* call() const noexcept { return task_.call; }
   std::uint64_t progress() final { return comm_.progress(); }
   void idle(std::uint64_t seen) final { comm_.idle(seen, until()); }
   void check_deadline() final {
@@ -77,6 +78,7 @@ public:
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
+  bool takes_turns() const noexcept final { return true; }
   void abandon() noexcept final { give_up("the rank dropped a request in flight while unwinding"); }
 
 protected:

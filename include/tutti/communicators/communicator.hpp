@@ -33,7 +33,7 @@
 // done in the order in which it was enqueued (a CUDA stream) says `static constexpr bool in_order = true`.
 #pragma once
 
-#include <tutti/communicators/operation.hpp>
+#include <tutti/communicators/request.hpp>
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 #include <tutti/core/part.hpp>

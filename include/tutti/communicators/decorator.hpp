@@ -1,52 +1,38 @@
 // What every decorator of a communicator shares: it forwards everything it does not change.
 #pragma once
 
-#include <tutti/communicators/communicator.hpp>
+#include <tutti/communicators/forwarding.hpp>
 
 #include <utility>
 
 namespace tutti {
 
-/// Holds the decorated communicator: an lvalue is referred to, an rvalue owned.
+/// Holds the decorated communicator: an lvalue is referred to, an rvalue owned. Operations refer to the
+/// decorator, so it is moved only while nothing is in flight: otherwise that throws invalid_argument.
 template <class Inner>
-class decorator {
+class decorator : public forwarding<decorator<Inner>, std::remove_reference_t<Inner>> {
 public:
-  using part = communicator_part;
   using inner_type = std::remove_reference_t<Inner>;
-  static constexpr bool idle_blocks = requires { requires inner_type::idle_blocks; };
 
   explicit decorator(Inner&& inner) : inner_(std::forward<Inner>(inner)) {}
-
-  int rank() const { return inner_.rank(); }
-  int size() const { return inner_.size(); }
-  template <class Execution>
-  auto exchange(Execution execution, channel on, const exchange_round& round) {
-    return inner_.exchange(execution, on, round);
-  }
-  std::uint64_t progress() { return inner_.progress(); }
-  void idle(std::uint64_t seen, deadline until) { inner_.idle(seen, until); }
-  void revoke(failure why) { inner_.revoke(std::move(why)); }
-  operations& in_flight() { return inner_.in_flight(); }
-  std::optional<arrival> probe(channel on)
-    requires selective_communicator<inner_type>
-  {
-    return inner_.probe(on);
-  }
-  void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid)
-    requires verifying_communicator<inner_type>
-  {
-    inner_.verify(call, numbers, valid);
-  }
-  auto nodes() const
-    requires requires(const inner_type& c) { c.nodes(); }
-  {
-    return inner_.nodes();
-  }
+  decorator(decorator&& other) : inner_(std::forward<Inner>(other.at_rest().inner_)) {}
+  decorator& operator=(decorator&&) = delete;
 
   inner_type& inner() noexcept { return inner_; }
+  const inner_type& inner() const noexcept { return inner_; }
 
 protected:
   Inner inner_;
+
+private:
+  decorator& at_rest() {
+    if (inner_.in_flight().count() == 0) return *this;
+    throw error{{.code = error_code::invalid_argument,
+                 .call = "move",
+                 .rank = inner_.rank(),
+                 .detail = "a decorated communicator is moved while calls on it are in flight - wait for "
+                           "them first, or decorate it where it stays"}};
+  }
 };
 
 } // namespace tutti

@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -127,6 +128,22 @@ private:
 };
 
 namespace detail {
+
+/// The bytes of n elements; throws invalid_argument, and tells the other ranks, when no memory holds so many.
+template <class T, class Comm>
+std::size_t bytes_of(Comm& comm, std::size_t n) {
+  constexpr std::size_t most = (SIZE_MAX >> 2) / sizeof(T);
+  if (n <= most) return n * sizeof(T);
+  failure f{.code = error_code::invalid_argument,
+            .call = "allocate",
+            .rank = comm.rank(),
+            .detail = std::to_string(n) + " elements of " + std::to_string(sizeof(T)) +
+                      " bytes are more than any memory holds - was a negative number converted?"};
+  failure told = f;
+  told.peer = comm.rank();
+  comm.revoke(told);
+  throw error{std::move(f)};
+}
 
 template <class Data> inline constexpr bool is_symmetric = false;
 template <class T> inline constexpr bool is_symmetric<symmetric_buffer<T>> = true;

@@ -1,15 +1,18 @@
-// What is in flight on a communicator, and the request by which its caller holds on to it.
+// What is in flight on a communicator.
 #pragma once
 
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -40,6 +43,8 @@ public:
   virtual void check_deadline() = 0;
   /// Tells all ranks that it will not be completed.
   virtual void abandon() noexcept = 0;
+  /// Whether it begins only when those of its kind that were started before it are complete.
+  virtual bool takes_turns() const noexcept { return false; }
 
   bool done() const noexcept { return done_; }
   std::exception_ptr fault() const noexcept { return fault_; }
@@ -60,7 +65,18 @@ protected:
   virtual void begin() = 0;
 
 private:
+  friend class operations;
+  void end_with(std::exception_ptr why) noexcept {
+    fault_ = std::move(why);
+    done_ = true;
+  }
+
   bool done_ = false;
+  bool entered_ = false; ///< it is among the operations of its communicator, between these two:
+  bool waits_ = false;   ///< for its turn
+  operation* before_ = nullptr;
+  operation* after_ = nullptr;
+  std::uint64_t first_channel_ = 0; ///< the first that may be its own
   std::exception_ptr fault_;
 };
 
@@ -86,209 +102,270 @@ struct progress_sharing {
   };
 };
 
-/// The operations in flight on one communicator, and the numbering of their channels. All of them
-/// advance whenever one is waited for, so the order in which ranks wait cannot deadlock them.
+/// The operations in flight on one communicator, in the order in which they were started, and the numbering
+/// of their channels. All of them advance whenever one is waited for, so the order in which ranks wait
+/// cannot deadlock them. It does not move: operations and requests refer to it.
+///
+/// Any number may be in flight. By messages one in 16,384 at a time has a channel: what is started when
+/// all are taken first waits for the oldest to be complete on this rank, at most until that one's deadline.
+/// Cost: starting, ending and waiting do not depend on how many others there are; whoever waits looks at
+/// `looks_at_once` others between two looks at its own.
 class operations {
 public:
+  operations() = default;
+  operations(const operations&) = delete;
+  operations& operator=(const operations&) = delete;
+  ~operations() { end(); }
+
   /// Whatever collectives keep between calls on this communicator (collectives/kept_plans.hpp).
   struct kept {
     virtual ~kept() = default;
   };
   std::unique_ptr<kept> kept_between_calls;
 
-  /// A channel for the next operation; equal on all ranks that start operations in the same order.
-  std::uint32_t next_channel() noexcept { return next_++ & 0x3fffu; }
-  /// A channel for longer than one operation, apart from all that next_channel() returns. Below 2^15, as
-  /// are the tags that every MPI has; after 16,384 of them they repeat.
-  std::uint32_t reserve_channel() noexcept { return 0x4000u | (reserved_++ & 0x3fffu); }
+  /// A channel for the next operation; equal on all ranks that start operations in the same order. They
+  /// come again after `channel_count`, when what had them before is complete on this rank: messages of
+  /// one sender on one channel do not overtake each other, so its peers need not be as far.
+  std::uint32_t next_channel() {
+    if (next_ - oldest_ >= channel_count) [[unlikely]]
+      free_a_channel();
+    return std::uint32_t(next_++ % channel_count);
+  }
+  static constexpr std::uint32_t channel_count = 1u << 14;
 
-  void enter(operation& o) {
-    try {
-      active_.push_back(&o);
-    } catch (...) {
-      o.abandon();
-      throw;
-    }
+  void start(operation& o) {
+    o.first_channel_ = next_;
+    o.start();
+  }
+  /// After it was started.
+  void enter(operation& o) noexcept {
+    o.entered_ = true;
+    o.waits_ = o.takes_turns() && has_turn_;
+    if (!o.waits_ && o.takes_turns()) has_turn_ = &o;
+    (o.waits_ ? waiting_ : moving_).add(o);
     if (shared_) shared_->begun.notify_all();
   }
+  /// What is complete has left by itself.
   void leave(operation& o) noexcept {
-    for (std::size_t k = 0; k < active_.size(); ++k)
-      if (active_[k] == &o) active_[k] = active_.back(), active_.pop_back();
+    if (!o.entered_) return;
+    o.entered_ = false;
+    if (at_ == &o) at_ = o.after_;
+    (o.waits_ ? waiting_ : moving_).remove(o);
+    if (has_turn_ != &o) return;
+    has_turn_ = waiting_.first;
+    if (!has_turn_) return;
+    waiting_.remove(*has_turn_);
+    has_turn_->waits_ = false;
+    moving_.add(*has_turn_);
+    at_ = has_turn_;
   }
-  std::size_t count() const noexcept { return active_.size(); }
+  /// Of those that are not complete.
+  std::size_t count() const noexcept { return moving_.count + waiting_.count; }
+  bool pending() const noexcept { return moving_.first != nullptr; }
 
   /// Another thread steps these operations as well, whenever nobody holds them.
   void share(progress_sharing* with) noexcept { shared_ = with; }
   /// While the result lives, no other thread steps them. Costs nothing where none does.
   progress_sharing::holding hold() { return progress_sharing::holding{shared_}; }
 
-  /// Advances every operation as far as it goes now. One that ends may let another begin, so they are
-  /// gone through until none has ended: after that only an event can move them on.
-  void step() noexcept {
+  /// Advances some, each as far as it goes now, and goes on behind them the next time. One that ends may
+  /// let the one behind it begin. True when all have been looked at since one has ended, or since
+  /// another `seen` than the last time: after that only an event can move them on.
+  bool step(std::uint64_t seen = 0) noexcept {
     const auto held = hold();
-    for (bool ended = true; ended;) {
-      ended = false;
-      for (std::size_t k = 0; k < active_.size(); ++k) {
-        if (active_[k]->done()) continue;
-        active_[k]->step();
-        ended = ended || active_[k]->done();
-      }
+    if (seen != seen_) seen_ = seen, at_rest_ = 0;
+    for (std::size_t k = 0; k < looks_at_once && at_rest_ < moving_.count; ++k) {
+      operation& o = at_ ? *at_ : *moving_.first;
+      at_ = o.after_;
+      at_rest_ = step(o) ? 0 : at_rest_ + 1;
     }
-  }
-  /// Whether any is left to be stepped.
-  bool pending() const noexcept {
-    for (const operation* o : active_)
-      if (!o->done()) return true;
-    return false;
+    if (at_rest_ < moving_.count) return false;
+    at_rest_ = 0;
+    return true;
   }
 
   /// Advances all until `o` is done; throws its failure. Not to be called by who holds them: between
   /// two looks the other thread has its turn, and so have communicators that share its guard.
   void wait(operation& o) {
+    complete(o);
+    if (o.fault()) std::rethrow_exception(o.fault());
+  }
+  /// Advances this one; true when it is complete.
+  bool step(operation& o) noexcept {
+    o.step();
+    if (!o.done()) return false;
+    leave(o);
+    return true;
+  }
+
+  /// By a communicator that ends: what is in flight is waited for, or abandoned while an exception is
+  /// under way. Requests that are still held keep the outcome, and cannot be started again.
+  void end() noexcept {
+    while (operation* const o = moving_.first) {
+      try {
+        if (std::uncaught_exceptions() == 0)
+          complete(*o);
+        else
+          abandon(*o);
+      } catch (...) {
+        abandon(*o);
+      }
+    }
+    if (place_) *place_ = nullptr;
+  }
+  /// Where requests find these operations: null once they have ended.
+  std::shared_ptr<operations*> place() {
+    if (!place_) place_ = std::make_shared<operations*>(this);
+    return place_;
+  }
+
+  /// A call on the communicator, by the thread that makes it: while it lives, one of another thread is
+  /// refused. Calls within a call are part of it.
+  class [[nodiscard]] visit {
+  public:
+    /// Throws invalid_argument when another thread is in a call.
+    visit(operations& all, const char* call, int rank = -1) : all_{enter(all)} {
+      if (all_ == &all || all.visitor_.load(std::memory_order_relaxed) == this_thread()) [[likely]]
+        return;
+      refuse(call, rank);
+    }
+    /// In a destructor, which cannot refuse: waits for its turn.
+    explicit visit(operations& all) noexcept : all_{enter(all)} {
+      while (all_ != &all && all.visitor_.load(std::memory_order_relaxed) != this_thread()) {
+        std::this_thread::yield();
+        all_ = enter(all);
+      }
+    }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+    ~visit() {
+      if (all_) all_->visitor_.store(nullptr, std::memory_order_relaxed);
+    }
+
+  private:
+    /// An address of this thread's own.
+    static const void* this_thread() noexcept {
+      static thread_local char own;
+      return &own;
+    }
+    static operations* enter(operations& all) noexcept {
+      if (all.visitor_.load(std::memory_order_relaxed)) [[unlikely]]
+        return nullptr;
+      all.visitor_.store(this_thread(), std::memory_order_relaxed);
+      return &all;
+    }
+    [[noreturn]] [[gnu::noinline]] static void refuse(const char* call, int rank) {
+      throw error{{.code = error_code::invalid_argument,
+                   .call = call,
+                   .rank = rank,
+                   .detail = "another thread of this rank is in a call on the same communicator - make "
+                             "calls from one thread at a time, or give each thread a communicator of "
+                             "its own (split)"}};
+    }
+
+    operations* all_; ///< null within another visit
+  };
+
+private:
+  friend class reserved_channel;
+  static constexpr std::size_t looks_at_once = 32;
+
+  void abandon(operation& o) noexcept {
+    const auto held = hold();
+    o.abandon();
+    o.end_with(std::make_exception_ptr(
+        error{{.code = error_code::peer_lost,
+               .detail = "the communicator ended while this was in flight - wait for what is in flight "
+                         "before its communicator ends"}}));
+    leave(o);
+  }
+  void complete(operation& o) {
     const auto done_after = [&](auto&& turn) {
       const auto held = hold();
       turn();
-      return o.done();
+      return step(o);
     };
     std::uint64_t seen = 0;
-    if (!done_after([&] { o.step(); }))
-      while (!done_after([&] { seen = o.progress(), step(); })) o.idle(seen);
-    if (o.fault()) std::rethrow_exception(o.fault());
+    bool rests = false;
+    if (done_after([] {})) return;
+    while (!done_after([&] { seen = o.progress(), rests = step(seen); }))
+      if (rests) o.idle(seen);
+  }
+  void free_a_channel() {
+    for (;;) {
+      oldest_ = moving_.first ? moving_.first->first_channel_ : next_;
+      if (next_ - oldest_ < channel_count) return;
+      complete(*moving_.first);
+    }
   }
 
-private:
-  std::vector<operation*> active_;
+  struct list {
+    operation* first = nullptr;
+    operation* last = nullptr;
+    std::size_t count = 0;
+
+    void add(operation& o) noexcept {
+      o.before_ = last;
+      o.after_ = nullptr;
+      (last ? last->after_ : first) = &o;
+      last = &o;
+      ++count;
+    }
+    void remove(operation& o) noexcept {
+      (o.before_ ? o.before_->after_ : first) = o.after_;
+      (o.after_ ? o.after_->before_ : last) = o.before_;
+      --count;
+    }
+  };
+
+  list moving_;                   ///< what may move now
+  list waiting_;                  ///< for its turn
+  operation* has_turn_ = nullptr; ///< of those that take turns
+  operation* at_ = nullptr;       ///< the next to be looked at; null is the first
+  std::size_t at_rest_ = 0;       ///< how many have been looked at in vain since anything has happened
+  std::uint64_t seen_ = 0;
   progress_sharing* shared_ = nullptr;
-  std::uint32_t next_ = 0;
-  std::uint32_t reserved_ = 0;
+  std::uint64_t next_ = 0, oldest_ = 0; ///< channels, counted without end
+  std::vector<std::uint32_t> reserved_;
+  std::uint32_t next_reserved_ = 0;
+  std::atomic<const void*> visitor_{nullptr};
+  std::shared_ptr<operations*> place_;
 };
 
-/// A collective that is made once and started any number of times, on the same data with the same parts:
-/// what a start does not do again is plan and allocate. Move-only; empty is the same as complete.
-/// The caller's buffers are its own between wait() and start(). Starts count in the order of calls: every
-/// rank starts the same collectives in the same order. Made by persistent_all_reduce and its kin; the
-/// data, and communicator, outlive it. Dropping one in flight is like dropping a request.
-class [[nodiscard]] persistent_request {
+/// A channel for longer than one operation, apart from those of operations; equal on all ranks that
+/// reserve theirs in the same order. Below 2^15, as are the tags that every MPI has. After
+/// operations::channel_count of them they come again; one that is still held then is an error,
+/// `unsupported`. Move-only.
+class reserved_channel {
 public:
-  persistent_request() = default;
-  persistent_request(std::unique_ptr<operation> o, operations& all)
-      : operation_{std::move(o)}, all_{&all} {}
-  persistent_request(persistent_request&& other) noexcept
-      : operation_{std::move(other.operation_)}, all_{std::exchange(other.all_, nullptr)},
-        started_{std::exchange(other.started_, false)} {}
-  persistent_request& operator=(persistent_request&& other) noexcept {
-    if (this == &other) return *this;
-    drop();
-    operation_ = std::move(other.operation_);
-    all_ = std::exchange(other.all_, nullptr);
-    started_ = std::exchange(other.started_, false);
+  reserved_channel() = default;
+  explicit reserved_channel(operations& all)
+      : all_{&all}, number_{operations::channel_count + all.next_reserved_++ % operations::channel_count} {
+    for (const std::uint32_t held : all.reserved_)
+      if (held == number_)
+        throw error{{.code = error_code::unsupported,
+                     .detail = "a communicator has " + std::to_string(operations::channel_count) +
+                               " channels for trainers with servers, and one that was made as many "
+                               "before still holds this one - end trainers that are not needed, or "
+                               "split the communicator"}};
+    all.reserved_.push_back(number_);
+  }
+  reserved_channel(reserved_channel&& other) noexcept
+      : all_{std::exchange(other.all_, nullptr)}, number_{other.number_} {}
+  reserved_channel& operator=(reserved_channel&& other) noexcept {
+    std::swap(all_, other.all_);
+    std::swap(number_, other.number_);
     return *this;
   }
-  ~persistent_request() { drop(); }
-
-  /// Throws invalid_argument when it is empty, or in flight already.
-  void start() {
-    if (!operation_ || started_)
-      throw error{{.code = error_code::invalid_argument,
-                   .call = "start",
-                   .detail = operation_ ? "the collective is in flight already - wait for it first"
-                                        : "the persistent request is empty: it was moved from, or "
-                                          "never made"}};
-    const auto held = all_->hold();
-    operation_->start();
-    all_->enter(*operation_);
-    started_ = true;
-    operation_->step();
+  ~reserved_channel() {
+    if (all_) std::erase(all_->reserved_, number_);
   }
 
-  /// True once complete, or when it is not started; throws the failure, once. Never blocks.
-  bool test() {
-    if (!started_) return true;
-    const auto held = all_->hold();
-    operation_->progress();
-    all_->step();
-    if (!operation_->done()) return false;
-    const auto fault = operation_->fault();
-    end();
-    if (fault) std::rethrow_exception(fault);
-    return true;
-  }
-
-  /// Blocks until complete, at most until the operation's deadline; throws its failure.
-  void wait() {
-    if (!started_) return;
-    try {
-      all_->wait(*operation_);
-    } catch (...) {
-      end();
-      throw;
-    }
-    end();
-  }
+  operator std::uint32_t() const noexcept { return number_; }
 
 private:
-  void end() noexcept {
-    const auto held = all_->hold();
-    all_->leave(*operation_);
-    started_ = false;
-  }
-  void drop() noexcept {
-    if (!started_) return;
-    if (std::uncaught_exceptions() > 0) {
-      const auto held = all_->hold();
-      if (!operation_->done()) operation_->abandon();
-      return end();
-    }
-    try {
-      wait();
-    } catch (...) {
-    }
-  }
-
-  std::unique_ptr<operation> operation_;
   operations* all_ = nullptr;
-  bool started_ = false;
-};
-
-/// Holds an operation in flight, and what it uses. Move-only; empty is the same as complete.
-/// The caller's buffers are its own again when wait() has returned, or test() has returned true.
-/// Dropping a request waits for it; dropping it while an exception is under way abandons it, and every
-/// rank's call fails with `peer_lost` naming this rank.
-class [[nodiscard]] request {
-public:
-  request() = default;
-  request(std::unique_ptr<operation> o, operations& all) : once_{std::move(o), all} {
-    once_.start();
-  }
-  request(request&&) = default;
-  request& operator=(request&&) = default;
-
-  /// True once complete; throws the failure, once. Never blocks.
-  bool test() {
-    if (!emptied([&] { return once_.test(); })) return false;
-    once_ = {};
-    return true;
-  }
-
-  /// Blocks until complete, at most until the operation's deadline; throws its failure.
-  void wait() {
-    emptied([&] { return once_.wait(), true; });
-    once_ = {};
-  }
-
-private:
-  /// A failure ends it, too.
-  template <class Use>
-  bool emptied(Use&& use) {
-    try {
-      return use();
-    } catch (...) {
-      once_ = {};
-      throw;
-    }
-  }
-
-  persistent_request once_;
+  std::uint32_t number_ = 0;
 };
 
 } // namespace tutti

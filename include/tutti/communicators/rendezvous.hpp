@@ -12,16 +12,18 @@ namespace tutti::detail {
 /// revokes the communicator, and a timeout names the peer.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
+  const operations::visit now{comm.in_flight(), call, comm.rank()};
   try {
     for (;;) {
       const auto seen = comm.progress();
       if (handle.test()) return;
-      comm.in_flight().step(); // a peer may wait for one of these before it comes here
+      // A peer may wait for one of these before it comes here.
+      const bool rests = comm.in_flight().step(seen);
       if (clock::now() >= until)
         throw error{{.code = error_code::timeout,
                      .peer = handle.waiting_for(),
                      .detail = "the peer did not take part in time"}};
-      comm.idle(seen, until);
+      if (rests) comm.idle(seen, until);
     }
   } catch (const error& e) {
     failure why = e.details();

@@ -1,14 +1,23 @@
 // self: the communicator of one rank. Nothing moves.
 #pragma once
 
-#include <tutti/communicators/communicator.hpp>
+#include <tutti/communicators/forwarding.hpp>
+
+#include <memory>
+#include <optional>
 
 namespace tutti {
 
-/// A group of one, for programs that may also run alone.
-class self {
+namespace detail {
+
+/// A group of one that does not move.
+class self_endpoint {
 public:
   using part = communicator_part;
+
+  self_endpoint() = default;
+  self_endpoint(const self_endpoint&) = delete;
+  self_endpoint& operator=(const self_endpoint&) = delete;
 
   /// Complete from the start: a group of one exchanges nothing.
   class handle {
@@ -38,12 +47,28 @@ public:
     if (!revoked_) revoked_ = std::move(why);
   }
   operations& in_flight() noexcept { return operations_; }
-  self split(int, int) const { return {}; }
   std::optional<arrival> probe(channel) const noexcept { return std::nullopt; }
 
 private:
   operations operations_;
   std::optional<failure> revoked_;
+};
+
+} // namespace detail
+
+/// A group of one, for programs that may also run alone.
+class self : public forwarding<self, detail::self_endpoint> {
+public:
+  using handle = detail::self_endpoint::handle;
+
+  self split(int, int) const { return {}; }
+
+  detail::self_endpoint& inner() noexcept { return *endpoint_; }
+  const detail::self_endpoint& inner() const noexcept { return *endpoint_; }
+  detail::self_endpoint& stationary() noexcept { return *endpoint_; }
+
+private:
+  std::unique_ptr<detail::self_endpoint> endpoint_ = std::make_unique<detail::self_endpoint>();
 };
 
 } // namespace tutti

@@ -64,7 +64,7 @@ private:
   void post(slot& s) {
     {
       std::scoped_lock lock{box(s.to).guard};
-      box(s.to).posted.push_back(&s);
+      box(s.to).posted.add(s);
     }
     box(s.to).ring();
   }
@@ -90,14 +90,11 @@ private:
   slot* take(int peer) const {
     mailbox& mine = box(rank_);
     std::scoped_lock lock{mine.guard};
-    for (auto it = mine.posted.begin(); it != mine.posted.end(); ++it)
-      if ((*it)->from == peer && (*it)->on == on_) {
-        slot* found = *it;
-        mine.posted.erase(it);
-        found->now.store(slot::copying);
-        return found;
-      }
-    return nullptr;
+    slot* const found = mine.posted.oldest(peer, on_);
+    if (!found) return nullptr;
+    mine.posted.remove(*found);
+    found->now.store(slot::copying);
+    return found;
   }
   void copy(slot& s, const incoming& to) const {
     const std::size_t sent = s.bytes.size();
@@ -151,7 +148,7 @@ private:
       slot& s = sends_[k];
       if (s.now.load() == slot::posted) {
         std::scoped_lock lock{box(s.to).guard};
-        std::erase(box(s.to).posted, &s);
+        if (s.now.load() == slot::posted) box(s.to).posted.remove(s);
       }
       while (s.now.load() == slot::copying) std::this_thread::yield();
     }

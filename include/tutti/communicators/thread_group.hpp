@@ -3,11 +3,11 @@
 
 #include <tutti/communicators/direct_access.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,7 +18,8 @@
 
 namespace tutti::threads::detail {
 
-/// One send, until its receiver has copied it. Lives in the sender's exchange handle.
+/// One send, until its receiver has copied it. Lives in the sender's exchange handle, and stands in a list
+/// of the receiver's mailbox while it is posted.
 struct slot {
   enum state : int { posted, copying, done };
   int from = 0;
@@ -26,13 +27,60 @@ struct slot {
   channel on = 0;
   std::span<const std::byte> bytes;
   std::atomic<int> now{posted};
+  std::uint64_t number = 0; ///< of all that were posted for this receiver
+  slot* before = nullptr;
+  slot* after = nullptr;
+};
+
+/// Messages that nobody has taken yet, the oldest first; found by their sender and channel, so that what
+/// a receive costs does not depend on how many others are waiting.
+class posted_messages {
+public:
+  void add(slot& s) noexcept {
+    list& l = list_of(s.from, s.on);
+    s.number = added_++;
+    s.before = l.last;
+    s.after = nullptr;
+    (l.last ? l.last->after : l.first) = &s;
+    l.last = &s;
+  }
+  void remove(slot& s) noexcept {
+    list& l = list_of(s.from, s.on);
+    (s.before ? s.before->after : l.first) = s.after;
+    (s.after ? s.after->before : l.last) = s.before;
+  }
+  slot* oldest(int from, channel on) const noexcept {
+    for (slot* s = list_of(from, on).first; s; s = s->after)
+      if (s->from == from && s->on == on) return s;
+    return nullptr;
+  }
+  /// From any of `ranks` senders.
+  slot* oldest_of_all(int ranks, channel on) const noexcept {
+    slot* found = nullptr;
+    for (int from = 0; from < ranks; ++from)
+      if (slot* s = oldest(from, on); s && (!found || s->number < found->number)) found = s;
+    return found;
+  }
+
+private:
+  struct list {
+    slot* first = nullptr;
+    slot* last = nullptr;
+  };
+  static constexpr std::size_t count = 64;
+  static std::size_t index(int from, channel on) noexcept { return (on + 7 * std::size_t(from)) % count; }
+  list& list_of(int from, channel on) noexcept { return lists_[index(from, on)]; }
+  const list& list_of(int from, channel on) const noexcept { return lists_[index(from, on)]; }
+
+  list lists_[count];
+  std::uint64_t added_ = 0;
 };
 
 /// What has been posted for one rank, and its alarm clock.
 struct mailbox {
   std::mutex guard;
   std::condition_variable bell;
-  std::deque<slot*> posted;
+  posted_messages posted;
   std::atomic<std::uint64_t> events{0};
   std::atomic<bool> sleeping{false};
 
@@ -132,7 +180,7 @@ public:
       std::vector<int> ids;
       for (int m : members) ids.push_back(threads[std::size_t(m)]);
       born.what = std::make_shared<group>(everyone, std::move(ids));
-      children_.push_back(born.what);
+      remember(born.what);
       if (revoked_.load()) born.what->revoke(why_, true);
     }
     auto result = born.what;
@@ -157,6 +205,15 @@ public:
   const line_memory signal_memory;
 
 private:
+  /// Those that have ended are forgotten whenever there are twice as many as were left the last time.
+  void remember(const std::shared_ptr<group>& child) {
+    if (children_.size() >= 2 * children_left_) {
+      std::erase_if(children_, [](const std::weak_ptr<group>& one) { return one.expired(); });
+      children_left_ = (std::max)(children_.size(), std::size_t{8});
+    }
+    children_.push_back(child);
+  }
+
   struct birth {
     std::shared_ptr<group> what;
     std::size_t taken = 0;
@@ -167,6 +224,7 @@ private:
   bool from_above_ = false;
   failure why_;
   std::vector<std::weak_ptr<group>> children_;
+  std::size_t children_left_ = 8;
   std::map<std::pair<std::uint64_t, int>, birth> births_;
   std::map<std::uint64_t, std::pair<std::shared_ptr<const symmetric_block<>>, std::size_t>> blocks_;
 };

@@ -31,6 +31,7 @@ public:
   }
 
   operations& all() noexcept { return all_; }
+  const operations& all() const noexcept { return all_; }
 
   /// From now on; of the communicator with this board, which outlives the thread. `has_a_core` says that
   /// the thread takes no core from a rank.
@@ -55,7 +56,7 @@ private:
     for (;;) {
       sharing_->begun.wait(lock, [&] { return over_ || all_.pending(); });
       if (over_) return;
-      all_.step();
+      while (!all_.step()) {}
       const auto rests = std::clamp(board.count(), std::size_t{1}, most_rests);
       lock.unlock();
       if (has_a_core)

@@ -182,7 +182,8 @@ public:
 
 private:
   using ensemble =
-      detail::ensemble<comm_type, topology_type, reducer_type, codec_type, sync_type>;
+      detail::ensemble<detail::stationary_type<comm_type>, topology_type, reducer_type, codec_type,
+                       sync_type>;
 
   template <class Noun>
   static constexpr std::size_t index_of = [] {
@@ -200,7 +201,7 @@ private:
   }
   options given_options() const { return part<options_part, options>(); }
   ensemble resolve(const options& how) {
-    return {comm(), topology(), reducer(), codec(), sync(), how};
+    return {detail::stationary(comm()), topology(), reducer(), codec(), sync(), how};
   }
 
   std::tuple<Parts...> parts_;

@@ -34,8 +34,8 @@ public:
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     check_policy();
     check_roles();
-    pushes_ = parts_.comm.in_flight().reserve_channel();
-    replies_ = parts_.comm.in_flight().reserve_channel();
+    pushes_ = reserved_channel{parts_.comm.in_flight()};
+    replies_ = reserved_channel{parts_.comm.in_flight()};
     lay_out();
     for (tensor<T>& p : parameters_) tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
     load_flat();
@@ -279,12 +279,12 @@ private:
         over = finished();
       });
       if (over) return;
-      parts_.comm.in_flight().step();
+      const bool rests = parts_.comm.in_flight().step(seen);
       if (clock::now() >= until)
         give_up({.code = error_code::timeout,
                  .peer = peer() >= 0 ? peer() : workers_.slowest_worker(),
                  .detail = "nothing was heard within the timeout"});
-      parts_.comm.idle(seen, until);
+      if (rests) parts_.comm.idle(seen, until);
     }
   }
   /// An error here is an error everywhere.
@@ -379,7 +379,7 @@ private:
   std::vector<tensor<T>> parameters_;
   Optimizer optimizer_;
   int rank_, size_, servers_;
-  channel pushes_ = 0, replies_ = 0;
+  reserved_channel pushes_, replies_;
   detail::aligned_values<T> flat_, gradient_;
   shard own_{};
   std::vector<T> own_answer_; ///< what a server that also works goes on with

@@ -1,0 +1,103 @@
+// What stands for a communicator forwards to it: decorators, and handles on communicators that do not move.
+#pragma once
+
+#include <tutti/communicators/direct_access.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+namespace tutti {
+
+/// Every member of a communicator but direct access; `Self::inner()` is the one that it stands for, a `To`.
+template <class Self, class To>
+class forwarding {
+public:
+  using part = communicator_part;
+  static constexpr bool idle_blocks = requires { requires To::idle_blocks; };
+
+  int rank() const { return to().rank(); }
+  int size() const { return to().size(); }
+  template <class Execution = host_execution>
+  auto exchange(Execution execution, channel on, const exchange_round& round) {
+    return to().exchange(execution, on, round);
+  }
+  std::uint64_t progress() { return to().progress(); }
+  void idle(std::uint64_t seen, deadline until) { to().idle(seen, until); }
+  void revoke(failure why) { to().revoke(std::move(why)); }
+  operations& in_flight() { return to().in_flight(); }
+  std::optional<arrival> probe(channel on)
+    requires selective_communicator<To>
+  {
+    return to().probe(on);
+  }
+  void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid)
+    requires verifying_communicator<To>
+  {
+    to().verify(call, numbers, valid);
+  }
+  auto nodes() const
+    requires requires(const To& c) { c.nodes(); }
+  {
+    return to().nodes();
+  }
+
+private:
+  To& to() { return static_cast<Self&>(*this).inner(); }
+  const To& to() const { return static_cast<const Self&>(*this).inner(); }
+};
+
+/// A communicator that its user may move, or keep in a vector that grows: what it stands for does not move,
+/// and that is what operations, requests and trainers refer to. Not to be used after it was moved from.
+/// When it ends, what is in flight on it is waited for; while an exception is under way it is abandoned, as
+/// a request is that is dropped then.
+template <class Body>
+class communicator_handle : public forwarding<communicator_handle<Body>, Body> {
+public:
+  static constexpr bool one_address_space = Body::one_address_space;
+
+  template <class... Arguments>
+  explicit communicator_handle(std::in_place_t, Arguments&&... arguments)
+      : body_{std::make_unique<Body>(std::forward<Arguments>(arguments)...)} {}
+
+  Body& inner() noexcept { return *body_; }
+  const Body& inner() const noexcept { return *body_; }
+  Body& stationary() noexcept { return *body_; }
+
+  detail::signals* shared() noexcept { return body_->shared(); }
+  void announced() noexcept { body_->announced(); }
+  void require_usable() const { body_->require_usable(); }
+  void watch(int peer) { body_->watch(peer); }
+  bool reaches(const detail::symmetric_memory& memory) const noexcept { return body_->reaches(memory); }
+  int looks() const noexcept { return body_->looks(); }
+  std::size_t last_cache_bytes() const noexcept { return body_->last_cache_bytes(); }
+
+  /// Collective. n elements on every rank, zero, that all ranks reach; on several nodes, or where there is
+  /// no room for them in shared memory (rank 0 says so once), ordinary memory. Throws invalid_argument
+  /// when no memory holds so many, out_of_memory when this machine's does not.
+  template <class T>
+  symmetric_buffer<T> allocate(std::size_t n, const options& how = {}) {
+    return body_->template allocate<T>(n, how);
+  }
+
+private:
+  std::unique_ptr<Body> body_;
+};
+
+namespace detail {
+
+/// What operations refer to: of a communicator that may be moved, what does not move.
+template <class Comm>
+decltype(auto) stationary(Comm& comm) noexcept {
+  if constexpr (requires { comm.stationary(); })
+    return comm.stationary();
+  else
+    return (comm);
+}
+template <class Comm>
+using stationary_type = std::remove_reference_t<decltype(detail::stationary(std::declval<Comm&>()))>;
+
+} // namespace detail
+} // namespace tutti
