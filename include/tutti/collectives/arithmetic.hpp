@@ -5,6 +5,7 @@
 #pragma once
 
 #include <tutti/collectives/loops.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -67,6 +68,8 @@ inline void spread_bytes(const arithmetic& a, std::span<const std::byte* const> 
         detail::store_bytes(place + begin, in[0] + begin, (std::min)(block, bytes - begin), how);
 }
 
+/// Whatever computes holds the mode of arithmetic, on the thread that does it: ranks that compute the same
+/// have the same bits, whatever libraries set in the meantime.
 template <element T, class R, class C>
 struct functions {
   using A = reducer_accumulator_t<R, T>;
@@ -77,13 +80,16 @@ struct functions {
     return codec(a).template bytes<T>(n);
   }
   static void encode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
+    const exact_mode held;
     codec(a).template encode<T>(std::span<const T>{reinterpret_cast<const T*>(in), n}, out);
   }
   static void decode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
+    const exact_mode held;
     codec(a).template decode<T>(in, std::span<T>{reinterpret_cast<T*>(out), n});
   }
   static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                    std::size_t first, double weight) {
+    const exact_mode held;
     in_blocks(n, [&](std::size_t begin, auto count) {
       detail::lift_block<R, T, A>(reducer(a), reinterpret_cast<const T*>(in) + begin,
                                   reinterpret_cast<A*>(out) + begin, count, first + begin, weight);
@@ -91,11 +97,13 @@ struct functions {
   }
   static void fold(const arithmetic& a, std::span<const std::byte* const> in, std::byte* out,
                    std::size_t n) {
+    const exact_mode held;
     if constexpr (folding_reducer<R, T>) detail::fold_accumulators<R, A>(reducer(a), in, out, n);
   }
   /// `in` may be `out`, so each block is lowered out of a copy.
   static void lower(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                     std::size_t first, double total) {
+    const exact_mode held;
     in_blocks(n, [&](std::size_t begin, auto count) {
       A partial[block_length];
       std::memcpy(partial, in + begin * sizeof(A), count * sizeof(A));
@@ -106,6 +114,7 @@ struct functions {
   static void unite(const arithmetic& a, std::span<const std::byte* const> wires,
                     std::span<const double> weights, std::byte* out, std::size_t n,
                     std::size_t first, double total) {
+    const exact_mode held;
     T* values = reinterpret_cast<T*>(out);
     if constexpr (folding_reducer<R, T>)
       detail::unite_by_folding<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
@@ -117,6 +126,7 @@ struct functions {
   static void spread(const arithmetic& a, std::span<const std::byte* const> in,
                      std::span<const double> weights, std::span<std::byte* const> out,
                      std::size_t n, std::size_t first, double total, stores how) {
+    const exact_mode held;
     detail::spread_values<R, T>(reducer(a), in, weights, out, n, first, total, how);
   }
 };

@@ -178,8 +178,10 @@ private:
       std::scoped_lock lock{found_->guard};
       const auto [at, fresh] = found_->indices.try_emplace(wanted, 0);
       if (fresh)
-        at->second = detail::cheapest(
-            detail::price_all<What, MustMeet>(comm, std::bit_floor(bytes), costs_));
+        at->second = detail::exactly([&] { // the same choice on every rank
+          return detail::cheapest(
+              detail::price_all<What, MustMeet>(comm, std::bit_floor(bytes), costs_));
+        });
       return at->second;
     }
   }

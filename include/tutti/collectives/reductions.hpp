@@ -19,6 +19,7 @@ namespace detail {
 /// Every rank's weight, in rank order, and their sum; the same bits on every rank.
 template <class Comm>
 void agree_on_weights(Comm& comm, const options& how, task& work) {
+  const exact_mode held;
   work.weight = how.weight;
   work.weights.assign(std::size_t(comm.size()), 0.0);
   tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, work.weights, how);
@@ -82,8 +83,8 @@ decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const 
         detail::agreed_numbers(comm, r, data.size(), how, [&](std::vector<double>& out) {
           r.observe(std::span<const T>{data}, std::span<double>{out});
         });
-    return detail::after_agreement(comm, r.agreed(std::span<const double>{numbers}), data, how,
-                                   use);
+    const auto next = detail::exactly([&] { return r.agreed(std::span<const double>{numbers}); });
+    return detail::after_agreement(comm, next, data, how, use);
   } else {
     return use(r);
   }
@@ -128,8 +129,8 @@ void unite_after_agreement(Comm& comm, const R& r, gathered_rows<T> rows, std::s
     const auto numbers = detail::agreed_numbers(comm, r, n, how, [&](std::vector<double>& seen) {
       if (rows.n > 0) r.observe_gathered(rows, first, std::span<double>{seen});
     });
-    detail::unite_after_agreement(comm, r.agreed(std::span<const double>{numbers}), rows, first, out,
-                                  n, how);
+    const auto next = detail::exactly([&] { return r.agreed(std::span<const double>{numbers}); });
+    detail::unite_after_agreement(comm, next, rows, first, out, n, how);
   } else if (rows.n > 0) {
     static constexpr identity exact{};
     const arithmetic math = detail::arithmetic_of<T>(r, exact);

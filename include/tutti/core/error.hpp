@@ -19,7 +19,7 @@ enum class error_code : std::uint8_t {
   out_of_memory,    ///< memory or shared memory could not be had
   transport,        ///< the native layer (MPI, CUDA, system call) reported an error; see `native`
   unsupported,      ///< this build or machine cannot do what was asked
-  unsafe_build,     ///< the compiler was told to reassociate floating-point arithmetic
+  unsafe_build,     ///< floating-point arithmetic is not what the source says: a build, or a mode
   bad_data          ///< a file or a message does not hold what it should
 };
 

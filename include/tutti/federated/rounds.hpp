@@ -4,6 +4,7 @@
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
 #pragma once
 
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/hash.hpp>
 #include <tutti/core/rounded.hpp>
 #include <tutti/federated/population.hpp>
@@ -93,7 +94,8 @@ private:
   int one_round(std::uint32_t round) {
     const int rank = parts_.comm.rank(), size = parts_.comm.size();
     const int all = clients_.clients();
-    const auto cohort = tutti::draw_cohort(all, parts_.sync.quorum(all), how_.seed, round);
+    const int asked = detail::exactly([&] { return parts_.sync.quorum(all); });
+    const auto cohort = tutti::draw_cohort(all, asked, how_.seed, round);
     std::vector<T> total(global_.size()), trained(global_.size());
     double weight = 0;
     std::int64_t first_bad = nobody;
@@ -107,7 +109,9 @@ private:
       weight += counts;
     }
     if (weight > 0)
-      for (T& t : total) t = static_cast<T>(t / static_cast<T>(weight));
+      detail::exactly([&] {
+        for (T& t : total) t = static_cast<T>(t / static_cast<T>(weight));
+      });
     options how = parts_.how;
     how.weight = weight;
     tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
@@ -166,11 +170,13 @@ private:
                  .detail = detail}};
   }
   void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
+    const exact_mode held;
     const rounding rounded;
     const T w = static_cast<T>(weight);
     for (std::size_t i = 0; i < total.size(); ++i) total[i] += rounded(w * (trained[i] - global_[i]));
   }
   void apply(const std::vector<T>& difference) {
+    const exact_mode held;
     const rounding rounded;
     const T rate = static_cast<T>(parts_.sync.server_rate);
     for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rounded(rate * difference[i]);
@@ -186,7 +192,7 @@ private:
                                            parts_.comm.size());
       std::array<double, 2> sums{mine.sum, mine.count};
       tutti::all_reduce(parts_.comm, sums, sum{}, options{.timeout = parts_.how.timeout});
-      return sums[1] > 0 ? sums[0] / sums[1] : 0;
+      return detail::exactly([&] { return sums[1] > 0 ? sums[0] / sums[1] : 0; });
     } else {
       return 0;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/core/error.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/sync/bucket.hpp>
 #include <tutti/sync/ensemble.hpp>
 
@@ -177,6 +178,7 @@ private:
 
   /// Applies the optimizer to what this rank updates: everything, or its shard.
   void apply(bucket& b) {
+    const detail::exact_mode held;
     for (const detail::bucket_slot& s : b.slots) {
       const std::size_t begin = (std::max)(s.offset, b.mine.begin);
       const std::size_t end = (std::min)(s.offset + s.length, b.mine.end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/communicators/rendezvous.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/sync/bucket.hpp>
 #include <tutti/sync/ensemble.hpp>
 #include <tutti/sync/worker_clocks.hpp>
@@ -348,6 +349,7 @@ private:
   /// Applies one push to this server's key range.
   void apply(std::span<T> gradient) {
     using R = typename Ensemble::reducer_type;
+    const detail::exact_mode held;
     for (T& g : gradient)
       g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, 1.0, 0),
                            double(workers_.workers()), 0);
