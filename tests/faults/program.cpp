@@ -8,12 +8,18 @@
 //   goes-on        nothing happens for a minute: to be killed
 //   throws-long    throws, with messages that are long enough not to be sent before they are asked
 //                  for
+//   reserving      RANK is killed while it reserves memory that all of them share
+//   splitting      RANK aborts while a part of them does, in split
+//   naming         rank 0 is killed while what they are to share has a name
+//   holding        rank 0 stops itself there
+//   nothing        shares memory, and ends
 // A mode that ends in -shared does it where ranks work in each other's memory: in slots, in symmetric
 // buffers and through stages in turn.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/topologies/ring.hpp>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -23,7 +29,30 @@
 #include <string_view>
 #include <vector>
 
+#include <sys/syscall.h>
 #include <unistd.h>
+
+namespace {
+
+int file_signal = 0; ///< raised in the next call that ...
+bool when_named = false; ///< ... gives a file its length, or in the next that reserves space
+
+void raise_in(bool naming) {
+  if (file_signal != 0 && naming == when_named) raise(file_signal);
+}
+
+} // namespace
+
+// In the place of the C library's, for what this program calls.
+extern "C" int ftruncate(int file, off_t bytes) noexcept {
+  raise_in(true);
+  return int(syscall(SYS_ftruncate, file, bytes));
+}
+extern "C" int posix_fallocate(int file, off_t begin, off_t bytes) {
+  const bool done = syscall(SYS_fallocate, file, 0, begin, bytes) == 0;
+  raise_in(false);
+  return done ? 0 : errno;
+}
 
 namespace {
 
@@ -65,6 +94,19 @@ void work(tutti::mpi::communicator& world, const plan& what) {
   }
 }
 
+/// Memory that all share, and then some share, and what happens to one rank meanwhile.
+void share(tutti::mpi::communicator& world, const plan& what) {
+  introduce(world.rank());
+  const bool here = world.rank() == what.rank;
+  when_named = what.is("naming") || what.is("holding");
+  if (what.is("reserving") || what.is("naming")) file_signal = here ? SIGKILL : 0;
+  if (what.is("holding")) file_signal = here ? SIGSTOP : 0;
+  auto all = world.allocate<char>(std::size_t{64} << 20);
+  if (what.is("splitting")) file_signal = here ? SIGABRT : 0;
+  auto some = world.split(world.rank() / 2, world.rank());
+  tutti::barrier(some);
+}
+
 /// The error is printed while MPI still runs: Open MPI's launcher ends the job as soon as one rank
 /// has ended with an error.
 int by_hand(int argc, char** argv, const plan& what) {
@@ -90,5 +132,8 @@ int by_hand(int argc, char** argv, const plan& what) {
 int main(int argc, char** argv) {
   const plan what{argc > 1 ? argv[1] : "goes-on", argc > 2 ? std::atoi(argv[2]) : -1};
   if (what.is("unwinds")) return by_hand(argc, argv, what);
+  for (const char* mode : {"reserving", "splitting", "naming", "holding", "nothing"})
+    if (what.is(mode))
+      return tutti::mpi::run(argc, argv, [&](auto& world) { share(world, what); });
   return tutti::mpi::run(argc, argv, [&](auto& world) { work(world, what); });
 }

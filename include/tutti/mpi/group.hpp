@@ -6,6 +6,7 @@
 #include <tutti/communicators/operation.hpp>
 #include <tutti/mpi/nodes.hpp>
 #include <tutti/mpi/notices.hpp>
+#include <tutti/mpi/shared_object.hpp>
 
 #include <algorithm>
 #include <climits>
@@ -77,6 +78,7 @@ public:
 
   /// On two duplicates. Collective over `users`.
   static std::shared_ptr<group> on(MPI_Comm users, std::size_t message_bytes) {
+    shared_object::remove_leftovers(); // before room is needed
     MPI_Comm data = MPI_COMM_NULL, notices = MPI_COMM_NULL;
     check(MPI_Comm_dup(users, &data), "MPI_Comm_dup");
     check(MPI_Comm_dup(users, &notices), "MPI_Comm_dup");
