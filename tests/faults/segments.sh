@@ -46,7 +46,6 @@ for name in $left; do
   space=$(stat -c %b "/dev/shm/$name")
   ((space == 0)) || not_ok "$name takes $space blocks"
 done
-begun=$SECONDS
 one_more_job
 for name in $left; do
   [[ ! -e /dev/shm/$name ]] || not_ok "$name is still there after another job"

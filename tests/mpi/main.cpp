@@ -1,6 +1,7 @@
 // The main program of the tests under MPI:
-//   test_mpi --ranks N [--at-once] [--cut BYTES] [Boost.Test's own arguments]
-// --at-once asks MPI for threads that call it at the same time; --cut has every message of BYTES or more
+//   test_mpi --ranks N [--at-once] [--begun single|funneled] [--cut BYTES] [Boost.Test's own arguments]
+// --at-once asks MPI for threads that call it at the same time; with --begun somebody else has initialised
+// it before, as a program does that uses tutti in one of its parts; --cut has every message of BYTES or more
 // travel in pieces, as one does that is longer than MPI can count.
 // N is what the launcher was asked for. Under the launcher of another MPI the ranks would be N jobs
 // of one, and pass; here they fail.
@@ -73,6 +74,26 @@ private:
 watchdog* dog = nullptr;
 int cut = 0; ///< bytes; 0: messages travel whole
 
+/// Somebody else who has initialised MPI, if the command line says so, and finalises it.
+class elsewhere {
+public:
+  elsewhere(int& argc, char**& argv) {
+    for (int k = 1; k + 1 < argc; ++k)
+      if (std::string_view{argv[k]} == "--begun") begun_ = argv[k + 1];
+    int given = 0;
+    if (begun_ == "single") MPI_Init(&argc, &argv);
+    else if (!begun_.empty()) MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &given);
+  }
+  elsewhere(const elsewhere&) = delete;
+  elsewhere& operator=(const elsewhere&) = delete;
+  ~elsewhere() {
+    if (!begun_.empty()) MPI_Finalize();
+  }
+
+private:
+  std::string_view begun_;
+};
+
 /// Before there is an environment.
 bool world_is_refused() {
   try {
@@ -114,11 +135,12 @@ int main(int argc, char** argv) {
     return 3;
   }
   std::optional<tutti::mpi::communicator> outlives_the_environment;
+  std::optional<tutti::mpi::environment> env;
   bool at_once = false;
+  const elsewhere begun{argc, argv};
   for (int k = 1; k < argc; ++k) at_once = at_once || std::string_view{argv[k]} == "--at-once";
-  tutti::mpi::environment env{argc, argv,
-                              at_once ? tutti::mpi::threading::at_once
-                                      : tutti::mpi::threading::in_turn};
+  if (at_once) env.emplace(argc, argv, tutti::mpi::threading::at_once);
+  else env.emplace(argc, argv);
   outlives_the_environment.emplace(tutti::mpi::world());
 
   int size = 0, expected = 0;
@@ -132,6 +154,7 @@ int main(int argc, char** argv) {
     const std::string_view argument = argv[k];
     if (argument == "--ranks" && k + 1 < argc) expected = std::atoi(argv[++k]);
     else if (argument == "--cut" && k + 1 < argc) cut = std::atoi(argv[++k]);
+    else if (argument == "--begun") ++k;
     else if (argument != "--at-once") arguments.push_back(argv[k]);
   }
   if (size != expected) {
@@ -144,6 +167,8 @@ int main(int argc, char** argv) {
 
   watchdog watching;
   dog = &watching;
-  return boost::unit_test::unit_test_main([] { return true; }, static_cast<int>(arguments.size()),
-                                          arguments.data());
+  const int status = boost::unit_test::unit_test_main(
+      [] { return true; }, static_cast<int>(arguments.size()), arguments.data());
+  env.reset();
+  return status;
 }

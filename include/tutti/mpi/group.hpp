@@ -78,6 +78,7 @@ public:
 
   /// On two duplicates. Collective over `users`.
   static std::shared_ptr<group> on(MPI_Comm users, std::size_t message_bytes) {
+    require_group(users);
     shared_object::remove_leftovers(); // before room is needed
     MPI_Comm data = MPI_COMM_NULL, notices = MPI_COMM_NULL;
     check(MPI_Comm_dup(users, &data), "MPI_Comm_dup");
@@ -157,6 +158,19 @@ public:
   std::vector<MPI_Status> statuses; ///< scratch of whoever tests
 
 private:
+  static void require_group(MPI_Comm users) {
+    const auto refuse = [](const char* why) {
+      throw error{{.code = error_code::invalid_argument, .call = "mpi::communicator", .detail = why}};
+    };
+    if (users == MPI_COMM_NULL)
+      refuse("MPI_COMM_NULL has no ranks - give a communicator that this rank is a member of; one that "
+             "was split off with MPI_UNDEFINED is none");
+    int between_two = 0;
+    check(MPI_Comm_test_inter(users, &between_two), "MPI_Comm_test_inter");
+    if (between_two)
+      refuse("an intercommunicator has two groups of ranks - make one of them first, with "
+             "MPI_Intercomm_merge");
+  }
   static int largest_tag() {
     int* bound = nullptr;
     int known = 0;

@@ -55,6 +55,17 @@ inline bool is_running() noexcept {
   return begun != 0 && ended == 0;
 }
 
+/// Of what MPI lets threads do.
+inline std::string name_of_level(int level) {
+  switch (level) {
+  case MPI_THREAD_SINGLE: return "MPI_THREAD_SINGLE";
+  case MPI_THREAD_FUNNELED: return "MPI_THREAD_FUNNELED";
+  case MPI_THREAD_SERIALIZED: return "MPI_THREAD_SERIALIZED";
+  case MPI_THREAD_MULTIPLE: return "MPI_THREAD_MULTIPLE";
+  }
+  return "thread level " + std::to_string(level);
+}
+
 /// Gives the core to others: at once for the first thousand times, then for a millisecond.
 class patience {
 public:
