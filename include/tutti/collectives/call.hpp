@@ -74,6 +74,11 @@ objection topology_objection(const Comm& comm, const Topology& topology) {
   return {};
 }
 
+/// Of a reducer that counts every rank alike.
+inline constexpr const char* unused_weight =
+    "options::weight is given, and this reducer counts every contribution alike - use "
+    "tutti::weighted_mean, or leave the weight out";
+
 /// Before a call moves anything. On a verifying communicator all ranks make the same call, and none of
 /// them with arguments that cannot work; otherwise a rank that objects tells the others, who may be
 /// under way already: no later call of theirs meets an earlier one of this rank.

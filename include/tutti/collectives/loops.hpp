@@ -96,9 +96,15 @@ void fold_accumulators(const R& r, std::span<const std::byte* const> in, std::by
     detail::fold_all(r, in, to, n);
 }
 
+/// Of what weighs nothing, the identity.
 template <class R, element T, class A, class Count>
 void lift_block(const R& r, const T* __restrict values, A* __restrict accumulators, Count n,
                 std::size_t first, double weight) {
+  if constexpr (is_weighted<R> && folding_reducer<R, T>)
+    if (weight == 0) {
+      for (std::size_t i = 0; i < n; ++i) accumulators[i] = r.template identity<A>();
+      return;
+    }
   TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     accumulators[i] = detail::lift<R, T>(r, values[i], weight, first + i);
@@ -176,15 +182,18 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
   decoded_contributions<T, C> all{codec, wires, n};
   std::vector<A> block(wires.size() * block_length), column(wires.size());
   in_blocks(n, [&](std::size_t begin, auto count) {
+    std::size_t rows = 0; // of the contributions that count
     for (std::size_t k = 0; k < all.count(); ++k) {
-      const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
-      detail::lift_block<R, T, A>(r, in, block.data() + k * block_length, count, first + begin,
+      if constexpr (is_weighted<R>)
+        if (weight == 0) continue;
+      const T* in = all.block(k, begin, count);
+      detail::lift_block<R, T, A>(r, in, block.data() + rows++ * block_length, count, first + begin,
                                   weight);
     }
     for (std::size_t i = 0; i < count; ++i) {
-      for (std::size_t k = 0; k < wires.size(); ++k) column[k] = block[k * block_length + i];
-      values[begin + i] = detail::lower<T>(r, r.gather(std::span<A>{column}), total,
+      for (std::size_t k = 0; k < rows; ++k) column[k] = block[k * block_length + i];
+      values[begin + i] = detail::lower<T>(r, r.gather(std::span<A>{column}.first(rows)), total,
                                            first + begin + i);
     }
   });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tutti/collectives/copies.hpp>
+#include <tutti/reducers/weights.hpp>
 
 #include <cmath>
 #include <limits>
@@ -17,13 +18,12 @@ void all_reduce(Comm& comm, Data&& data, Parts&&... parts);
 namespace detail {
 
 /// Every rank's weight, in rank order, and their sum; the same bits on every rank.
-template <class Comm>
+template <class R, class Comm>
 void agree_on_weights(Comm& comm, const options& how, task& work) {
   const exact_mode held;
-  work.weight = how.weight;
   work.weights.assign(std::size_t(comm.size()), 0.0);
   tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, work.weights, how);
-  work.total = 0;
+  bool nothing = true;
   for (int k = 0; k < comm.size(); ++k) {
     const double w = work.weights[std::size_t(k)];
     const auto refuse = [&](int peer, std::string detail) {
@@ -36,10 +36,14 @@ void agree_on_weights(Comm& comm, const options& how, task& work) {
     if (!(w >= 0) || !tutti::is_finite(w))
       refuse(k, "rank " + std::to_string(k) + " gave a weight that is negative or not finite - give "
                 "what its contribution counts for in options::weight");
-    work.total += w;
-    if (work.total == 0 && k == comm.size() - 1)
+    nothing = nothing && w == 0;
+    if (nothing && k == comm.size() - 1)
       refuse(-1, "all weights are zero - at least one rank must count");
   }
+  if constexpr (has_relative_weights<R>) detail::scale_weights(work.weights);
+  work.weight = work.weights[std::size_t(comm.rank())];
+  work.total = 0;
+  for (const double w : work.weights) work.total += w;
 }
 
 template <class R>
@@ -52,13 +56,21 @@ objection reducer_objection(const R& r, int size) {
               r.least_contributions(), size};
   return {};
 }
+/// A weight that would count for nothing. A call that gives no options does not ask.
+template <class R, class... Parts>
+objection weight_objection(const options& how) {
+  if constexpr (count_parts<options_part, Parts...> > 0 && !is_weighted<working_reducer_t<R>>)
+    if (how.weight != 1) return {unused_weight};
+  return {};
+}
 /// What is wrong with a reduction.
-template <class Comm, class Topology, class R, class Data>
+template <class... Parts, class Comm, class Topology, class R, class Data>
 objection reduction_objection(const Comm& comm, const Topology& topology, const R& r,
-                              const Data& data, int root) {
+                              const Data& data, int root, const options& how) {
   if (const objection wrong = detail::root_objection(root, comm.size()); !wrong.empty()) return wrong;
   if (const objection wrong = detail::topology_objection(comm, topology); !wrong.empty()) return wrong;
   if (const objection wrong = detail::reducer_objection(r, comm.size()); !wrong.empty()) return wrong;
+  if (const objection wrong = detail::weight_objection<R, Parts...>(how); !wrong.empty()) return wrong;
   return detail::data_objection(data);
 }
 
@@ -100,7 +112,7 @@ decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int 
             .in = data.own,
             .out = data.own,
             .total = double(comm.size())};
-  if constexpr (is_weighted<R>) detail::agree_on_weights(comm, how, work);
+  if constexpr (is_weighted<R>) detail::agree_on_weights<R>(comm, how, work);
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
   return detail::with_topology<What, must_meet>(
@@ -124,19 +136,20 @@ decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int 
 /// Agreements on what shows only in all contributions to a shard, then the reducer itself.
 template <class Comm, class R, class T>
 void unite_after_agreement(Comm& comm, const R& r, gathered_rows<T> rows, std::size_t first, T* out,
-                           std::size_t n, const options& how) {
+                           std::size_t n, const options& how, const task& weighed) {
   if constexpr (observes_gathered<R, T>) {
     const auto numbers = detail::agreed_numbers(comm, r, n, how, [&](std::vector<double>& seen) {
       if (rows.n > 0) r.observe_gathered(rows, first, std::span<double>{seen});
     });
     const auto next = detail::exactly([&] { return r.agreed(std::span<const double>{numbers}); });
-    detail::unite_after_agreement(comm, next, rows, first, out, n, how);
+    detail::unite_after_agreement(comm, next, rows, first, out, n, how, weighed);
   } else if (rows.n > 0) {
     static constexpr identity exact{};
     const arithmetic math = detail::arithmetic_of<T>(r, exact);
     std::vector<const std::byte*> in;
     for (const T* row : rows.rows) in.push_back(reinterpret_cast<const std::byte*>(row));
-    math.unite(math, in, {}, reinterpret_cast<std::byte*>(out), rows.n, first, double(in.size()));
+    math.unite(math, in, weighed.weights, reinterpret_cast<std::byte*>(out), rows.n, first,
+               weighed.total);
   }
 }
 
@@ -153,6 +166,9 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
                              carries_or_default<Topology>(collective::reduce_scatter));
   constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
   constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
+  task weighed{.call = call, .total = double(comm.size())};
+  if constexpr (is_weighted<working_reducer_t<R>>)
+    detail::agree_on_weights<working_reducer_t<R>>(comm, how, weighed);
   detail::with_topology<first, true>(topology, comm, data.size_bytes(), [&](const auto& t) {
     auto collect = detail::made(comm, [&] {
       task work;
@@ -170,7 +186,8 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
       std::vector<const T*> rows;
       for (const std::byte* row : got.rows) rows.push_back(reinterpret_cast<const T*>(row));
       detail::unite_after_agreement<Comm, R, T>(comm, r, {rows, got.where.count}, got.where.offset,
-                                                data.data() + got.where.offset, data.size(), how);
+                                                data.data() + got.where.offset, data.size(), how,
+                                                weighed);
     });
     if constexpr (What == collective::all_reduce) {
       detail::start_copy<second>(call, comm, data, root, detail::runs_now(comm), {}, t, how);
@@ -194,7 +211,7 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
     const options& how = detail::pick<options_part, options>(given...);
     detail::check_call<Comm, T, R, Topology, Codec>(
         comm, call, values.size(), root,
-        detail::reduction_objection(comm, topology, r, data, root));
+        detail::reduction_objection<Parts...>(comm, topology, r, data, root, how));
     if constexpr (observes_gathered<R, T>) {
       detail::reduce_gathered<What, T>(call, detail::stationary(comm), values, root, r, topology, codec, how);
     } else {
@@ -265,7 +282,7 @@ std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, Data& data
     const options& how = detail::pick<options_part, options>(given...);
     detail::check_call<Comm, T, R, Topology, Codec>(
         comm, call, values.size(), root,
-        detail::reduction_objection(comm, topology, r, data, root));
+        detail::reduction_objection<Parts...>(comm, topology, r, data, root, how));
     return detail::after_agreement(comm, r, values, how, [&](const auto& working)
                                                            -> std::unique_ptr<operation> {
       using W = std::remove_cvref_t<decltype(working)>;

@@ -7,6 +7,7 @@
 
 #include <tutti/collectives/call.hpp>
 #include <tutti/reducers/reducer.hpp>
+#include <tutti/reducers/weights.hpp>
 
 #include <cstddef>
 #include <span>
@@ -51,17 +52,19 @@ std::vector<T> reduction(const per_rank<T>& in, const R& r, const std::vector<do
     return reference::reduction(in, detail::agreed(in, r), weights);
   } else {
     using A = reducer_accumulator_t<R, T>;
+    std::vector<double> counts = weights.empty() ? std::vector<double>(in.size(), 1.0) : weights;
+    if constexpr (has_relative_weights<R>) tutti::detail::scale_weights(counts);
     double total = 0;
-    for (std::size_t k = 0; k < in.size(); ++k) total += weights.empty() ? 1.0 : weights[k];
+    for (const double w : counts) total += w;
     std::vector<T> out;
     for (std::size_t i = 0; i < in[0].size(); ++i) {
       std::vector<A> column;
       for (std::size_t k = 0; k < in.size(); ++k)
-        column.push_back(
-            tutti::detail::lift<R, T>(r, in[k][i], weights.empty() ? 1.0 : weights[k], i));
+        if (counts[k] != 0)
+          column.push_back(tutti::detail::lift<R, T>(r, in[k][i], counts[k], i));
       A result = column[0];
       if constexpr (folding_reducer<R, T>)
-        for (std::size_t k = 1; k < in.size(); ++k) result = r.combine(result, column[k]);
+        for (std::size_t k = 1; k < column.size(); ++k) result = r.combine(result, column[k]);
       else result = r.gather(std::span<A>{column});
       out.push_back(tutti::detail::lower<T>(r, result, total, i));
     }

@@ -116,10 +116,11 @@ struct mean : sum {
 };
 
 /// sum(w_k x_k) / sum(w_k), with each rank's w in `options::weight`: non-negative and finite, not all
-/// zero (error_code::invalid_argument otherwise, on every rank). The weights travel first, eight bytes
-/// a rank.
+/// zero (error_code::invalid_argument otherwise, on every rank). Only their ratios matter, and a
+/// contribution of weight 0 may hold anything. The weights travel first, eight bytes a rank.
 struct weighted_mean : mean {
   static constexpr bool weighted = true;
+  static constexpr bool relative = true;
 
   template <class T>
   constexpr accumulator_t<T> lift(T x, double weight) const noexcept {

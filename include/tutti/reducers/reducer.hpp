@@ -13,7 +13,11 @@
 //                                            the element in the caller's data
 //
 // Weights are 1 unless the reducer says `static constexpr bool weighted = true`; then every rank
-// gives its own in `options::weight`, and all ranks know all of them before the data moves.
+// gives its own in `options::weight`, and all ranks know all of them before the data moves. What weighs
+// nothing contributes nothing, whatever it holds: in its place the identity is folded, and a gathered
+// column is shorter by it. A reducer to which only the ratios of its weights matter says `static
+// constexpr bool relative = true` as well, and is given them on a scale where none is lost: the greatest
+// is above 1/2 and at most 1.
 //
 // An *agreeing* reducer is a recipe: it looks at the data, the numbers it writes down are combined
 // over all ranks, and out of the result it makes the reducer that does the work - which may itself be
@@ -154,6 +158,13 @@ template <class R>
   requires requires { R::weighted; }
 inline constexpr bool is_weighted<R> = R::weighted;
 
+/// Whether R is given its weights on a scale of their own.
+template <class R>
+inline constexpr bool has_relative_weights = false;
+template <class R>
+  requires requires { R::relative; }
+inline constexpr bool has_relative_weights<R> = R::relative;
+
 /// The determinism that R promises, asked of the reducer that is named in the strategy.
 template <class R>
 inline constexpr determinism repeats_of = determinism::run_to_run;
@@ -193,7 +204,7 @@ constexpr T lower(const R& r, A a, double total, std::size_t index) {
 
 /// Neither lift nor lower do anything: a reduction may run inside the caller's memory.
 template <class R, class T>
-concept plain_lift = std::same_as<reducer_accumulator_t<R, T>, T> &&
+concept plain_lift = std::same_as<reducer_accumulator_t<R, T>, T> && !is_weighted<R> &&
                      !requires(const R r, T x) { r.lift(x, 1.0); } &&
                      !requires(const R r, T x) { r.lift(x, 1.0, std::size_t{}); };
 template <class R, class T>

@@ -134,6 +134,12 @@ inline void refuse_answer(int rank, const char* call, const char* loop, const ch
                .detail = std::string{"the sync policy's "} + wrong + ", and " + loop}};
 }
 
+/// A weight that a loop would not heed is an error, and everybody's: weights differ between ranks.
+template <class Comm>
+void refuse_weight(Comm& comm, const char* call, const options& how, const char* why) {
+  detail::check_call<Comm>(comm, call, 0, 0, how.weight == 1 ? objection{} : objection{why});
+}
+
 /// A number for what a run will do: the types of the parts, and those of their members and of the options
 /// that decide who sends what when.
 template <class Ensemble>

@@ -28,6 +28,8 @@ public:
   replicated_trainer(Ensemble parts, std::vector<tensor<T>> parameters, Optimizer optimizer)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)} {
+    if constexpr (!is_weighted<working_reducer_t<reducer_type>>)
+      detail::refuse_weight(parts_.comm, "bind", parts_.how, detail::unused_weight);
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     check_policy();
     make_buckets();
@@ -222,7 +224,8 @@ private:
   [[noreturn]] void find_culprit() {
     constexpr std::uint64_t none = (std::numeric_limits<std::uint64_t>::max)();
     std::array<std::uint64_t, 1> mine{none};
-    for (std::size_t k = gradients_.size(); k-- > 0;)
+    const bool counts = !is_weighted<working_reducer_t<reducer_type>> || parts_.how.weight != 0;
+    for (std::size_t k = counts ? gradients_.size() : 0; k-- > 0;)
       for (const T g : gradients_[k])
         if (!is_finite(g)) mine[0] = k;
     std::vector<std::uint64_t> firsts(std::size_t(parts_.comm.size()));

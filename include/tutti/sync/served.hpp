@@ -32,6 +32,9 @@ public:
       : parts_{std::move(parts)}, parameters_{std::move(parameters)},
         optimizer_{std::move(optimizer)}, rank_{parts_.comm.rank()}, size_{parts_.comm.size()},
         servers_{parts_.topology.server_count(size_)} {
+    detail::refuse_weight(parts_.comm, "bind", parts_.how,
+                          "options::weight is given, and servers count every push alike - leave it out, "
+                          "or scale the gradients");
     detail::verify_binding(parts_.comm, parameters_, detail::plan_hash(parts_), parts_.how);
     check_policy();
     check_roles();
