@@ -3,8 +3,25 @@
 #include "communicators/conformance.hpp"
 #include "mpi/on_mpi.hpp"
 
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
+
+namespace {
+
+/// Four clients, of which the last holds all examples there are, and may say nothing.
+struct one_that_counts {
+  bool silent = false;
+  int clients() const { return 4; }
+  double examples(int client) const { return client == 3 ? 1e-50 : 0; }
+  void train(int client, int, std::span<const float>, tutti::random_stream, std::span<float> to) const {
+    for (float& x : to)
+      if (!silent) x = client == 3 ? 5.0f : std::numeric_limits<float>::quiet_NaN();
+  }
+};
+
+} // namespace
 
 BOOST_AUTO_TEST_SUITE(weights)
 
@@ -36,6 +53,20 @@ BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_r
     tutti::strategy strategy{w};
     (void)strategy.bind(x, tutti::sgd{}, how);
   });
+}
+
+BOOST_AUTO_TEST_CASE(rounds_in_which_little_or_nothing_counts) {
+  for (const bool silent : {false, true})
+    on_mpi(silent ? "a silent client" : "a light client", [&](auto& comm, report& r) {
+      std::vector<float> values(7, 1.0f);
+      one_that_counts people{silent};
+      tutti::strategy strategy{comm, tutti::federated{.fraction = 1}};
+      const auto round = strategy.run(values, people, {.rounds = 1}).rounds.at(0);
+      r.check(values[6] == (silent ? 1.0f : 5.0f),
+              [&] { return "a value is " + std::to_string(values[6]); });
+      r.check(round.silent == int(silent) && round.skipped.empty() == !silent,
+              [&] { return "the report says \"" + round.skipped + "\""; });
+    });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

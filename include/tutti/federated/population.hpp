@@ -1,22 +1,26 @@
 // A population: clients whose data stays where it is, and who is asked in which round.
 //
 //   clients()                        how many
-//   examples(client)                 how many examples a client holds: its weight
+//   examples(client)                 how many examples a client holds: its weight. One of none is not
+//                                    trained where that is what counts
 //   train(client, epochs, parameters, random, out)
 //                                    trains from `parameters` on the client's own data and writes the
-//                                    trained parameters to `out`, equally long. Draws only from
-//                                    `random`, a stream of (seed, round, client), so that the result does
-//                                    not depend on which rank runs the client
+//                                    trained parameters to `out`, which begins as a copy of them: who
+//                                    leaves every bit of it as it was has written nothing and does not
+//                                    count. Draws only from `random`, a stream of (seed, round, client),
+//                                    so that the result does not depend on which rank runs the client
 //   evaluate(parameters, part, parts) -> score     optional: the part-th of `parts` shares of a test set
 //
 // Clients are logical: thousands live on a few ranks, and any rank can run any client.
 #pragma once
 
+#include <tutti/core/error.hpp>
 #include <tutti/core/random.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,7 +41,13 @@ concept population = requires(P& p, int client, int epochs, std::span<const T> p
 };
 
 /// `count` of `clients` distinct clients, drawn uniformly by (seed, round): the same on every rank.
+/// Throws invalid_argument when there are not that many.
 inline std::vector<int> draw_cohort(int clients, int count, std::uint64_t seed, std::uint32_t round) {
+  if (clients < 0 || count < 0 || count > clients)
+    throw error{{.code = error_code::invalid_argument,
+                 .call = "draw_cohort",
+                 .detail = std::to_string(count) + " of " + std::to_string(clients) +
+                           " clients were asked for - draw at least none and at most all of them"}};
   // Streams of clients are named 0 .. clients - 1; the draw itself has a name of its own.
   random_stream random{seed, round, ~std::uint64_t{0}};
   std::vector<int> all(static_cast<std::size_t>(clients));

@@ -2,17 +2,23 @@
 //
 // Where the mean of a round holds a NaN or infinity, options::non_finite decides: every rank throws
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
+// A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
 #pragma once
 
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/hash.hpp>
 #include <tutti/core/rounded.hpp>
 #include <tutti/federated/population.hpp>
+#include <tutti/reducers/weights.hpp>
 #include <tutti/sync/ensemble.hpp>
 
+#include <array>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <string>
 #include <vector>
 
 namespace tutti {
@@ -20,9 +26,11 @@ namespace tutti {
 /// What is known after a round; the same on every rank but for `seconds`.
 struct round_report {
   int round = 0;      ///< from 1
-  int clients = 0;    ///< how many took part
+  int clients = 0;    ///< how many were drawn
   double metric = 0;  ///< mean of the population's score, 0 when it has none
   double seconds = 0; ///< since the run began
+  int silent = 0;     ///< how many of the clients wrote nothing, and were left out
+  std::string skipped = {}; ///< why the round changed nothing, naming it; empty when it was applied
 };
 
 struct run_options {
@@ -43,6 +51,9 @@ public:
   federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
                    run_options how)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
+    detail::refuse_weight(parts_.comm, "run", parts_.how,
+                          "options::weight is given, and clients count what they hold - leave it out, and "
+                          "say it in examples(client) of the population");
     detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
     const int all = clients_.clients();
     const auto& sync = parts_.sync;
@@ -70,9 +81,10 @@ public:
     const auto start = clock::now();
     federated_report report;
     for (int r = 1; r <= how_.rounds && !report.stopped; ++r) {
-      const int took_part = one_round(std::uint32_t(r));
+      report.rounds.push_back(one_round(std::uint32_t(r)));
       const std::chrono::duration<double> elapsed = clock::now() - start;
-      report.rounds.push_back({r, took_part, evaluate(), elapsed.count()});
+      report.rounds.back().metric = evaluate();
+      report.rounds.back().seconds = elapsed.count();
       report.stopped = !on_round(std::as_const(report.rounds.back()));
     }
     return report;
@@ -89,34 +101,102 @@ private:
     return h;
   }
 
+  /// What this rank's clients have come to.
+  struct share {
+    double weight = 0; ///< of all of them, times 2^exponent
+    int exponent = 0;
+    int silent = 0;
+    std::int64_t first_bad = nobody; ///< a client that returned a NaN or an infinity
+  };
+
   /// This rank's clients are every size-th of the cohort. Each rank folds its own in cohort order, then
   /// the ranks' means are folded with the sums of their clients' weights.
-  int one_round(std::uint32_t round) {
-    const int rank = parts_.comm.rank(), size = parts_.comm.size();
+  round_report one_round(std::uint32_t round) {
     const int all = clients_.clients();
     const int asked = detail::exactly([&] { return parts_.sync.quorum(all); });
     const auto cohort = tutti::draw_cohort(all, asked, how_.seed, round);
-    std::vector<T> total(global_.size()), trained(global_.size());
-    double weight = 0;
-    std::int64_t first_bad = nobody;
-    for (std::size_t k = std::size_t(rank); k < cohort.size(); k += std::size_t(size)) {
-      const int client = cohort[k];
-      const double counts = client_weight(client);
-      clients_.train(client, parts_.sync.period(), std::span<const T>{global_},
-                     random_stream{how_.seed, round, std::uint64_t(client)}, std::span<T>{trained});
-      if (first_bad == nobody && !all_finite(trained)) first_bad = client;
-      add_difference(total, trained, counts);
-      weight += counts;
-    }
-    if (weight > 0)
-      detail::exactly([&] {
-        for (T& t : total) t = static_cast<T>(t / static_cast<T>(weight));
-      });
+    round_report report{.round = int(round), .clients = int(cohort.size())};
+    std::vector<T> total(global_.size());
+    const share mine = train_share(cohort, round, total);
     options how = parts_.how;
-    how.weight = weight;
+    if (!agree_on_weight(mine, how.weight, report)) {
+      report.skipped = nothing_counts(report);
+      return report;
+    }
     tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
-    if (usable(total, round, first_bad)) apply(total);
-    return int(cohort.size());
+    if (usable(total, round, mine.first_bad))
+      apply(total);
+    else
+      report.skipped = was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
+    return report;
+  }
+
+  /// Leaves the mean of this rank's clients in `total`, which is zero.
+  share train_share(const std::vector<int>& cohort, std::uint32_t round, std::vector<T>& total) {
+    std::vector<int> own;
+    std::vector<double> weights;
+    for (std::size_t k = std::size_t(parts_.comm.rank()); k < cohort.size();
+         k += std::size_t(parts_.comm.size())) {
+      own.push_back(cohort[k]);
+      weights.push_back(client_weight(cohort[k]));
+    }
+    share mine{.exponent = detail::scale_weights(weights)};
+    std::vector<T> trained;
+    for (std::size_t k = 0; k < own.size(); ++k) {
+      if (weights[k] == 0) continue;
+      trained = global_;
+      clients_.train(own[k], parts_.sync.period(), std::span<const T>{global_},
+                     random_stream{how_.seed, round, std::uint64_t(own[k])}, std::span<T>{trained});
+      if (!wrote(trained)) {
+        ++mine.silent;
+        continue;
+      }
+      if (mine.first_bad == nobody && !all_finite(trained)) mine.first_bad = own[k];
+      add_difference(total, trained, weights[k]);
+      mine.weight += weights[k];
+    }
+    if (mine.weight > 0)
+      detail::exactly([&] {
+        for (T& t : total) t = static_cast<T>(t / static_cast<T>(mine.weight));
+      });
+    return mine;
+  }
+
+  /// Whether a client has changed a bit of what it was given.
+  bool wrote(const std::vector<T>& trained) const {
+    const std::size_t bytes = global_.size() * sizeof(T);
+    return bytes == 0 || std::memcmp(trained.data(), global_.data(), bytes) != 0;
+  }
+
+  /// What this rank's mean counts for beside those of the others; false when nothing counts on any.
+  bool agree_on_weight(const share& mine, double& weight, round_report& report) {
+    const std::array<double, 3> told{mine.weight, double(mine.exponent), double(mine.silent)};
+    std::vector<double> all(told.size() * std::size_t(parts_.comm.size()));
+    tutti::all_gather(parts_.comm, told, all, options{.timeout = parts_.how.timeout});
+    bool counts = false;
+    double exponent = 0; // the greatest of those who count
+    for (std::size_t k = 0; k < all.size(); k += told.size()) {
+      report.silent += int(all[k + 2]);
+      if (all[k] == 0) continue;
+      exponent = counts ? (std::max)(exponent, all[k + 1]) : all[k + 1];
+      counts = true;
+    }
+    weight = std::ldexp(mine.weight, mine.exponent - int(exponent));
+    return counts;
+  }
+
+  static std::string was_skipped(std::uint32_t round) {
+    return "round " + std::to_string(round) + " was skipped: ";
+  }
+  static std::string nothing_counts(const round_report& report) {
+    const std::string drawn = std::to_string(report.clients);
+    return was_skipped(std::uint32_t(report.round)) +
+           (report.silent == 0
+                ? "none of its " + drawn + " clients holds an example - draw more of them, or leave out "
+                                           "who has no data"
+                : std::to_string(report.silent) + " of its " + drawn +
+                      " clients wrote no parameters, and none of the others holds an example - write "
+                      "what was trained to `out`");
   }
 
   static bool all_finite(const std::vector<T>& values) {
