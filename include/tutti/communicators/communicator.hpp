@@ -25,6 +25,7 @@
 //
 // Refinements, each optional and found by a requires-expression:
 //   selective receive   probe(channel) -> std::optional<arrival>: a message is waiting
+//   noticing            has_left(peer): it has left for no failure, and sends nothing more
 //   splitting           split(color, key) -> communicator
 //   verification        verify(call, numbers): throws `mismatch` unless all ranks say the same
 //

@@ -33,6 +33,11 @@ public:
   {
     return to().probe(on);
   }
+  bool has_left(int peer) const
+    requires requires(const To& c) { c.has_left(peer); }
+  {
+    return to().has_left(peer);
+  }
   void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid)
     requires verifying_communicator<To>
   {

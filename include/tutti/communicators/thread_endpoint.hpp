@@ -87,6 +87,13 @@ public:
     }
   }
 
+  /// Whether `peer` has returned; what it sent before is there. Throws when that was because of a failure.
+  bool has_left(int peer) const {
+    if (!group_->has_left(peer)) return false;
+    throw_if_revoked();
+    return true;
+  }
+
   bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
     return tutti::detail::same_owner(memory.owner, group_);
   }

@@ -137,6 +137,14 @@ public:
     return all_->notices->meet();
   }
 
+  /// Whether `peer` has called leave(), as far as is known here. Throws when that was because of a failure.
+  bool has_left(int peer) const {
+    const auto held = all_->hold();
+    if (!all_->notices->has_left(peer)) return false;
+    all_->throw_if_failed();
+    return true;
+  }
+
   tutti::detail::signals* shared() noexcept { return lines_ ? &signals_ : nullptr; }
   std::size_t last_cache_bytes() const noexcept { return how_.cached_bytes; }
   void announced() noexcept {

@@ -83,7 +83,7 @@ public:
     encode_gradient();
     bool usable = true;
     guarded([&] { usable = parts_.how.non_finite == non_finite::pass || all_finite(); });
-    auto sent = push(header{usable ? kind_push : kind_leave_out, std::uint64_t(clock_)});
+    auto sent = push(header{usable ? header::push : header::leave_out, std::uint64_t(clock_)});
     auto answers = expect_answers();
     if (serves()) {
       workers_.steps(rank_, clock_);
@@ -114,7 +114,7 @@ public:
   void finalize() {
     if (works()) {
       if (serves()) workers_.ends(rank_);
-      auto sent = push(header{kind_done, 0});
+      auto sent = push(header{header::done, 0});
       serve_until([&] { return sent.test() && (!serves() || everyone_done()); },
                   [&] { return sent.waiting_for(); });
     } else if (!everyone_done()) {
@@ -129,12 +129,7 @@ public:
   }
 
 private:
-  struct header {
-    std::uint64_t kind;
-    std::uint64_t clock;
-  };
-  /// A push with its gradient; a step without one, because of a NaN; no more steps.
-  static constexpr std::uint64_t kind_push = 1, kind_leave_out = 2, kind_done = 3;
+  using header = detail::push_header;
   using comm_type = typename Ensemble::comm_type;
   using handle = decltype(std::declval<comm_type&>().exchange(
       host_execution{}, channel{}, std::declval<const exchange_round&>()));
@@ -224,7 +219,7 @@ private:
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_) continue;
       std::memcpy(outbox_of(s), &head, sizeof head);
-      const std::size_t gradient = head.kind == kind_push ? wire_bytes(length(range_of(s))) : 0;
+      const std::size_t gradient = head.kind == header::push ? wire_bytes(length(range_of(s))) : 0;
       sends.push_back({s, {outbox_of(s), sizeof head + gradient}});
     }
     return parts_.comm.exchange(host_execution{}, pushes_, {sends, {}});
@@ -281,6 +276,7 @@ private:
       guarded([&] {
         if (serves() && serve_some()) until = parts_.how.until();
         over = finished();
+        if (serves()) look_for_the_lost();
       });
       if (over) return;
       const bool rests = parts_.comm.in_flight().step(seen);
@@ -290,6 +286,12 @@ private:
                  .detail = "nothing was heard within the timeout"});
       if (rests) parts_.comm.idle(seen, until);
     }
+  }
+  /// Who has left makes no more steps, and everybody would wait for it. What was pushed counts first.
+  void look_for_the_lost() {
+    if (detail::lost_worker(parts_.comm, workers_) < 0) return;
+    serve_some();
+    detail::require_all_there(parts_.comm, workers_);
   }
   /// An error here is an error everywhere.
   template <class Work>
@@ -334,16 +336,16 @@ private:
     detail::complete(parts_.comm, receiving, "serve", parts_.how.until());
     header head{};
     if (message.bytes >= sizeof head) std::memcpy(&head, arriving_.data(), sizeof head);
-    const std::size_t gradient_bytes = head.kind == kind_push ? wire_bytes(length(own_)) : 0;
-    if (head.kind < kind_push || head.kind > kind_done ||
+    const std::size_t gradient_bytes = head.kind == header::push ? wire_bytes(length(own_)) : 0;
+    if (head.kind < header::push || head.kind > header::done ||
         message.bytes != sizeof head + gradient_bytes)
       throw error{{.code = error_code::bad_data,
                    .call = "serve",
                    .peer = message.peer,
                    .detail = "a push is not what this server expects"}};
-    if (head.kind == kind_done) workers_.ends(message.peer);
+    if (head.kind == header::done) workers_.ends(message.peer);
     else workers_.steps(message.peer, std::int64_t(head.clock));
-    if (head.kind != kind_push) return;
+    if (head.kind != header::push) return;
     std::vector<T> gradient(length(own_));
     parts_.codec.template decode<T>(arriving_.data() + sizeof head, std::span<T>{gradient});
     apply(gradient);

@@ -1,12 +1,14 @@
 // How far each worker is, and who waits for an answer: what a bound on staleness is about.
 #pragma once
 
+#include <tutti/core/error.hpp>
 #include <tutti/sync/sync_policy.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace tutti::detail {
@@ -46,6 +48,7 @@ public:
     return true;
   }
 
+  bool is_done(int worker) const { return clocks_[std::size_t(worker)] == done; }
   bool all_done() const { return slowest() == done; }
   int slowest_worker() const {
     return int(std::min_element(clocks_.begin(), clocks_.end()) - clocks_.begin());
@@ -59,5 +62,30 @@ private:
   std::vector<char> waiting_;
   int workers_ = 0;
 };
+
+/// What a worker's message begins with.
+struct push_header {
+  /// A push with its gradient; a step without one, because of a NaN; no more steps.
+  enum : std::uint64_t { push = 1, leave_out = 2, done = 3 };
+  std::uint64_t kind;
+  std::uint64_t clock;
+};
+
+/// A worker that has left although it is not done; -1 when there is none, or nobody can tell.
+template <class Comm>
+int lost_worker(const Comm& comm, const worker_clocks& workers) {
+  if constexpr (requires { comm.has_left(0); })
+    for (int r = 0; r < comm.size(); ++r)
+      if (!workers.is_done(r) && comm.has_left(r)) return r;
+  return -1;
+}
+template <class Comm>
+void require_all_there(const Comm& comm, const worker_clocks& workers) {
+  if (const int lost = detail::lost_worker(comm, workers); lost >= 0)
+    throw error{{.code = error_code::peer_lost,
+                 .peer = lost,
+                 .detail = "rank " + std::to_string(lost) + " has left without finalize() - call it on "
+                           "every rank after its last step"}};
+}
 
 } // namespace tutti::detail
