@@ -135,8 +135,11 @@ void run_now(Comm& comm, Operation& what) {
     bool done_at_once() {
       const auto held = all.hold();
       all.start(one);
-      if constexpr (requires(Operation& o) { o.spin(); })
+      if constexpr (requires(Operation& o) { o.spin(); }) {
         if (one.spin()) return true;
+      } else if (one.advance()) {
+        return true;
+      }
       all.enter(one);
       return false;
     }

@@ -139,9 +139,10 @@ public:
   }
   /// After it was started.
   void enter(operation& o) noexcept {
+    const bool in_turn = o.takes_turns();
     o.entered_ = true;
-    o.waits_ = o.takes_turns() && has_turn_;
-    if (!o.waits_ && o.takes_turns()) has_turn_ = &o;
+    o.waits_ = in_turn && has_turn_;
+    if (in_turn && !o.waits_) has_turn_ = &o;
     (o.waits_ ? waiting_ : moving_).add(o);
     if (shared_) shared_->begun.notify_all();
   }
