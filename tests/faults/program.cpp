@@ -13,6 +13,8 @@
 //   naming         rank 0 is killed while what they are to share has a name
 //   holding        rank 0 stops itself there
 //   nothing        shares memory, and ends
+//   child-throws, child-unwinds, child-returns
+//                  RANK forks a child that leaves as its name says; the ranks go on
 // A mode that ends in -shared does it where ranks work in each other's memory: in slots, in symmetric
 // buffers and through stages in turn.
 #include <tutti/collectives/collectives.hpp>
@@ -30,6 +32,7 @@
 #include <vector>
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
@@ -107,6 +110,47 @@ void share(tutti::mpi::communicator& world, const plan& what) {
   tutti::barrier(some);
 }
 
+/// Leaves the parent's program as the mode says, with what its parent has in flight; ends in any case.
+void be_a_child(const plan& what) {
+  alarm(30);
+  if (!what.is("child-returns")) throw std::runtime_error("the disk is full");
+}
+
+/// One rank forks a child while collectives are in flight, which that rank then completes.
+void fork_and_go_on(tutti::mpi::communicator& world, const plan& what) {
+  introduce(world.rank());
+  const int p = world.size();
+  std::vector<float> sent(300000, 1.0f), staged(100000, 1.0f);
+  auto symmetric = world.allocate<float>(100000);
+  for (int round = 0; round < 3; ++round) {
+    sent.assign(sent.size(), 1.0f), staged.assign(staged.size(), 1.0f);
+    pid_t child = -1;
+    {
+      auto by_messages = tutti::async_all_reduce(world, sent, tutti::ring{});
+      auto in_stages = tutti::async_all_reduce(world, staged);
+      auto in_place = tutti::async_all_reduce(world, symmetric);
+      if (world.rank() == what.rank && what.is("child-returns")) {
+        by_messages.wait(), in_stages.wait(), in_place.wait();
+      }
+      if (world.rank() == what.rank && (child = fork()) == 0) return be_a_child(what);
+      by_messages.wait(), in_stages.wait(), in_place.wait();
+    }
+    if (child > 0) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      const int wanted = what.is("child-returns") ? 0 : 1;
+      if (!WIFEXITED(status) || WEXITSTATUS(status) != wanted)
+        throw std::runtime_error("the child ended with status " + std::to_string(status));
+    }
+    tutti::all_reduce(world, sent, tutti::ring{});
+    tutti::all_reduce(world, staged);
+    for (const float x : sent)
+      if (x != float(p * p)) throw std::runtime_error("a sum by messages is wrong");
+    for (const float x : staged)
+      if (x != float(p * p)) throw std::runtime_error("a sum in stages is wrong");
+  }
+}
+
 /// The error is printed while MPI still runs: Open MPI's launcher ends the job as soon as one rank
 /// has ended with an error.
 int by_hand(int argc, char** argv, const plan& what) {
@@ -116,7 +160,8 @@ int by_hand(int argc, char** argv, const plan& what) {
     try {
       auto world = tutti::mpi::world();
       rank = world.rank();
-      work(world, what);
+      if (what.is("unwinds")) work(world, what);
+      else fork_and_go_on(world, what);
     } catch (const std::exception& e) {
       std::fprintf(stderr, "rank %d: %s\n", rank, e.what());
       throw;
@@ -131,7 +176,9 @@ int by_hand(int argc, char** argv, const plan& what) {
 
 int main(int argc, char** argv) {
   const plan what{argc > 1 ? argv[1] : "goes-on", argc > 2 ? std::atoi(argv[2]) : -1};
-  if (what.is("unwinds")) return by_hand(argc, argv, what);
+  if (what.is("unwinds") || what.is("child-unwinds")) return by_hand(argc, argv, what);
+  if (what.mode.starts_with("child-"))
+    return tutti::mpi::run(argc, argv, [&](auto& world) { fork_and_go_on(world, what); });
   for (const char* mode : {"reserving", "splitting", "naming", "holding", "nothing"})
     if (what.is(mode))
       return tutti::mpi::run(argc, argv, [&](auto& world) { share(world, what); });

@@ -234,6 +234,8 @@ private:
   }
   /// After it was revoked: nobody is at work in this rank's memory, and nobody begins to be.
   void retire() noexcept {
+    if constexpr (requires { comm_.is_here(); }) // in a child this is the memory of its parent's rank
+      if (!comm_.is_here()) return;
     signals_.withdraw();
     const deadline until = clock::now() + std::chrono::seconds{20};
     for (int r = 0; r < size_; ++r)

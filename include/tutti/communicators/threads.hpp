@@ -4,6 +4,7 @@
 #include <tutti/communicators/forwarding.hpp>
 #include <tutti/communicators/thread_endpoint.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/process.hpp>
 
 #include <memory>
 #include <mutex>
@@ -91,13 +92,20 @@ void run_ranks(int ranks, void (*program)(const void* context, basic_communicato
     everyone->left[std::size_t(rank)].store(true);
     world->ring_all();
   };
+  const tutti::detail::process ranks_process;
+  const auto end_if_child = [&](int rank, const char* why) { // which has none of the other threads
+    if (!ranks_process.is_this()) tutti::detail::process::end_child(rank, why, why ? 1 : 0);
+  };
   const auto body = [&](int rank) {
     try {
       basic_communicator<Waiting> comm{world, rank};
       program(context, comm);
+      end_if_child(rank, nullptr);
     } catch (const std::exception& e) {
+      end_if_child(rank, e.what());
       leave(rank, e.what());
     } catch (...) {
+      end_if_child(rank, "an exception of unknown type");
       leave(rank, "an exception of unknown type");
     }
     gone(rank);

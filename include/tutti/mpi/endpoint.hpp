@@ -105,6 +105,7 @@ public:
   }
 
   void revoke(failure why) noexcept {
+    if (!is_here()) return;
     const auto held = all_->hold();
     all_->notices->fail(why);
   }
@@ -132,6 +133,7 @@ public:
   /// Returns when every rank has come here - after a failure at most 20 s later, false if somebody
   /// has not.
   bool leave() {
+    if (!is_here()) return true;
     const auto held = all_->hold();
     all_->notices->leave();
     return all_->notices->meet();
@@ -156,6 +158,8 @@ public:
     MPI_Abort(all_->comm, 1);
     std::abort();
   }
+  /// Not in a child that the rank has forked.
+  bool is_here() const noexcept { return all_->notices->is_here(); }
   int looks() const noexcept { return all_->nodes.crowded ? 1 : 4000; }
   bool reaches(const tutti::detail::symmetric_memory& memory) const noexcept {
     return !memory.places.empty() && tutti::detail::same_owner(memory.owner, all_);
@@ -201,7 +205,8 @@ private:
                    .rank = rank(),
                    .detail = "a progress thread calls MPI beside its rank, and MPI was not asked for "
                              "that - write tutti::mpi::environment env{argc, argv, "
-                             "tutti::mpi::threading::at_once};"}};
+                             "tutti::mpi::threading::at_once};, and where MPI is initialised elsewhere "
+                             "MPI_Init_thread with MPI_THREAD_MULTIPLE there"}};
     driver_.run_thread(all_->sharing, *all_->notices, all_->nodes.roomy);
   }
 

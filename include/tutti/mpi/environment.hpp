@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/process.hpp>
 #include <tutti/mpi/native.hpp>
 
 #include <cstdio>
@@ -33,7 +34,7 @@ public:
   environment& operator=(const environment&) = delete;
 
   ~environment() {
-    if (!owned_ || !detail::is_running()) return;
+    if (!owned_ || !process_.is_this() || !detail::is_running()) return;
     const bool failing = std::uncaught_exceptions() > unwinding_;
     const deadline until = clock::now() + detail::farewell;
     const bool met = detail::meet(closing_, [&]() -> std::optional<deadline> {
@@ -99,6 +100,7 @@ private:
 
   int unwinding_;
   bool owned_ = false;
+  tutti::detail::process process_; ///< its children have not begun MPI
   MPI_Comm closing_ = MPI_COMM_NULL;
 };
 

@@ -92,7 +92,7 @@ public:
   /// Called by the board, after a failure: it fails when it is tested. What it has sent is waited for when
   /// it is dropped.
   void receive_no_more() noexcept override {
-    if (gave_up_ || !is_running()) return;
+    if (gave_up_ || !all_->notices->is_usable()) return;
     waited_for_ = waiting_for();
     in_turn_ = gave_up_ = true;
     cancel_receives();
@@ -268,8 +268,9 @@ private:
   }
   void withdraw() noexcept {
     if (ended_) return;
+    if (!all_->notices->is_usable()) return forget_all();
     const auto held = all_->hold();
-    if (is_running() && !settle([](const piece&) { return true; })) give_up();
+    if (!settle([](const piece&) { return true; })) give_up();
     forget_all();
   }
   /// Completes what can be completed, whatever came of it; true when nothing is in flight that

@@ -71,8 +71,9 @@ public:
   group& operator=(const group&) = delete;
   /// After a failure it is not freed, like that of its notices.
   ~group() {
+    if (!notices->is_usable()) return;
     const auto held = hold();
-    if (is_running() && !notices->failed()) MPI_Comm_free(&comm);
+    if (!notices->failed()) MPI_Comm_free(&comm);
     notices.reset(); // which other threads' boards know of
   }
 

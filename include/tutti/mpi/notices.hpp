@@ -2,6 +2,7 @@
 // that after a failure it has no receive in flight any more.
 #pragma once
 
+#include <tutti/core/process.hpp>
 #include <tutti/mpi/native.hpp>
 
 #include <algorithm>
@@ -86,7 +87,7 @@ public:
   /// MPI may give its number to the next one.
   ~notice_board() {
     if (above_) std::erase(above_->below_, this);
-    if (!is_running()) return;
+    if (!is_usable()) return;
     if (failed()) say_withdrawn(); // a rank that had nothing in flight here was not asked to
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
@@ -97,6 +98,10 @@ public:
       if (!told->has_gone()) (void)told.release(); // MPI still reads it
   }
 
+  /// MPI runs, and this is the process that it runs in.
+  bool is_usable() const noexcept { return is_running() && is_here(); }
+  bool is_here() const noexcept { return process_.is_this(); }
+
   /// True on every 64th call, when it also has looked for notices: the price of waiting is one
   /// MPI_Test more in 64.
   bool looks_now() {
@@ -106,6 +111,7 @@ public:
   }
 
   void look() {
+    if (!process_.is_this()) return fail_child();
     if (above_) above_->look();
     for (;;) {
       int here = 0;
@@ -201,6 +207,15 @@ private:
     if (!std::exchange(said_withdrawn_, true)) tell(notice{notice::kind::withdrawn});
   }
 
+  /// A child would wait for ever, and with it what it must not touch.
+  void fail_child() {
+    if (!failed_)
+      failed_ = failure{.code = error_code::unsupported,
+                        .rank = rank_,
+                        .detail = "this is a child process, which is no rank - communicate in the process "
+                                  "that has begun MPI"};
+  }
+
   /// One notice on its way to everyone.
   struct telling {
     notice what;
@@ -214,7 +229,7 @@ private:
   };
   /// A peer that cannot be told will find out by its deadline.
   void tell(const notice& what) noexcept {
-    if (!is_running()) return;
+    if (!is_usable()) return;
     sent_.push_back(std::make_unique<telling>());
     telling& now = *sent_.back();
     now.what = what;
@@ -229,6 +244,7 @@ private:
   std::shared_ptr<notice_board> above_;
   std::vector<notice_board*> below_;
   std::vector<int> ranks_above_;
+  tutti::detail::process process_;
   int rank_ = 0, size_ = 1;
   unsigned turns_ = 0;
   std::unique_ptr<notice> received_ = std::make_unique<notice>();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/communicators/operation.hpp>
+#include <tutti/core/process.hpp>
 #include <tutti/mpi/notices.hpp>
 
 #include <algorithm>
@@ -22,6 +23,10 @@ public:
   driver& operator=(const driver&) = delete;
   ~driver() {
     if (!thread_.joinable()) return;
+    if (!process_.is_this()) { // a child has no such thread
+      (void)new std::thread{std::move(thread_)};
+      return;
+    }
     {
       std::scoped_lock lock{sharing_->guard};
       over_ = true;
@@ -70,6 +75,7 @@ private:
   operations all_;
   std::shared_ptr<progress_sharing> sharing_;
   bool over_ = false;
+  tutti::detail::process process_;
   std::thread thread_;
 };
 

@@ -1,6 +1,7 @@
 // mpi::run: an MPI program that fails on all ranks when it fails on one, and never hangs.
 #pragma once
 
+#include <tutti/core/process.hpp>
 #include <tutti/mpi/communicator.hpp>
 #include <tutti/mpi/environment.hpp>
 
@@ -21,7 +22,8 @@ namespace tutti::mpi {
 /// Returns what the program returns (0 when it returns nothing), and 1 when it throws: then the
 /// error is printed once, and every other rank's calls fail with `peer_lost` naming this one, as
 /// they do for those who still wait for a rank that has returned. Ranks end together; those that
-/// have not ended 20 s after a failure are ended by MPI_Abort.
+/// have not ended 20 s after a failure are ended by MPI_Abort. A child that a rank has forked is no rank:
+/// where it returns or throws to here, the child ends, and nobody else hears of it.
 template <class Program> int run(int& argc, char**& argv, Program&& program) {
   const auto say = [](int rank, const char* what) {
     const std::string who = rank < 0 ? "" : "rank " + std::to_string(rank) + ": ";
@@ -32,7 +34,9 @@ template <class Program> int run(int& argc, char**& argv, Program&& program) {
     environment env{argc, argv};
     communicator world = mpi::world();
     int status = 0;
+    const tutti::detail::process rank;
     const auto failed = [&](const char* what) {
+      if (!rank.is_this()) tutti::detail::process::end_child(world.rank(), what, 1);
       status = 1;
       say(world.rank(), what);
       world.revoke({.code = error_code::peer_lost,
@@ -48,6 +52,7 @@ template <class Program> int run(int& argc, char**& argv, Program&& program) {
     } catch (...) {
       failed("an exception of unknown type");
     }
+    if (!rank.is_this()) tutti::detail::process::end_child(world.rank(), nullptr, status);
     if (!world.leave()) {
       say(world.rank(), "the other ranks did not end in time - the job is aborted");
       MPI_Abort(MPI_COMM_WORLD, 1);
