@@ -65,10 +65,10 @@ int main(int argc, char** argv) try {
     tutti::strategy strategy{world, tutti::star{}, tutti::weighted_mean{},
                              tutti::federated{.fraction = 0.1, .epochs = 1}};
     strategy.run(model.flat_parameters(), clients, {rounds, seed}, [&](const auto& round) {
-      bar.update(round.round, round.skipped.empty()
-                                  ? "test accuracy " + std::to_string(round.metric)
-                                  : round.skipped);
+      bar.update(round.round, "test accuracy " + std::to_string(round.metric));
       if (world.rank() == 0) last = round;
+      if (world.rank() == 0 && !round.skipped.empty())
+        std::fprintf(stderr, "%s\n", round.skipped.c_str());
       return round.metric < until; // the same on every rank
     });
   });

@@ -52,10 +52,11 @@ int main(int argc, char** argv) try {
     std::vector<std::uint32_t> rows;
     const auto worker = std::size_t(world.rank() - servers);
     const auto workers = std::size_t(ranks - servers);
-    for (int step = 0; step < how.steps && trainer.role() == tutti::role::worker; ++step) {
-      models::draw_rows(data.training.size() * worker / workers,
-                        data.training.size() * (worker + 1) / workers, how.batch, seed,
-                        std::uint64_t(step), worker, rows);
+    const auto begin = data.training.size() * worker / workers;
+    const auto end = data.training.size() * (worker + 1) / workers;
+    const bool works = trainer.role() == tutti::role::worker && begin < end; // with rows of its own
+    for (int step = 0; step < how.steps && works; ++step) {
+      models::draw_rows(begin, end, how.batch, seed, std::uint64_t(step), worker, rows);
       model.loss_and_gradients(data.training, rows);
       trainer.step(model.gradients());
     }

@@ -6,16 +6,26 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace models {
+
+/// What the labels of a file stand for. Where they are -1, 0 and 1, those above 0 are the positive class;
+/// of any other two the greater one is.
+struct two_classes {
+  bool by_sign = true;
+  double negative = -1, positive = 1; ///< otherwise
+};
 
 /// Compressed rows: those of row i are columns[begins[i]] .. columns[begins[i + 1] - 1], from 0.
 struct sparse_rows {
@@ -24,6 +34,7 @@ struct sparse_rows {
   std::vector<float> values;
   std::vector<std::uint8_t> labels; ///< 1 for the positive class, else 0
   int features = 0;                 ///< 1 + the largest column
+  two_classes classes;              ///< what the labels were in the file
 
   std::size_t size() const { return labels.size(); }
 
@@ -48,12 +59,16 @@ struct classification {
 
 namespace libsvm {
 
+/// A model with more features than this would not fit into memory.
+constexpr int most_features = 1 << 26;
+
 /// One pass over "label index:value index:value ...", a row per line.
 class parser {
 public:
   parser(const std::filesystem::path& path, std::string_view text) : path_(path), rest_(text) {}
 
-  sparse_rows parse() {
+  /// `known` are the classes of the rows that these belong to; none when they stand for themselves.
+  sparse_rows parse(const two_classes* known) {
     while (!rest_.empty()) {
       const auto end = std::min(rest_.find('\n'), rest_.size());
       parse_line(rest_.substr(0, end));
@@ -62,10 +77,51 @@ public:
     if (rows_.size() == 0) {
       throw unreadable("libsvm", path_, "it holds no rows", "give lines such as +1 3:1 7:0.5");
     }
+    rows_.classes = known != nullptr ? *known : find_classes();
+    for (std::size_t i = 0; i < labels_.size(); ++i) {
+      rows_.labels[i] = is_positive(labels_[i]);
+    }
     return std::move(rows_);
   }
 
 private:
+  static bool is_sign(double label) { return label == -1 || label == 0 || label == 1; }
+
+  two_classes find_classes() const {
+    std::vector<double> all = labels_;
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    if (std::all_of(all.begin(), all.end(), is_sign)) {
+      return {};
+    }
+    if (all.size() != 2) {
+      std::string list = shortest(all[0]);
+      for (std::size_t k = 1; k < std::min(all.size(), std::size_t{4}); ++k) {
+        list += ", " + shortest(all[k]);
+      }
+      throw unreadable("libsvm", path_,
+                       "it has " + std::to_string(all.size()) +
+                           (all.size() == 1 ? " class" : " classes") + " (" + list +
+                           (all.size() > 4 ? ", ...)" : ")"),
+                       "give rows of two classes, such as -1 and 1");
+    }
+    return {false, all[0], all[1]};
+  }
+
+  bool is_positive(double label) const {
+    const two_classes& all = rows_.classes;
+    if (all.by_sign ? !is_sign(label) : label != all.negative && label != all.positive) {
+      throw unreadable("libsvm", path_, "its label " + shortest(label) + " is none of the training rows",
+                       "give files that belong together");
+    }
+    return all.by_sign ? label > 0 : label == all.positive;
+  }
+
+  static std::string shortest(double number) {
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, number).ptr};
+  }
+
   void parse_line(std::string_view line) {
     ++line_;
     line = line.substr(0, line.find('#'));
@@ -73,7 +129,7 @@ private:
     if (word.empty()) {
       return;
     }
-    const float label = number<float>(word, "a label");
+    labels_.push_back(number<double>(word, "a label"));
     int previous = 0;
     while (!(word = next_word(line)).empty()) {
       const auto colon = word.find(':');
@@ -85,10 +141,14 @@ private:
         fail("index " + std::to_string(index) + " follows " + std::to_string(previous) +
              ", they must ascend from 1");
       }
+      if (index > most_features) {
+        fail("index " + std::to_string(index) + " is too large, features end at " +
+             std::to_string(most_features));
+      }
       rows_.add(index - 1, number<float>(word.substr(colon + 1), "a value"));
       previous = index;
     }
-    rows_.end_row(label > 0);
+    rows_.end_row(false); // which class, when all labels are known
   }
 
   static std::string_view next_word(std::string_view& line) {
@@ -99,16 +159,40 @@ private:
     return word;
   }
 
+  /// What cannot be seen, such as a byte-order mark or a NUL, stands as its number.
   static std::string quoted(std::string_view word) {
+    constexpr std::size_t most = 40;
+    constexpr const char* digits = "0123456789abcdef";
     std::string all(1, '"');
-    return all.append(word).append(1, '"');
+    for (const char c : word.substr(0, most)) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte > ' ' && byte < 0x7f) {
+        all += c;
+      } else {
+        all.append("\\x").append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
+      }
+    }
+    return all.append(word.size() > most ? "...\"" : "\"");
   }
 
+  /// A number too small for its type is 0; one too large, an infinity or a NaN is none.
   template <class Number> Number number(std::string_view word, const char* what) const {
-    const std::string_view digits = word.substr(word.starts_with('+') ? 1 : 0);
+    const bool plus = word.starts_with('+');
+    const std::string_view digits = word.substr(plus ? 1 : 0);
     Number value{};
     const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (code != std::errc{} || end != digits.data() + digits.size()) {
+    bool is_one = end == digits.data() + digits.size() && !(plus && digits.starts_with('-'));
+    if constexpr (std::is_floating_point_v<Number>) {
+      if (code == std::errc::result_out_of_range) {
+        value = static_cast<Number>(std::strtod(std::string(digits).c_str(), nullptr));
+      } else {
+        is_one = is_one && code == std::errc{};
+      }
+      is_one = is_one && std::isfinite(value);
+    } else {
+      is_one = is_one && code == std::errc{};
+    }
+    if (!is_one) {
       fail(quoted(word) + " is not " + what);
     }
     return value;
@@ -122,16 +206,19 @@ private:
   const std::filesystem::path& path_;
   std::string_view rest_;
   std::size_t line_ = 0;
+  std::vector<double> labels_; ///< of each row, as they stand there
   sparse_rows rows_;
 };
 
 } // namespace libsvm
 
-/// A plain file or one compressed by gzip; labels above 0 are the positive class.
-inline sparse_rows read_libsvm(const std::filesystem::path& path) {
+/// A plain file or one compressed by gzip. Its labels say what its classes are, or, for rows that are to
+/// test what was learnt from others, those of the others.
+inline sparse_rows read_libsvm(const std::filesystem::path& path,
+                               const two_classes* known = nullptr) {
   const auto bytes = read_file(path, "libsvm");
   const auto* text = reinterpret_cast<const char*>(bytes.data());
-  return libsvm::parser(path, {text, bytes.size()}).parse();
+  return libsvm::parser(path, {text, bytes.size()}).parse(known);
 }
 
 namespace generated {
@@ -172,8 +259,9 @@ inline classification find_classification() {
     return generate_classification();
   }
   const auto a9a = *folder / "libsvm" / "a9a";
-  return {read_libsvm(plain_or_gz(a9a)), read_libsvm(plain_or_gz(a9a.string() + ".t")),
-          "a9a in " + a9a.parent_path().string()};
+  auto training = read_libsvm(plain_or_gz(a9a));
+  auto test = read_libsvm(plain_or_gz(a9a.string() + ".t"), &training.classes);
+  return {std::move(training), std::move(test), "a9a in " + a9a.parent_path().string()};
 }
 
 } // namespace models

@@ -75,6 +75,9 @@ public:
   }
 
   double accuracy(const sparse_rows& set) const {
+    if (set.size() == 0) {
+      throw std::runtime_error("logistic: no rows to score - give at least one");
+    }
     return static_cast<double>(correct(set, 0, set.size())) / static_cast<double>(set.size());
   }
 

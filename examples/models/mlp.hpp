@@ -84,6 +84,9 @@ public:
   }
 
   template <class Examples> double accuracy(const Examples& set) {
+    if (set.size() == 0) {
+      throw std::runtime_error("mlp: no examples to score - give at least one");
+    }
     return static_cast<double>(correct(set, 0, set.size())) / static_cast<double>(set.size());
   }
 

@@ -90,6 +90,9 @@ inline image_set read_images(const std::filesystem::path& images,
                          std::to_string(set.pixels.size() / image_pixels) + " images",
                      "give files that belong together");
   }
+  if (set.size() == 0) {
+    throw unreadable("mnist", labels, "it holds no labels", "give at least one image");
+  }
   if (std::any_of(set.labels.begin(), set.labels.end(), [](int l) { return l > 9; })) {
     throw unreadable("mnist", labels, "a label above 9", "give labels 0 to 9");
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,10 @@ inline std::vector<std::uint32_t> shuffled(std::size_t n, std::uint64_t seed) {
 /// `batch` rows of begin .. end - 1, drawn by (seed, step, rank) alone.
 inline void draw_rows(std::size_t begin, std::size_t end, int batch, std::uint64_t seed,
                       std::uint64_t step, std::uint64_t rank, std::vector<std::uint32_t>& rows) {
+  if (end <= begin) {
+    throw std::runtime_error("draw_rows: there are no rows to draw from - use fewer ranks, or leave "
+                             "out who has no data");
+  }
   rows.clear();
   for (int i = 0; i < batch; ++i) {
     const auto bits = draw(mix(seed) + static_cast<std::uint64_t>(i), step, rank);

@@ -107,13 +107,17 @@ public:
     return text_data(std::move(bytes));
   }
 
-  /// Throws unless both parts hold at least one row of `context` + 1 bytes.
-  void require(int context) const {
+  /// Throws unless both parts hold at least one row of `context` + 1 bytes, and so does the stretch of
+  /// each of `clients`.
+  void require(int context, std::size_t clients = 1) const {
     const auto row = static_cast<std::size_t>(context) + 1;
-    if (held_out().size() < row || training().size() < row) {
-      throw std::runtime_error("train_text: the text has " + std::to_string(bytes_.size()) +
-                               " bytes, too few for a context of " + std::to_string(context) +
-                               " - give at least " + std::to_string(10 * row));
+    if (held_out().size() < row || training().size() < row * clients) {
+      const std::size_t most = std::max(10 * row, (10 * row * clients + 8) / 9);
+      throw std::runtime_error(
+          "train_text: the text has " + std::to_string(bytes_.size()) +
+          " bytes, too few for a context of " + std::to_string(context) +
+          (clients > 1 ? " and " + std::to_string(clients) + " clients" : std::string()) +
+          " - give at least " + std::to_string(most) + (clients > 1 ? ", or use fewer ranks" : ""));
     }
   }
 

@@ -84,7 +84,9 @@ private:
     tutti::strategy strategy{comm_, topology, codec, tutti::weighted_mean{},
                              tutti::federated{.fraction = 1.0 / 8}};
     results_.determinism = name(decltype(strategy)::determinism);
-    writers clients{text_, s_, 8 * world_.size(), seen_};
+    const std::size_t all = clients_a_rank * std::size_t(world_.size());
+    text_.require(s_.recipe.shape.context, all); // mpiexec may have started more ranks
+    writers clients{text_, s_, int(all), seen_};
     const int rounds = writers::rounds(s_.recipe.steps);
     strategy.run(model_.flat_parameters(), clients, {.rounds = rounds, .seed = s_.seed},
                  [&](const tutti::round_report& round) {

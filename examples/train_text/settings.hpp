@@ -4,6 +4,8 @@
 #include "models/recipes.hpp"
 #include "models/text.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -27,6 +29,9 @@ struct settings {
   std::string json;
 };
 
+/// Of a federated run, each with a stretch of the text of its own.
+constexpr std::size_t clients_a_rank = 8;
+
 inline std::vector<std::string> topologies() {
   return {"default",       "ring", "recursive_doubling", "halving_doubling",
           "binomial_tree", "star", "direct",             "automatic"};
@@ -44,7 +49,8 @@ inline models::text_data read(const settings& s) {
     return models::text_data::read(
         std::vector{source / "README.md", source / "docs", source / "include"});
   }();
-  text.require(s.recipe.shape.context);
+  text.require(s.recipe.shape.context,
+               s.sync == "federated" ? clients_a_rank * std::size_t(std::max(1, s.ranks)) : 1);
   return text;
 }
 

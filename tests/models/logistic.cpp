@@ -55,6 +55,68 @@ BOOST_AUTO_TEST_CASE(the_last_line_needs_no_end) {
   BOOST_TEST(rows.features == 2);
 }
 
+namespace {
+
+std::vector<std::uint8_t> classes_of(std::string_view text, const models::two_classes* known = nullptr) {
+  const temporary_folder folder;
+  return models::read_libsvm(folder.write("rows", text), known).labels;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(of_two_labels_the_greater_is_the_positive_class) {
+  using labels = std::vector<std::uint8_t>;
+  BOOST_TEST((classes_of("1 1:1\n2 1:1\n1 1:1\n") == labels{0, 1, 0}));
+  BOOST_TEST((classes_of("4 1:1\n2 1:1\n") == labels{1, 0}));
+  BOOST_TEST((classes_of("-3 1:1\n-7.5 1:1\n") == labels{1, 0}));
+  BOOST_TEST((classes_of("+1 1:1\n-1 1:1\n") == labels{1, 0}));
+  BOOST_TEST((classes_of("0 1:1\n1.0 1:1\n") == labels{0, 1}));
+
+  // Rows that are to test a model may be of one class: those of the training say which.
+  const models::two_classes one_two{false, 1, 2};
+  BOOST_TEST((classes_of("1 1:1\n1 1:1\n", &one_two) == labels{0, 0}));
+  BOOST_TEST((classes_of("2 1:1\n", &one_two) == labels{1}));
+  BOOST_TEST(contains(message_of([&] { classes_of("3 1:1\n", &one_two); }),
+                      "its label 3 is none of the training rows - give files that belong together"));
+  const models::two_classes signs{};
+  BOOST_TEST((classes_of("-1 1:1\n", &signs) == labels{0}));
+  BOOST_TEST(contains(message_of([&] { classes_of("2 1:1\n", &signs); }), "its label 2 is none of"));
+}
+
+BOOST_AUTO_TEST_CASE(labels_that_are_no_two_classes_are_refused) {
+  const std::string remedy = " - give rows of two classes, such as -1 and 1";
+  BOOST_TEST(contains(failure("1 1:1\n2 1:1\n3 1:1\n"), "it has 3 classes (1, 2, 3)" + remedy));
+  BOOST_TEST(contains(failure("5 1:1\n1 1:1\n2 1:1\n3 1:1\n4 1:1\n"),
+                      "it has 5 classes (1, 2, 3, 4, ...)" + remedy));
+  BOOST_TEST(contains(failure("2 1:1\n2 1:1\n"), "it has 1 class (2)" + remedy));
+  for (const char* label : {"nan", "-nan", "inf", "-inf", "1e400", "+-1"})
+    BOOST_TEST(contains(failure(std::string{label} + " 1:1\n"),
+                        "line 1: \"" + std::string{label} + "\" is not a label"));
+}
+
+BOOST_AUTO_TEST_CASE(small_values_are_values_and_none_is_no_number) {
+  const temporary_folder folder;
+  const auto rows = models::read_libsvm(
+      folder.write("rows", "1 1:1e-46 2:-1e-46 3:1e-400 4:1e-40 5:3e38 6:0.25\n"));
+  BOOST_TEST((rows.values == std::vector<float>{0.0f, -0.0f, 0.0f, 1e-40f, 3e38f, 0.25f}));
+  for (const char* value : {"nan", "inf", "-inf", "1e39", "-1e400"})
+    BOOST_TEST(contains(failure("1 1:" + std::string{value} + "\n"),
+                        "line 1: \"" + std::string{value} + "\" is not a value"));
+}
+
+BOOST_AUTO_TEST_CASE(an_index_that_no_memory_holds_is_refused) {
+  BOOST_TEST(contains(failure("1 1:1\n-1 2147483647:1\n"),
+                      "line 2: index 2147483647 is too large, features end at 67108864"));
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_seen_is_shown_as_its_number) {
+  BOOST_TEST(contains(failure("\xef\xbb\xbf+1 1:1\n"), "line 1: \"\\xef\\xbb\\xbf+1\" is not a label"));
+  BOOST_TEST(contains(failure(std::string("1 1:1\0\n", 7)), "line 1: \"1\\x00\" is not a value - each line"));
+  BOOST_TEST(contains(failure(std::string("\x1b[31m 1:1\n", 10)), "\"\\x1b[31m\" is not a label"));
+  BOOST_TEST(contains(failure(std::string(1000, 'z') + " 1:1\n"),
+                      "\"" + std::string(40, 'z') + "...\" is not a label"));
+}
+
 BOOST_AUTO_TEST_CASE(malformed_lines_are_named_with_a_remedy) {
   const std::string remedy = " - each line is LABEL INDEX:VALUE INDEX:VALUE ...";
 
@@ -149,6 +211,11 @@ BOOST_AUTO_TEST_CASE(wrong_arguments_say_what_to_do) {
                       "logistic: 1 rows with "));
   BOOST_TEST(message_of([] { models::logistic(0); }) ==
              "logistic: no features - give at least one");
+  BOOST_TEST(message_of([&] { model.accuracy({}); }) ==
+             "logistic: no rows to score - give at least one");
+  std::vector<std::uint32_t> rows;
+  BOOST_TEST(contains(message_of([&] { models::draw_rows(3, 3, 8, 1, 0, 0, rows); }),
+                      "draw_rows: there are no rows to draw from"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
