@@ -67,8 +67,7 @@ int main(int argc, char** argv) try {
     strategy.run(model.flat_parameters(), clients, {rounds, seed}, [&](const auto& round) {
       bar.update(round.round, "test accuracy " + std::to_string(round.metric));
       if (world.rank() == 0) last = round;
-      if (world.rank() == 0 && !round.skipped.empty())
-        std::fprintf(stderr, "%s\n", round.skipped.c_str());
+      if (world.rank() == 0 && !round.skipped.empty()) std::puts(round.skipped.c_str());
       return round.metric < until; // the same on every rank
     });
   });
