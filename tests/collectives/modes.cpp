@@ -12,11 +12,11 @@
 
 namespace {
 
-using results = std::vector<std::vector<float>>; ///< of every rank
-using call = void (*)(tutti::threads::communicator&, std::vector<float>&);
+using all_results = std::vector<std::vector<float>>; ///< of every rank
+using reduce_call = void (*)(tutti::threads::communicator&, std::vector<float>&);
 
 /// Numbers whose sums are subnormal, and some whose sums have to be rounded.
-std::vector<float> contribution(int rank, std::size_t n) {
+std::vector<float> odd_numbers(int rank, std::size_t n) {
   std::vector<float> x(n);
   for (std::size_t i = 0; i < n; ++i)
     x[i] = i % 2 == 0 ? 1e-41f * float(i % 7 + 1) * float(rank + 1)
@@ -25,10 +25,10 @@ std::vector<float> contribution(int rank, std::size_t n) {
 }
 
 /// On five ranks; `who` are those on whom the mode is set, once they have begun.
-results run(const modes::mode& mode, std::vector<int> who, std::size_t n, call reduce) {
-  results out(5);
+all_results reduced(const modes::mode& mode, std::vector<int> who, std::size_t n, reduce_call reduce) {
+  all_results out(5);
   tutti::threads::run(5, [&](tutti::threads::communicator& world) {
-    std::vector<float> x = contribution(world.rank(), n);
+    std::vector<float> x = odd_numbers(world.rank(), n);
     bool here = false;
     for (const int r : who) here = here || r == world.rank();
     const modes::scope set{here ? mode : modes::mode{}};
@@ -45,15 +45,15 @@ std::size_t unlike(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 template <class... Parts> void changes_nothing(const std::string& name) {
-  const call reduce = [](tutti::threads::communicator& world, std::vector<float>& x) {
+  const reduce_call reduce = [](tutti::threads::communicator& world, std::vector<float>& x) {
     constexpr bool weighs = (std::is_same_v<Parts, tutti::weighted_mean> || ...);
     tutti::all_reduce(world, x, Parts{}..., tutti::options{.weight = weighs ? 0.1 * (world.rank() + 1) : 1});
   };
   for (const std::size_t n : {std::size_t{5}, std::size_t{3000}}) {
-    const results wanted = run({}, {}, n, reduce);
+    const all_results wanted = reduced({}, {}, n, reduce);
     for (const modes::mode& mode : modes::all())
       for (const auto& who : {std::vector<int>{1}, std::vector<int>{0, 1, 2, 3, 4}}) {
-        const results got = run(mode, who, n, reduce);
+        const all_results got = reduced(mode, who, n, reduce);
         std::size_t wrong = 0;
         for (std::size_t r = 0; r < got.size(); ++r) wrong += unlike(got[r], wanted[r]);
         BOOST_CHECK_MESSAGE(wrong == 0, name << ", " << mode.name << " on " << who.size()

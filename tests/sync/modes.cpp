@@ -27,8 +27,8 @@ template <class Trainer> void one_step(Trainer& trainer, trial::model& m, int ra
 /// The parameters of two ranks after ten steps; a mode is set on rank `who` in the second, on all where
 /// that is -1.
 template <class Optimizer, class... Parts>
-std::vector<std::vector<float>> trained(const modes::mode& mode, int who, Optimizer optimizer,
-                                        Parts... parts) {
+std::vector<std::vector<float>> after_ten_steps(const modes::mode& mode, int who,
+                                                Optimizer optimizer, Parts... parts) {
   return trial::on_ranks(2, [&](auto& world, trial::model& m) {
     for (auto& values : m.values) std::fill(values.begin(), values.end(), 0.0f);
     tutti::strategy strategy{world, parts...};
@@ -42,11 +42,11 @@ std::vector<std::vector<float>> trained(const modes::mode& mode, int who, Optimi
 }
 
 template <class... Rest> void same_as_without(const std::string& name, Rest... rest) {
-  const auto wanted = trained({}, -1, rest...);
+  const auto wanted = after_ten_steps({}, -1, rest...);
   BOOST_CHECK_MESSAGE(trial::all_same(wanted), name << ": ranks differ where no mode is set");
   for (const modes::mode& mode : modes::all())
     for (const int who : {0, 1, -1}) {
-      const auto got = trained(mode, who, rest...);
+      const auto got = after_ten_steps(mode, who, rest...);
       std::size_t wrong = 0;
       for (std::size_t r = 0; r < got.size(); ++r)
         for (std::size_t i = 0; i < got[r].size(); ++i)
