@@ -76,14 +76,14 @@ expect "federated: steps" "$(field "$scratch/federated.json" steps)" at-least 20
 expect "federated: steps" "$(field "$scratch/federated.json" steps)" at-most 200
 
 # Every client has a row of its own, or nobody trains.
-head -c 1500 README.md >"$scratch/short.txt"
+head -c 1100 README.md >"$scratch/short.txt"
 for launch in "" "$mpiexec -n 2"; do
   if $launch "$program" --data "$scratch/short.txt" --ranks 2 --sync federated \
     >"$scratch/out" 2>"$scratch/err"; then
     not_ok "a text that is too short for its clients was not refused"
   else
     says "a text that is too short for its clients is refused" "$scratch/err" \
-      "^train_text: the text has 1500 bytes, too few for a context of 64 and 16 clients - give at least 1156, or"
+      "^train_text: the text has 1100 bytes, too few for a context of 64 and 16 clients - give at least 1156, or"
   fi
 done
 
