@@ -1,5 +1,6 @@
-// Weighted means at the ends of what weights can be, in every way in which a reduction is carried out:
-// by messages, in slots, in place, through stages, attached; folded on the way or gathered; encoded.
+// Weighted means at the ends of what weights can be, in every way in which a reduction is carried
+// out: by messages, in slots, in place, through stages, attached; folded on the way or gathered;
+// encoded.
 #pragma once
 
 #include "communicators/report.hpp"
@@ -15,15 +16,15 @@
 namespace weighing {
 
 /// What the odd ranks hold: nothing of it may be seen.
-template <class T>
-T rubbish(std::size_t i) {
+template <class T> T rubbish(std::size_t i) {
   constexpr float all[] = {std::numeric_limits<float>::quiet_NaN(),
                            std::numeric_limits<float>::infinity(),
                            -std::numeric_limits<float>::infinity(), 7.0f};
   return T(all[i % 4]);
 }
 
-/// Of ranks that weigh w, and odd ones that weigh nothing. All that counts is threes, and so is the mean.
+/// Of ranks that weigh w, and odd ones that weigh nothing. All that counts is threes, and so is the
+/// mean.
 template <class T, class Comm, class Call>
 void threes(Comm& comm, report& r, const std::string& how, std::size_t n, double w, Call&& call) {
   const bool counts = comm.rank() % 2 == 0;
@@ -52,8 +53,7 @@ void all_reduced(Comm& comm, report& r, const std::string& on, std::size_t n, do
 }
 
 /// In every way that there is to get there.
-template <class T, class Comm>
-void every_way(Comm& comm, report& r, double w) {
+template <class T, class Comm> void every_way(Comm& comm, report& r, double w) {
   for (const std::size_t n : {std::size_t{1}, std::size_t{1000}}) {
     all_reduced<T>(comm, r, "ring", n, w, tutti::ring{});
     all_reduced<T>(comm, r, "recursive_doubling", n, w, tutti::recursive_doubling{});
@@ -68,7 +68,9 @@ void every_way(Comm& comm, report& r, double w) {
   for (const std::size_t n : {std::size_t{3}, std::size_t{200}, std::size_t{20000}}) {
     all_reduced<T>(comm, r, "the default topology", n, w); // slots, in place or stages
     all_reduced<T>(comm, r, "one_shot", n, w, tutti::one_shot{});
-    const auto own = [&](std::size_t all) { return tutti::shard_of(all, comm.rank(), comm.size()); };
+    const auto own = [&](std::size_t all) {
+      return tutti::shard_of(all, comm.rank(), comm.size());
+    };
     threes<T>(comm, r, "reduce_scatter", n, w, [&](auto& x, const tutti::options& how) {
       (void)tutti::reduce_scatter(comm, x, tutti::weighted_mean{}, how);
       return own(x.size());
@@ -99,8 +101,7 @@ void every_way(Comm& comm, report& r, double w) {
 }
 
 /// Every element type, at weights that vanish in it, overflow in it, and ordinary ones.
-template <class Comm>
-void every_element(Comm& comm, report& r) {
+template <class Comm> void every_element(Comm& comm, report& r) {
   for (const double w : {1e-46, 1e38, 3e38, 5.0, 1e308, 5e-324}) {
     every_way<float>(comm, r, w);
     if (w == 5.0) continue;

@@ -1,4 +1,5 @@
-// Weights: none is lost, what weighs nothing contributes nothing, and none that is given goes unheard.
+// Weights: none is lost, what weighs nothing contributes nothing, and none that is given goes
+// unheard.
 #include "collectives/weighing.hpp"
 #include "communicators/on_threads.hpp"
 
@@ -10,8 +11,7 @@ BOOST_AUTO_TEST_SUITE(weights_of_calls)
 namespace {
 
 /// What each of the ranks is told by call(world, x, how), whose weight is 2 on rank 1 alone.
-template <class Call>
-void refuses_a_weight(const char* name, Call&& call) {
+template <class Call> void refuses_a_weight(const char* name, Call&& call) {
   std::vector<std::string> texts(3, "nothing");
   tutti::threads::run(3, [&](auto& world) {
     try {
@@ -32,8 +32,7 @@ void refuses_a_weight(const char* name, Call&& call) {
 struct of_what_counts {
   using part = tutti::reducer_part;
   static constexpr bool weighted = true;
-  template <class A>
-  A gather(std::span<A> column) const {
+  template <class A> A gather(std::span<A> column) const {
     A least = column[0], greatest = column[0];
     for (const A x : column) {
       least = tutti::min{}.combine(least, x);
@@ -98,7 +97,8 @@ BOOST_AUTO_TEST_CASE(a_gathered_column_holds_what_counts) {
 
 BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_rank) {
   const tutti::mean mean;
-  refuses_a_weight("all_reduce", [&](auto& w, auto& x, auto how) { tutti::all_reduce(w, x, mean, how); });
+  refuses_a_weight("all_reduce",
+                   [&](auto& w, auto& x, auto how) { tutti::all_reduce(w, x, mean, how); });
   refuses_a_weight("a sum", [&](auto& w, auto& x, auto how) { tutti::all_reduce(w, x, how); });
   refuses_a_weight("median", [&](auto& w, auto& x, auto how) {
     tutti::all_reduce(w, x, tutti::median{}, tutti::direct{}, how);
@@ -112,7 +112,8 @@ BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_r
   refuses_a_weight("reduce_scatter", [&](auto& w, auto& x, auto how) {
     (void)tutti::reduce_scatter(w, x, mean, how);
   });
-  refuses_a_weight("reduce", [&](auto& w, auto& x, auto how) { tutti::reduce(w, x, 0, mean, how); });
+  refuses_a_weight("reduce",
+                   [&](auto& w, auto& x, auto how) { tutti::reduce(w, x, 0, mean, how); });
   refuses_a_weight("async_all_reduce", [&](auto& w, auto& x, auto how) {
     tutti::async_all_reduce(w, x, mean, how).wait();
   });

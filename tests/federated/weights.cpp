@@ -15,8 +15,8 @@ BOOST_AUTO_TEST_SUITE(federated_weights)
 
 namespace {
 
-/// Client c answers what is in `answers`, and holds as many examples as are in `holds`. Of those that are
-/// in `silent`, nothing is written.
+/// Client c answers what is in `answers`, and holds as many examples as are in `holds`. Of those
+/// that are in `silent`, nothing is written.
 template <class T> struct given_clients {
   std::vector<double> holds;
   std::vector<T> answers;
@@ -111,8 +111,8 @@ BOOST_AUTO_TEST_CASE(a_cohort_without_examples_is_a_round_that_is_skipped_and_na
       const bool counts = tutti::draw_cohort(4, 1, 3, r)[0] == 1;
       if (counts) expected += .5f * (1 - expected);
       skipped += !counts;
-      const std::string text = "round " + std::to_string(r) +
-                               " was skipped: none of its 1 clients holds an example";
+      const std::string text =
+          "round " + std::to_string(r) + " was skipped: none of its 1 clients holds an example";
       for (const auto& one : out)
         for (const auto* told : {&one.report.rounds, &one.seen})
           BOOST_CHECK_MESSAGE((*told)[r - 1].round == int(r) &&
@@ -143,7 +143,8 @@ BOOST_AUTO_TEST_CASE(a_client_that_writes_nothing_is_counted_and_left_out) {
     for (const auto& one : nobody)
       BOOST_CHECK_MESSAGE(one.report.rounds[1].silent == 2 &&
                               one.report.rounds[1].skipped.find(
-                                  "round 2 was skipped: 2 of its 3 clients wrote no parameters") == 0,
+                                  "round 2 was skipped: 2 of its 3 clients wrote no parameters") ==
+                                  0,
                           one.report.rounds[1].skipped);
   }
 }
@@ -190,9 +191,9 @@ BOOST_AUTO_TEST_CASE(a_cohort_larger_than_its_clients_cannot_be_drawn) {
       told = e.what();
       BOOST_CHECK(e.code() == tutti::error_code::invalid_argument);
     }
-    BOOST_CHECK_MESSAGE(told.find("draw_cohort: invalid_argument: " + std::to_string(count) + " of " +
-                                  std::to_string(clients) + " clients were asked for - draw") !=
-                            std::string::npos,
+    BOOST_CHECK_MESSAGE(told.find("draw_cohort: invalid_argument: " + std::to_string(count) +
+                                  " of " + std::to_string(clients) +
+                                  " clients were asked for - draw") != std::string::npos,
                         told);
   }
   BOOST_CHECK(tutti::draw_cohort(0, 0, 1, 1).empty() && tutti::draw_cohort(5, 5, 1, 1).size() == 5);

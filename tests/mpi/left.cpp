@@ -37,8 +37,8 @@ BOOST_AUTO_TEST_CASE(a_worker_that_leaves_without_finalize_is_named_to_all) {
   };
   for (const bool dedicated : {true, false})
     for (const int staleness : {0, 2, tutti::unbounded})
-      on_mpi(std::string{dedicated ? "a dedicated server" : "a server that works"} + ", staleness " +
-                 std::to_string(staleness),
+      on_mpi(std::string{dedicated ? "a dedicated server" : "a server that works"} +
+                 ", staleness " + std::to_string(staleness),
              trial(dedicated, staleness, staleness == 2 ? 0 : 3));
   on_mpi("by messages", trial(true, 2, 3), {.shared_memory = false});
 }

@@ -15,7 +15,8 @@ struct one_that_counts {
   bool silent = false;
   int clients() const { return 4; }
   double examples(int client) const { return client == 3 ? 1e-50 : 0; }
-  void train(int client, int, std::span<const float>, tutti::random_stream, std::span<float> to) const {
+  void train(int client, int, std::span<const float>, tutti::random_stream,
+             std::span<float> to) const {
     for (float& x : to)
       if (!silent) x = client == 3 ? 5.0f : std::numeric_limits<float>::quiet_NaN();
   }
@@ -45,7 +46,8 @@ BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_r
               [&] { return "an invalid_argument - " + conformance::told(got); });
     });
   };
-  refused("a mean", [](auto& w, auto& x, auto how) { tutti::all_reduce(w, x, tutti::mean{}, how); });
+  refused("a mean",
+          [](auto& w, auto& x, auto how) { tutti::all_reduce(w, x, tutti::mean{}, how); });
   refused("a ring", [](auto& w, auto& x, auto how) {
     tutti::async_all_reduce(w, x, tutti::mean{}, tutti::ring{}, how).wait();
   });

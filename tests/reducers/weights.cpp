@@ -1,4 +1,5 @@
-// Weights of which only the ratios matter: none is lost, and ordinary ones give the bits that they gave.
+// Weights of which only the ratios matter: none is lost, and ordinary ones give the bits that they
+// gave.
 #include <tutti/collectives/reference.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/laws.hpp>
@@ -23,17 +24,13 @@ std::vector<double> scaled(std::vector<double> weights) {
 /// sum(w_k x_k).
 struct weighted_sum : tutti::sum {
   static constexpr bool weighted = true;
-  template <class A>
-  A lift(A x, double weight) const {
-    return x * A(weight);
-  }
+  template <class A> A lift(A x, double weight) const { return x * A(weight); }
 };
 /// The half way between the least and the greatest contribution that counts.
 struct weighted_midrange {
   using part = tutti::reducer_part;
   static constexpr bool weighted = true;
-  template <class A>
-  A gather(std::span<A> column) const {
+  template <class A> A gather(std::span<A> column) const {
     A least = column[0], greatest = column[0];
     for (const A x : column) {
       least = tutti::min{}.combine(least, x);
@@ -71,7 +68,8 @@ BOOST_AUTO_TEST_CASE(ordinary_weights_give_the_bits_that_they_give_as_they_are) 
     double total = 0;
     for (auto& one : in) {
       for (float& x : one) x = draw.uniform() - .5f;
-      weights.push_back(turn % 2 == 0 ? 1 + double(draw.below(6000)) : double(draw.uniform()) + .001);
+      weights.push_back(turn % 2 == 0 ? 1 + double(draw.below(6000))
+                                      : double(draw.uniform()) + .001);
       total += weights.back();
     }
     const auto got = tutti::reference::reduction(in, tutti::weighted_mean{}, weights);
@@ -90,7 +88,8 @@ BOOST_AUTO_TEST_CASE(ordinary_weights_give_the_bits_that_they_give_as_they_are) 
 
 // A sum of products takes its weights as they are: scaled, it would be another sum.
 BOOST_AUTO_TEST_CASE(who_does_not_say_that_only_ratios_matter_is_given_the_weights_as_they_are) {
-  static_assert(!tutti::has_relative_weights<weighted_sum> && !tutti::has_relative_weights<tutti::mean>);
+  static_assert(!tutti::has_relative_weights<weighted_sum> &&
+                !tutti::has_relative_weights<tutti::mean>);
   static_assert(tutti::has_relative_weights<tutti::weighted_mean>);
   BOOST_CHECK((tutti::reference::reduction<float>({{1}, {2}, {NAN}}, weighted_sum{}, {100, 3, 0}) ==
                std::vector<float>{106}));

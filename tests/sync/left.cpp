@@ -30,8 +30,7 @@ struct adding_up {
 };
 
 /// Looks for pushes for the first time when one is there and rank `leaver` has left.
-template <class Inner>
-class looks_late : public tutti::decorator<Inner> {
+template <class Inner> class looks_late : public tutti::decorator<Inner> {
 public:
   looks_late(Inner&& inner, int leaver)
       : tutti::decorator<Inner>{std::forward<Inner>(inner)}, leaver_{leaver} {}
@@ -46,11 +45,11 @@ private:
   int leaver_;
   bool looked_ = false;
 };
-template <class Inner>
-looks_late(Inner&&, int) -> looks_late<Inner>;
+template <class Inner> looks_late(Inner&&, int) -> looks_late<Inner>;
 
 /// What the ranks are told that train for ever, while rank `leaver` returns after `steps` steps.
-std::vector<tutti::failure> told(int ranks, tutti::star servers, int staleness, int leaver, int steps) {
+std::vector<tutti::failure> told(int ranks, tutti::star servers, int staleness, int leaver,
+                                 int steps) {
   std::vector<tutti::failure> out(static_cast<std::size_t>(ranks));
   try {
     tutti::threads::run(ranks, [&](auto& world) {
@@ -89,8 +88,9 @@ BOOST_AUTO_TEST_CASE(a_worker_that_returns_without_finalize_is_named_to_all) {
                                        f.rank == r &&
                                        f.detail.find("rank 3 has left without finalize()") == 0;
           BOOST_CHECK_MESSAGE(right, servers.servers << " servers, dedicated " << servers.dedicated
-                                                     << ", staleness " << staleness << ", rank " << r
-                                                     << " was told " << tutti::error{f}.what());
+                                                     << ", staleness " << staleness << ", rank "
+                                                     << r << " was told "
+                                                     << tutti::error{f}.what());
         }
       }
 }
@@ -121,8 +121,9 @@ BOOST_AUTO_TEST_CASE(what_was_pushed_counts_before_the_loss_does) {
       BOOST_CHECK(e.code() == tutti::error_code::peer_lost);
     }
     BOOST_CHECK_EQUAL(updates, 1);
-    BOOST_CHECK_MESSAGE(blamed[0] == 2 && blamed[1] == 2, "staleness " << staleness << ": ranks 0 and 1 blame "
-                                                                       << blamed[0] << " and " << blamed[1]);
+    BOOST_CHECK_MESSAGE(blamed[0] == 2 && blamed[1] == 2,
+                        "staleness " << staleness << ": ranks 0 and 1 blame " << blamed[0]
+                                     << " and " << blamed[1]);
   }
 }
 

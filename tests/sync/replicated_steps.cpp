@@ -324,7 +324,7 @@ BOOST_AUTO_TEST_CASE(ranks_that_plan_different_runs_are_told_so_on_every_rank) {
 
 BOOST_AUTO_TEST_CASE(weights_and_timeouts_may_differ_between_ranks) {
   const auto results = trial::on_ranks(3, [](auto& world, model& m) {
-    tutti::strategy strategy{world};
+    tutti::strategy strategy{world, tutti::weighted_mean{}};
     strategy.bind(
         m.parameters(), tutti::sgd{},
         {.timeout = std::chrono::minutes{1 + world.rank()}, .weight = 1.0 + world.rank()});

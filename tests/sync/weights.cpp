@@ -12,8 +12,7 @@ BOOST_AUTO_TEST_SUITE(weights_of_trainers)
 namespace {
 
 /// What each of three ranks is told that binds with weight 2, rank 1 alone.
-template <class... Parts>
-std::vector<std::string> bound_with_a_weight(Parts... parts) {
+template <class... Parts> std::vector<std::string> bound_with_a_weight(Parts... parts) {
   std::vector<std::string> texts(3, "nothing");
   tutti::threads::run(3, [&](auto& world) {
     std::vector<float> values(5);
@@ -66,16 +65,19 @@ BOOST_AUTO_TEST_CASE(who_weighs_nothing_is_not_to_blame) {
 
 BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_rank) {
   const auto refused = [](const char* why, const std::vector<std::string>& told) {
-    BOOST_CHECK_MESSAGE(trial::all_contain(told, why) && trial::all_contain(told, "bind: invalid_argument"),
+    BOOST_CHECK_MESSAGE(trial::all_contain(told, why) &&
+                            trial::all_contain(told, "bind: invalid_argument"),
                         why << ", not" << trial::joined(told));
   };
   refused("use tutti::weighted_mean, or leave the weight out", bound_with_a_weight());
-  refused("use tutti::weighted_mean, or leave the weight out", bound_with_a_weight(tutti::sharded{}));
+  refused("use tutti::weighted_mean, or leave the weight out",
+          bound_with_a_weight(tutti::sharded{}));
   refused("use tutti::weighted_mean, or leave the weight out",
           bound_with_a_weight(tutti::median{}, tutti::direct{}));
   refused("servers count every push alike - leave it out, or scale the gradients",
           bound_with_a_weight(tutti::asynchronous{}));
-  BOOST_CHECK(bound_with_a_weight(tutti::weighted_mean{}) == std::vector<std::string>(3, "nothing"));
+  BOOST_CHECK(bound_with_a_weight(tutti::weighted_mean{}) ==
+              std::vector<std::string>(3, "nothing"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

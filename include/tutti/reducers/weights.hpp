@@ -6,10 +6,11 @@
 
 namespace tutti::detail {
 
-/// For weights of which only the ratios matter: multiplies all of them by the power of two that brings the
-/// greatest above 1/2 and to at most 1. Then no product with a weight overflows, none vanishes because
-/// all weights are small, and results have the bits that the weights as they were give, where those neither
-/// overflow nor underflow. Each was 2 to the returned power times what it is now.
+/// For weights of which only the ratios matter: multiplies all of them by the power of two that
+/// brings the greatest above 1/2 and to at most 1. Then no product with a weight overflows, none
+/// vanishes because all weights are small, and results have the bits that the weights as they were
+/// give, where those neither overflow nor underflow. Each was 2 to the returned power times what it
+/// is now.
 inline int scale_weights(std::span<double> weights) noexcept {
   double greatest = 0;
   for (const double w : weights) greatest = w > greatest ? w : greatest;
