@@ -7,6 +7,8 @@
 #include <tutti/topologies/pipelined.hpp>
 #include <tutti/topologies/ring.hpp>
 
+#include <complex>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -129,33 +131,77 @@ void starts_again(tutti::self& comm, std::vector<float>& data) {
 void of_integers(tutti::self& comm, std::vector<int>& data) {
   // REJECT mean_of_integers: tutti: this reducer divides, and a division of integers would be truncated - use tutti::sum
   // REJECT weighted_mean_of_integers: tutti: this reducer divides
+  // REJECT mean_of_shorts: tutti: this reducer divides, and a division of integers would be truncated - use tutti::sum
   // REJECT median_of_integers: tutti: this reducer divides
   // REJECT lossy_integers: tutti: a lossy codec of integers would change them silently - use tutti::identity
 #if defined REJECT_mean_of_integers
   tutti::all_reduce(comm, data, tutti::mean{});
 #elif defined REJECT_weighted_mean_of_integers
   tutti::all_reduce(comm, data, tutti::weighted_mean{});
+#elif defined REJECT_mean_of_shorts
+  std::vector<short> shorts(data.size());
+  tutti::all_reduce(comm, shorts, tutti::mean{});
 #elif defined REJECT_median_of_integers
   tutti::all_reduce(comm, data, tutti::median{});
 #elif defined REJECT_lossy_integers
   tutti::all_reduce(comm, data, tutti::cast<tutti::half>{});
 #else
   tutti::all_reduce(comm, data, tutti::sum{}, tutti::identity{});
+  std::vector<short> shorts(data.size());
+  tutti::all_reduce(comm, shorts);
 #endif
 }
 
-void of_other_elements(tutti::self& comm, std::vector<char>& letters, std::vector<short>& shorts,
-                       std::vector<signed char>& bytes) {
+namespace {
+
+struct nearest {
+  float distance;
+  int rank;
+};
+
+/// The least distance, and of equal ones the lowest rank.
+struct least_distance {
+  using part = tutti::reducer_part;
+  template <class A>
+  constexpr A identity() const { return {3e38f, 1 << 30}; }
+  template <class A>
+  constexpr A combine(A a, A b) const {
+    return b.distance < a.distance || (b.distance == a.distance && b.rank < a.rank) ? b : a;
+  }
+};
+
+} // namespace
+
+void of_other_elements(tutti::self& comm, std::vector<char>& letters, std::vector<std::byte>& raw,
+                       std::vector<signed char>& bytes, nearest& one,
+                       std::vector<std::complex<float>>& waves) {
   // REJECT of_char: tutti: this element type cannot be reduced - use float, double
-  // REJECT of_short: tutti: this element type cannot be reduced - use float, double
+  // REJECT of_bytes: tutti: this element type cannot be reduced - use float, double
+  // REJECT sum_of_structs: tutti: this reducer takes numbers, and the elements are structs - give a reducer of
+  // REJECT later_sum_of_structs: tutti: this reducer takes numbers, and the elements are structs
+  // REJECT least_of_complex: tutti: this reducer does not take complex numbers - use tutti::sum or tutti::mean
+  // REJECT median_of_complex: tutti: this reducer does not take complex numbers
+  // REJECT lossy_complex: tutti: a lossy codec takes real elements, these are complex or structs - use tutti::identity
 #if defined REJECT_of_char
   tutti::all_reduce(comm, letters);
-#elif defined REJECT_of_short
-  tutti::reduce(comm, shorts);
+#elif defined REJECT_of_bytes
+  tutti::reduce(comm, raw);
+#elif defined REJECT_sum_of_structs
+  tutti::all_reduce(comm, one);
+#elif defined REJECT_later_sum_of_structs
+  tutti::async_all_reduce(comm, one, tutti::max{}).wait();
+#elif defined REJECT_least_of_complex
+  tutti::all_reduce(comm, waves, tutti::min{});
+#elif defined REJECT_median_of_complex
+  tutti::all_reduce(comm, waves, tutti::median{});
+#elif defined REJECT_lossy_complex
+  tutti::all_reduce(comm, waves, tutti::cast<tutti::half>{});
 #else
   tutti::all_reduce(comm, bytes);
   tutti::broadcast(comm, letters); // copying takes any trivially copyable type
-  tutti::all_gather(comm, shorts);
+  tutti::all_gather(comm, raw);
+  tutti::all_reduce(comm, one, least_distance{});
+  tutti::all_reduce(comm, waves, tutti::mean{});
 #endif
 }
 

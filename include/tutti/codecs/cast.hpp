@@ -13,6 +13,7 @@ namespace tutti {
 /// u_W |result| + (K-1) 2^-24 sum|x_i|, with u_W = 2^-8 for bfloat16 and 2^-11 for half (above the
 /// subnormal range). On `direct` and `star` every message is in W.
 template <element W>
+  requires(numeric_element<W> && !complex_element<W>)
 struct cast {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::additive;

@@ -98,7 +98,7 @@ struct functions {
   static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                    std::size_t first, double weight) {
     const exact_mode held;
-    in_blocks(n, [&](std::size_t begin, auto count) {
+    in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
       detail::lift_block<R, T, A>(reducer(a), reinterpret_cast<const T*>(in) + begin,
                                   reinterpret_cast<A*>(out) + begin, count, first + begin, weight);
     });
@@ -113,8 +113,8 @@ struct functions {
   static void lower(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                     std::size_t first, double total) {
     const exact_mode held;
-    in_blocks(n, [&](std::size_t begin, auto count) {
-      A partial[block_length];
+    in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
+      A partial[block_of<T, A>];
       std::memcpy(partial, in + begin * sizeof(A), count * sizeof(A));
       detail::lower_block<R, T, A>(reducer(a), partial, reinterpret_cast<T*>(out) + begin, count,
                                    first + begin, total);

@@ -3,6 +3,7 @@
 
 #include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/checks.hpp>
+#include <tutti/collectives/data.hpp>
 #include <tutti/collectives/executor.hpp>
 #include <tutti/collectives/kept_plans.hpp>
 #include <tutti/collectives/shared_execution.hpp>
@@ -18,11 +19,6 @@ namespace tutti {
 
 namespace detail {
 
-template <class Data>
-using span_of = decltype(std::span{std::declval<Data&>()});
-template <class Data>
-using element_of = typename span_of<Data>::value_type;
-
 /// A number for a type, the same on every rank that runs the same binary.
 template <class T>
 constexpr std::uint64_t type_hash() {
@@ -33,30 +29,6 @@ constexpr std::uint64_t type_hash() {
 #endif
   return h;
 }
-
-/// What is wrong with the arguments of a call, as far as its own rank can see; empty when nothing is.
-/// Every call asks, so it costs no more than a pointer until it is put into words.
-struct objection {
-  constexpr objection() {} // numbers stay unset
-  /// In the place of each number the text has a %.
-  template <class... Numbers>
-  constexpr objection(const char* why, Numbers... given)
-      : text{why}, count{sizeof...(given)}, numbers{static_cast<long long>(given)...} {}
-
-  const char* text = nullptr;
-  std::size_t count = 0;
-  long long numbers[3]; ///< count of them
-
-  bool empty() const noexcept { return text == nullptr; }
-  std::string in_words() const {
-    std::string all;
-    std::size_t next = 0;
-    for (const char* c = text; *c != '\0'; ++c)
-      if (*c == '%' && next < count) all += std::to_string(numbers[next++]);
-      else all += *c;
-    return all;
-  }
-};
 
 inline objection root_objection(int root, int size) {
   if (root >= 0 && root < size) [[likely]]
@@ -151,20 +123,32 @@ void run_now(Comm& comm, Operation& what) {
   const operations::visit now{guard.all, what.call(), comm.rank()};
   if (!guard.done_at_once()) guard.all.wait(what);
 }
-/// What is made runs to its end on this stack.
-inline constexpr auto runs_now = [](auto& comm) {
-  return [&comm](auto&& make) {
+/// What is made runs to its end on this stack; without anything to make, nothing.
+template <class Comm>
+struct runs_now {
+  explicit runs_now(Comm& c) : comm{c} {}
+  template <class Make>
+  void operator()(Make&& make) const {
     auto op = detail::made(comm, make);
     detail::run_now(comm, op);
-  };
+  }
+  void operator()() const {}
+
+  Comm& comm;
 };
 /// What is made is kept on the heap, to be started.
-inline constexpr auto is_kept = [](auto& comm) {
-  return [&comm](auto&& make) -> std::unique_ptr<operation> {
+template <class Comm>
+struct is_kept {
+  explicit is_kept(Comm& c) : comm{c} {}
+  template <class Make>
+  std::unique_ptr<operation> operator()(Make&& make) const {
     const auto held = comm.in_flight().hold();
     using type = decltype(make());
     return detail::made(comm, [&] { return std::unique_ptr<operation>{new type(make())}; });
-  };
+  }
+  std::unique_ptr<operation> operator()() const { return {}; }
+
+  Comm& comm;
 };
 
 /// Included by communicators that have stages or are attached to each other's memory: others need not
@@ -209,22 +193,10 @@ struct call_sentences {
                 "policies belong to a tutti::strategy");
 };
 
-template <class Data>
-objection data_objection(const Data& data) {
-  if constexpr (is_symmetric<std::remove_cvref_t<Data>>)
-    if (!data)
-      return {"the symmetric buffer holds no memory: it was moved from, or never allocated - give the "
-              "one that communicator::allocate returned"};
-  return {};
-}
-
-/// Its elements are those of a std::span; a symmetric buffer brings where everyone's are.
-template <class Data>
-call_data data_of(Data& data) {
-  const std::span values{data};
-  call_data all{reinterpret_cast<std::byte*>(values.data()), values.size(), values.size_bytes()};
-  if constexpr (is_symmetric<std::remove_cvref_t<Data>>) all.memory = data.memory();
-  return all;
+/// As the executors take it.
+template <class T>
+call_data data_of(const buffer<T>& data) {
+  return {data.bytes(), data.values.size(), data.values.size_bytes(), data.memory};
 }
 
 /// The parts of a call, each as it was given or as its default.

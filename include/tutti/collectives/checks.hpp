@@ -94,12 +94,21 @@ template <class Reducer, class T>
 struct reducible_sentences {
   using facts = reducible<Reducer, T>;
   static_assert(element<T>, "tutti: this element type cannot be reduced - use float, double, "
-                            "tutti::bfloat16, tutti::half or an integer of 8, 32 or 64 bits");
+                            "tutti::bfloat16, tutti::half, std::complex of float or double, an "
+                            "integer, or a small trivially copyable struct under a reducer of your "
+                            "own");
   static_assert(!element<T> || facts::is_reducer,
                 "tutti: this reducer has neither combine(a, a) with identity<A>(), nor "
                 "gather(span), nor an agreement for these elements - see tutti/reducers/reducer.hpp");
-  static_assert(facts::accepts, "tutti: this reducer divides, and a division of integers would be "
-                                "truncated - use tutti::sum, or convert the data to float or double");
+  static_assert(facts::accepts || !std::integral<T>,
+                "tutti: this reducer divides, and a division of integers would be truncated - use "
+                "tutti::sum, or convert the data to float or double");
+  static_assert(facts::accepts || !complex_element<T>,
+                "tutti: this reducer does not take complex numbers - use tutti::sum or tutti::mean, "
+                "or reduce real and imaginary parts as twice as many real elements");
+  static_assert(facts::accepts || numeric_element<T>,
+                "tutti: this reducer takes numbers, and the elements are structs - give a reducer of "
+                "your own with combine(a, a) and identity<A>(), see examples/custom_reducer.cpp");
 };
 
 template <class Topology, class Reducer, class Codec, class T>
@@ -122,8 +131,11 @@ struct compatible_sentences {
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::stateless, "tutti: this codec remembers what it left out, and a single call has "
                                   "no memory - drop the error feedback");
-  static_assert(facts::real, "tutti: a lossy codec of integers would change them silently - use "
-                             "tutti::identity");
+  static_assert(facts::real || !std::integral<T>,
+                "tutti: a lossy codec of integers would change them silently - use tutti::identity");
+  static_assert(facts::real || std::integral<T>,
+                "tutti: a lossy codec takes real elements, these are complex or structs - use "
+                "tutti::identity");
   static_assert(facts::opaque_meets,
                 "tutti: what this codec writes can only be decoded where all of it meets, and this "
                 "topology combines on the way - use tutti::direct or tutti::star");

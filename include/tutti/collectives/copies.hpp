@@ -14,9 +14,6 @@ template <class T>
 concept copyable_element = std::is_trivially_copyable_v<T>;
 
 template <class T>
-concept has_values = requires(T& t) { std::span{t}; };
-
-template <class T>
 task copy_task(const char* call, const void* in, void* out) {
   static_assert(copyable_element<T>, "tutti: only trivially copyable elements can be moved between "
                                      "ranks - send the bytes of a serialised form instead");
@@ -87,14 +84,8 @@ void copy_own(std::span<const T> from, std::span<T> to) {
   if (!from.empty() && from.data() != to.data()) std::copy(from.begin(), from.end(), to.begin());
 }
 
-inline objection blocks_objection(int size, std::size_t block, std::size_t all) {
-  if (all == block * std::size_t(size)) [[likely]]
-    return {};
-  return {"the whole holds % elements, % blocks of % are needed", all, size, block};
-}
-
 template <collective What, class Data, class Comm, class Use, class... Parts>
-decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Use&& use,
+decltype(auto) start_copy(const char* call, Comm& comm, Data& given_data, int root, Use&& use,
                           objection wrong, Parts&&... given) {
   using T = element_of<Data>;
   using topology_type = typename call_parts<Parts...>::topology;
@@ -103,6 +94,7 @@ decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Us
                 "tutti: a collective that only copies takes a topology and tutti::options - leave "
                 "reducers and codecs to all_reduce, reduce_scatter and reduce");
   if constexpr (carried<What, topology_type>::value) {
+    const auto data = detail::buffer_of(given_data);
     if (wrong.empty()) wrong = detail::root_objection(root, comm.size());
     if (wrong.empty()) wrong = detail::data_objection(data);
     const auto& topology = detail::pick<topology_part, topology_type>(given...);
@@ -114,76 +106,109 @@ decltype(auto) start_copy(const char* call, Comm& comm, Data& data, int root, Us
                                                         topology, how, use);
   } else {
     detail::explain<carried_sentences<What, topology_type>>();
-    return;
+    return use();
+  }
+}
+
+/// Equal blocks: the own one goes to its place in the whole, and the rest is done there.
+template <class Comm, class Use, class Mine, class All, class... Parts>
+decltype(auto) start_all_gather_of(Comm& comm, Use&& use, Mine&& mine, All&& all, Parts&&... parts) {
+  if constexpr (can_use<handed<as::input, Mine>, handed<as::result, All>>) {
+    const auto from = detail::input_of(mine);
+    const auto to = detail::buffer_of(all);
+    const std::size_t n = from.values.size();
+    auto wrong = detail::data_objection(from, to);
+    if (wrong.empty())
+      wrong = detail::block_objection(comm.rank(), comm.size(), from.values, to.values);
+    if (wrong.empty())
+      detail::copy_own<element_of<All>>(from.values, to.values.subspan(std::size_t(comm.rank()) * n, n));
+    return detail::start_copy<collective::all_gather>("all_gather", comm, all, 0, use, wrong, parts...);
+  } else {
+    detail::explain_data<handed<as::input, Mine>, handed<as::result, All>>();
+    return use();
+  }
+}
+
+template <class Comm, class Use, class Data, class... Rest>
+decltype(auto) start_all_gather(Comm& comm, Use&& use, Data&& data, Rest&&... rest) {
+  if constexpr (data_follows<Data, Rest...>) {
+    return detail::start_all_gather_of(comm, use, std::forward<Data>(data), std::forward<Rest>(rest)...);
+  } else if constexpr (can_use<handed<as::result, Data>>) {
+    return detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, use, {}, rest...);
+  } else {
+    detail::explain_data<handed<as::result, Data>>();
+    return use();
+  }
+}
+
+template <class Comm, class Use, class Data, class... Parts>
+decltype(auto) start_broadcast(Comm& comm, Use&& use, Data&& data, int root, Parts&&... parts) {
+  if constexpr (can_use<handed<as::result, Data>>) {
+    return detail::start_copy<collective::broadcast>("broadcast", comm, data, root, use, {}, parts...);
+  } else {
+    detail::explain_data<handed<as::result, Data>>();
+    return use();
   }
 }
 
 } // namespace detail
 
-template <communicator Comm, class Data, class... Parts>
-  requires(!detail::has_values<Parts> && ...)
-void all_gather(Comm& comm, Data&& data, Parts&&... parts) {
-  detail::start_copy<collective::all_gather>("all_gather", comm, data, 0, detail::runs_now(comm),
-                                             {}, parts...);
+template <communicator Comm, class Data, class... Rest>
+void all_gather(Comm& comm, Data&& data, Rest&&... rest) {
+  detail::start_all_gather(comm, detail::runs_now(comm), std::forward<Data>(data),
+                           std::forward<Rest>(rest)...);
 }
 
-template <communicator Comm, class Data, class... Parts>
-request async_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
-  return request{detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
-                                                            detail::is_kept(comm), {}, parts...),
+template <communicator Comm, class Data, class... Rest>
+request async_all_gather(Comm& comm, Data&& data, Rest&&... rest) {
+  return request{detail::start_all_gather(comm, detail::is_kept(comm), std::forward<Data>(data),
+                                          std::forward<Rest>(rest)...),
                  comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
 persistent_request persistent_all_gather(Comm& comm, Data&& data, Parts&&... parts) {
-  return {detail::start_copy<collective::all_gather>("all_gather", comm, data, 0,
-                                                     detail::is_kept(comm), {}, parts...),
-          comm.in_flight()};
-}
-
-template <communicator Comm, class Mine, detail::has_values All, class... Parts>
-void all_gather(Comm& comm, const Mine& mine, All&& all, Parts&&... parts) {
-  const std::span from{mine};
-  const std::span to{all};
-  auto wrong = detail::blocks_objection(comm.size(), from.size(), to.size());
-  if (wrong.empty())
-    detail::copy_own<detail::element_of<All>>(
-        from, to.subspan(std::size_t(comm.rank()) * from.size(), from.size()));
-  detail::start_copy<collective::all_gather>("all_gather", comm, to, 0, detail::runs_now(comm),
-                                             std::move(wrong), parts...);
+  if constexpr (detail::data_follows<Data, Parts...>) {
+    static_assert(detail::always_false<Data>,
+                  "tutti::persistent_all_gather: it gathers in place - give the whole, with this rank's "
+                  "shard where shard_of says");
+    return {};
+  } else {
+    return {detail::start_all_gather(comm, detail::is_kept(comm), std::forward<Data>(data), parts...),
+            comm.in_flight()};
+  }
 }
 
 template <communicator Comm, class Data, class... Parts>
 void broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  detail::start_copy<collective::broadcast>("broadcast", comm, data, root, detail::runs_now(comm), {},
-                                            parts...);
+  detail::start_broadcast(comm, detail::runs_now(comm), std::forward<Data>(data), root, parts...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return request{detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
-                                                           detail::is_kept(comm), {}, parts...),
-                 comm.in_flight()};
+  return request{
+      detail::start_broadcast(comm, detail::is_kept(comm), std::forward<Data>(data), root, parts...),
+      comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
 persistent_request persistent_broadcast(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return {detail::start_copy<collective::broadcast>("broadcast", comm, data, root,
-                                                    detail::is_kept(comm), {}, parts...),
+  return {detail::start_broadcast(comm, detail::is_kept(comm), std::forward<Data>(data), root, parts...),
           comm.in_flight()};
 }
 
 namespace detail {
 
-template <class Comm, class Mine, class All, class Use>
-decltype(auto) start_gather(Comm& comm, const Mine& mine, All& all, int root, const options& how,
-                            Use&& use) {
-  using T = element_of<All>;
-  const std::span<const T> from{mine};
-  const std::span<T> to{all};
+template <class Comm, class T, class Use>
+decltype(auto) start_gather(Comm& comm, const buffer<const T>& mine, const buffer<T>& all, int root,
+                            const options& how, Use&& use) {
+  const std::span<const T> from = mine.values;
+  const std::span<T> to = all.values;
   const int rank = comm.rank(), size = comm.size();
   objection wrong = detail::root_objection(root, size);
-  if (rank == root) wrong = detail::blocks_objection(size, from.size(), to.size());
+  if (wrong.empty()) wrong = detail::data_objection(mine);
+  if (rank == root && wrong.empty()) wrong = detail::data_objection(all);
+  if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, from, to);
   detail::check_call<Comm, T>(comm, "gather", from.size(), root, wrong);
   return use([&] {
     block_plan<> blocks{rank, size, from.size(), sizeof(T)};
@@ -199,15 +224,16 @@ decltype(auto) start_gather(Comm& comm, const Mine& mine, All& all, int root, co
   });
 }
 
-template <class Comm, class All, class Mine, class Use>
-decltype(auto) start_scatter(Comm& comm, const All& all, Mine& mine, int root, const options& how,
-                             Use&& use) {
-  using T = element_of<Mine>;
-  const std::span<const T> from{all};
-  const std::span<T> to{mine};
+template <class Comm, class T, class Use>
+decltype(auto) start_scatter(Comm& comm, const buffer<const T>& all, const buffer<T>& mine, int root,
+                             const options& how, Use&& use) {
+  const std::span<const T> from = all.values;
+  const std::span<T> to = mine.values;
   const int rank = comm.rank(), size = comm.size();
   objection wrong = detail::root_objection(root, size);
-  if (rank == root) wrong = detail::blocks_objection(size, to.size(), from.size());
+  if (wrong.empty()) wrong = detail::data_objection(mine);
+  if (rank == root && wrong.empty()) wrong = detail::data_objection(all);
+  if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, to, from);
   detail::check_call<Comm, T>(comm, "scatter", to.size(), root, wrong);
   return use([&] {
     block_plan<> blocks{rank, size, to.size(), sizeof(T)};
@@ -223,16 +249,19 @@ decltype(auto) start_scatter(Comm& comm, const All& all, Mine& mine, int root, c
   });
 }
 
-template <class Comm, class Send, class Receive, class Use>
-decltype(auto) start_all_to_all(Comm& comm, const Send& send, Receive& receive, const options& how,
-                                Use&& use) {
-  using T = element_of<Receive>;
-  const std::span<const T> from{send};
-  const std::span<T> to{receive};
+template <class Comm, class T, class Use>
+decltype(auto) start_all_to_all(Comm& comm, const buffer<const T>& send, const buffer<T>& receive,
+                                const options& how, Use&& use) {
+  const std::span<const T> from = send.values;
+  const std::span<T> to = receive.values;
   const int rank = comm.rank(), size = comm.size();
   const std::size_t n = to.size() / std::size_t(size);
-  objection wrong = detail::blocks_objection(size, n, from.size());
+  objection wrong = detail::data_objection(send, receive);
+  if (wrong.empty()) wrong = detail::blocks_objection(size, n, from.size());
   if (wrong.empty()) wrong = detail::blocks_objection(size, n, to.size());
+  if (wrong.empty() && detail::overlap(from, to))
+    wrong = {"send and receive overlap: blocks would be written over before they are sent - give two "
+             "buffers"};
   detail::check_call<Comm, T>(comm, "all_to_all", n, 0, wrong);
   return use([&] {
     const std::size_t own = std::size_t(rank) * n;
@@ -245,37 +274,67 @@ decltype(auto) start_all_to_all(Comm& comm, const Send& send, Receive& receive, 
   });
 }
 
+/// start(input, result) of the two buffers of a call.
+template <as Input, class From, class To, class Start>
+auto with_buffers(From&& from, To&& to, Start&& start) {
+  if constexpr (can_use<handed<Input, From>, handed<as::result, To>>) {
+    return start(detail::input_of(from), detail::buffer_of(to));
+  } else {
+    detail::explain_data<handed<Input, From>, handed<as::result, To>>();
+    return std::unique_ptr<operation>{};
+  }
+}
+
 } // namespace detail
 
 template <communicator Comm, class Mine, class All>
-void gather(Comm& comm, const Mine& mine, All&& all, int root = 0, const options& how = {}) {
-  detail::start_gather(comm, mine, all, root, how, detail::runs_now(comm));
+void gather(Comm& comm, Mine&& mine, All&& all, int root = 0, const options& how = {}) {
+  detail::with_buffers<detail::as::input>(
+      std::forward<Mine>(mine), std::forward<All>(all), [&](const auto& from, const auto& to) {
+        detail::start_gather(comm, from, to, root, how, detail::runs_now(comm));
+      });
 }
 template <communicator Comm, class Mine, class All>
-request async_gather(Comm& comm, const Mine& mine, All&& all, int root = 0,
-                     const options& how = {}) {
-  return request{detail::start_gather(comm, mine, all, root, how, detail::is_kept(comm)),
+request async_gather(Comm& comm, Mine&& mine, All&& all, int root = 0, const options& how = {}) {
+  return request{detail::with_buffers<detail::as::kept_input>(
+                     std::forward<Mine>(mine), std::forward<All>(all),
+                     [&](const auto& from, const auto& to) {
+                       return detail::start_gather(comm, from, to, root, how, detail::is_kept(comm));
+                     }),
                  comm.in_flight()};
 }
 
 template <communicator Comm, class All, class Mine>
-void scatter(Comm& comm, const All& all, Mine&& mine, int root = 0, const options& how = {}) {
-  detail::start_scatter(comm, all, mine, root, how, detail::runs_now(comm));
+void scatter(Comm& comm, All&& all, Mine&& mine, int root = 0, const options& how = {}) {
+  detail::with_buffers<detail::as::input>(
+      std::forward<All>(all), std::forward<Mine>(mine), [&](const auto& from, const auto& to) {
+        detail::start_scatter(comm, from, to, root, how, detail::runs_now(comm));
+      });
 }
 template <communicator Comm, class All, class Mine>
-request async_scatter(Comm& comm, const All& all, Mine&& mine, int root = 0,
-                      const options& how = {}) {
-  return request{detail::start_scatter(comm, all, mine, root, how, detail::is_kept(comm)),
+request async_scatter(Comm& comm, All&& all, Mine&& mine, int root = 0, const options& how = {}) {
+  return request{detail::with_buffers<detail::as::kept_input>(
+                     std::forward<All>(all), std::forward<Mine>(mine),
+                     [&](const auto& from, const auto& to) {
+                       return detail::start_scatter(comm, from, to, root, how, detail::is_kept(comm));
+                     }),
                  comm.in_flight()};
 }
 
 template <communicator Comm, class Send, class Receive>
-void all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
-  detail::start_all_to_all(comm, send, receive, how, detail::runs_now(comm));
+void all_to_all(Comm& comm, Send&& send, Receive&& receive, const options& how = {}) {
+  detail::with_buffers<detail::as::input>(
+      std::forward<Send>(send), std::forward<Receive>(receive), [&](const auto& from, const auto& to) {
+        detail::start_all_to_all(comm, from, to, how, detail::runs_now(comm));
+      });
 }
 template <communicator Comm, class Send, class Receive>
-request async_all_to_all(Comm& comm, const Send& send, Receive&& receive, const options& how = {}) {
-  return request{detail::start_all_to_all(comm, send, receive, how, detail::is_kept(comm)),
+request async_all_to_all(Comm& comm, Send&& send, Receive&& receive, const options& how = {}) {
+  return request{detail::with_buffers<detail::as::kept_input>(
+                     std::forward<Send>(send), std::forward<Receive>(receive),
+                     [&](const auto& from, const auto& to) {
+                       return detail::start_all_to_all(comm, from, to, how, detail::is_kept(comm));
+                     }),
                  comm.in_flight()};
 }
 

@@ -22,12 +22,16 @@ namespace tutti::detail {
 /// each has its block in a function of its own with __restrict. (8,192 floats added: 14,700
 /// instructions, as a plain loop 49,200.)
 inline constexpr std::size_t block_length = 256;
+/// Of longer elements fewer, so that a block stays on the stack.
+template <class... Elements>
+inline constexpr std::size_t block_of =
+    4096 / (std::max)({std::size_t{4096 / block_length}, (std::min)(sizeof(Elements), std::size_t{4096})...});
 
-template <class Body>
+template <std::size_t Length, class Body>
 constexpr void in_blocks(std::size_t n, Body&& body) {
   std::size_t begin = 0;
-  for (; begin + block_length <= n; begin += block_length)
-    body(begin, std::integral_constant<std::size_t, block_length>{});
+  for (; begin + Length <= n; begin += Length)
+    body(begin, std::integral_constant<std::size_t, Length>{});
   if (begin < n) body(begin, n - begin);
 }
 
@@ -59,7 +63,7 @@ void fold_block(const R& r, const A* __restrict in, A* __restrict inout, Count n
 
 template <bool OwnFirst, class R, class A>
 void fold_into(const R& r, const A* in, A* inout, std::size_t n) {
-  in_blocks(n, [&](std::size_t begin, auto count) {
+  in_blocks<block_of<A>>(n, [&](std::size_t begin, auto count) {
     detail::fold_block<OwnFirst>(r, in + begin, inout + begin, count);
   });
 }
@@ -74,8 +78,8 @@ template <class R, class A, class Count>
 /// The left fold of any number of inputs, one of which may be `out` itself.
 template <class R, class A>
 void fold_all(const R& r, std::span<const std::byte* const> in, A* out, std::size_t n) {
-  in_blocks(n, [&](std::size_t begin, auto count) {
-    A partial[block_length];
+  in_blocks<block_of<A>>(n, [&](std::size_t begin, auto count) {
+    A partial[block_of<A>];
     const A* first = reinterpret_cast<const A*>(in[0]) + begin;
     for (std::size_t i = 0; i < count; ++i) partial[i] = first[i];
     for (std::size_t k = 1; k < in.size(); ++k)
@@ -150,7 +154,7 @@ private:
   std::span<const std::byte* const> wires_;
   std::size_t n_;
   std::vector<T> whole_;
-  T scratch_[block_length];
+  T scratch_[block_of<T>];
 };
 
 /// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
@@ -161,8 +165,8 @@ void unite_by_folding(const R& r, const C& codec, std::span<const std::byte* con
                       double total) {
   using A = reducer_accumulator_t<R, T>;
   decoded_contributions<T, C> all{codec, wires, n};
-  in_blocks(n, [&](std::size_t begin, auto count) {
-    A partial[block_length], lifted[block_length];
+  in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
+    A partial[block_of<T, A>], lifted[block_of<T, A>];
     for (std::size_t k = 0; k < all.count(); ++k) {
       const T* in = all.block(k, begin, count);
       const double weight = weights.empty() ? 1.0 : weights[k];
@@ -180,19 +184,20 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
                         std::size_t first, double total) {
   using A = reducer_accumulator_t<R, T>;
   decoded_contributions<T, C> all{codec, wires, n};
-  std::vector<A> block(wires.size() * block_length), column(wires.size());
-  in_blocks(n, [&](std::size_t begin, auto count) {
+  constexpr std::size_t length = block_of<T, A>;
+  std::vector<A> block(wires.size() * length), column(wires.size());
+  in_blocks<length>(n, [&](std::size_t begin, auto count) {
     std::size_t rows = 0; // of the contributions that count
     for (std::size_t k = 0; k < all.count(); ++k) {
       const double weight = weights.empty() ? 1.0 : weights[k];
       if constexpr (is_weighted<R>)
         if (weight == 0) continue;
       const T* in = all.block(k, begin, count);
-      detail::lift_block<R, T, A>(r, in, block.data() + rows++ * block_length, count, first + begin,
+      detail::lift_block<R, T, A>(r, in, block.data() + rows++ * length, count, first + begin,
                                   weight);
     }
     for (std::size_t i = 0; i < count; ++i) {
-      for (std::size_t k = 0; k < rows; ++k) column[k] = block[k * block_length + i];
+      for (std::size_t k = 0; k < rows; ++k) column[k] = block[k * length + i];
       values[begin + i] = detail::lower<T>(r, r.gather(std::span<A>{column}.first(rows)), total,
                                            first + begin + i);
     }
@@ -244,21 +249,23 @@ void spread_values(const R& r, std::span<const std::byte* const> in,
                    std::span<const double> weights, std::span<std::byte* const> out, std::size_t n,
                    std::size_t first, double total, stores how) {
   constexpr identity exact{};
-  if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>)
+  using A = reducer_accumulator_t<R, T>;
+  if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T> &&
+                64 % sizeof(T) == 0)
     if (in.size() == 2 && out.size() <= 2 && how != stores::streaming) {
-      const T* const first = reinterpret_cast<const T*>(in[0]);
-      const T* const second = reinterpret_cast<const T*>(in[1]);
-      return out.size() == 1 ? detail::spread_pair<1>(r, first, second, out.data(), n)
-                             : detail::spread_pair<2>(r, first, second, out.data(), n);
+      const T* const one = reinterpret_cast<const T*>(in[0]);
+      const T* const other = reinterpret_cast<const T*>(in[1]);
+      return out.size() == 1 ? detail::spread_pair<1>(r, one, other, out.data(), n)
+                             : detail::spread_pair<2>(r, one, other, out.data(), n);
     }
-  in_blocks(n, [&](std::size_t begin, auto count) {
+  in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
     if (how == stores::claimed) {
       const std::size_t next = begin + count;
-      const std::size_t length = (std::min)(block_length, n - next);
+      const std::size_t length = (std::min)(block_of<T, A>, n - next);
       for (std::byte* place : out)
         detail::claim_lines(place + next * sizeof(T), length * sizeof(T));
     }
-    alignas(64) T finished[block_length];
+    alignas(64) T finished[block_of<T, A>];
     if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>) {
       detail::fold_values<R, T>(r, in, begin, finished, count);
     } else {

@@ -64,14 +64,15 @@ objection weight_objection(const options& how) {
   return {};
 }
 /// What is wrong with a reduction.
-template <class... Parts, class Comm, class Topology, class R, class Data>
+template <class... Parts, class Comm, class Topology, class R, class T, class In>
 objection reduction_objection(const Comm& comm, const Topology& topology, const R& r,
-                              const Data& data, int root, const options& how) {
+                              const buffer<T>& data, const In& in, int root, const options& how) {
   if (const objection wrong = detail::root_objection(root, comm.size()); !wrong.empty()) return wrong;
   if (const objection wrong = detail::topology_objection(comm, topology); !wrong.empty()) return wrong;
   if (const objection wrong = detail::reducer_objection(r, comm.size()); !wrong.empty()) return wrong;
   if (const objection wrong = detail::weight_objection<R, Parts...>(how); !wrong.empty()) return wrong;
-  return detail::data_objection(data);
+  if (const objection wrong = detail::data_objection(data); !wrong.empty()) return wrong;
+  return in.objection_to(data);
 }
 
 /// The numbers of one agreement, combined over all ranks.
@@ -195,8 +196,9 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
   });
 }
 
-template <collective What, class Comm, class Data, class... Parts>
-void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
+template <collective What, class Comm, class In, class Data, class... Parts>
+void reduce_now(const char* call, Comm& comm, const In& in, Data& given_data, int root,
+                Parts&&... given) {
   using T = element_of<Data>;
   using parts = call_parts<Parts...>;
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
@@ -204,18 +206,20 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
   using Topology = typename parts::topology;
   using Codec = typename parts::codec;
   if constexpr (valid_reduction<What, Topology, R, Codec, T>()) {
-    const std::span<T> values{data};
+    const buffer<T> data = detail::buffer_of(given_data);
     const R& r = detail::pick<reducer_part, R>(given...);
     const Topology& topology = detail::pick<topology_part, Topology>(given...);
     const Codec& codec = detail::pick<codec_part, Codec>(given...);
     const options& how = detail::pick<options_part, options>(given...);
     detail::check_call<Comm, T, R, Topology, Codec>(
-        comm, call, values.size(), root,
-        detail::reduction_objection<Parts...>(comm, topology, r, data, root, how));
+        comm, call, data.values.size(), root,
+        detail::reduction_objection<Parts...>(comm, topology, r, data, in, root, how));
+    in.copy_to(data.bytes());
     if constexpr (observes_gathered<R, T>) {
-      detail::reduce_gathered<What, T>(call, detail::stationary(comm), values, root, r, topology, codec, how);
+      detail::reduce_gathered<What, T>(call, detail::stationary(comm), data.values, root, r, topology,
+                                       codec, how);
     } else {
-      detail::after_agreement(comm, r, values, how, [&](const auto& working) {
+      detail::after_agreement(comm, r, data.values, how, [&](const auto& working) {
         detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, working,
                                  topology, codec, how, detail::runs_now(comm));
       });
@@ -225,141 +229,50 @@ void reduce_now(const char* call, Comm& comm, Data& data, int root, Parts&&... g
   }
 }
 
-/// An operation that owns the reducer and codec it computes with.
-template <class R, class Codec>
-class owning_operation final : public operation {
-public:
-  owning_operation(const R& r, const Codec& codec) : reducer_{r}, codec_{codec} {}
+/// The same, where what was handed over can be used.
+template <collective What, class Comm, class Data, class... Parts>
+void reduce_checked(const char* call, Comm& comm, Data&& data, int root, Parts&&... parts) {
+  if constexpr (can_use<handed<as::result, Data>>)
+    detail::reduce_now<What>(call, comm, in_place{}, data, root, parts...);
+  else
+    detail::explain_data<handed<as::result, Data>>();
+}
 
-  /// make(reducer, codec) is the operation; before anything else.
-  template <class Make>
-  void hold(Make&& make) {
-    inner_ = make(reducer_, codec_);
-  }
-
-  bool advance() override { return inner_->advance(); }
-  std::uint64_t progress() override { return inner_->progress(); }
-  void idle(std::uint64_t seen) override { inner_->idle(seen); }
-  void check_deadline() override { inner_->check_deadline(); }
-  void abandon() noexcept override { inner_->abandon(); }
-  bool takes_turns() const noexcept override { return inner_->takes_turns(); }
-
-private:
-  void begin() override { inner_->start(); }
-
-  R reducer_;
-  Codec codec_;
-  std::unique_ptr<operation> inner_;
-};
-
-/// How often a reduction is started that is made before it is.
-enum class starts { once, again };
-
-template <collective What, starts How, class Comm, class Data, class... Parts>
-std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, Data& data, int root, Parts&&... given) {
-  using T = element_of<Data>;
-  using parts = call_parts<Parts...>;
-  detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
-  using R = typename parts::reducer;
-  using Topology = typename parts::topology;
-  using Codec = typename parts::codec;
-  static_assert(!observes_gathered<R, T>,
-                "tutti: this reducer makes an agreement while the data is on its way - call the "
-                "blocking form");
-  static_assert(How == starts::once || !observes_own<R, T>,
-                "tutti: this reducer makes an agreement on the data, which is other data at every "
-                "start - call the blocking form, or the async_ one");
-  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>() &&
-                         (How == starts::once || !observes_own<R, T>);
-  if constexpr (!valid) {
-    detail::explain_reduction<What, Topology, R, Codec, T>();
-    return {};
-  } else if constexpr (!observes_gathered<R, T>) {
-    const std::span<T> values{data};
-    const R& r = detail::pick<reducer_part, R>(given...);
-    const Topology& topology = detail::pick<topology_part, Topology>(given...);
-    const Codec& codec = detail::pick<codec_part, Codec>(given...);
-    const options& how = detail::pick<options_part, options>(given...);
-    detail::check_call<Comm, T, R, Topology, Codec>(
-        comm, call, values.size(), root,
-        detail::reduction_objection<Parts...>(comm, topology, r, data, root, how));
-    return detail::after_agreement(comm, r, values, how, [&](const auto& working)
-                                                           -> std::unique_ptr<operation> {
-      using W = std::remove_cvref_t<decltype(working)>;
-      auto all = detail::made(
-          comm, [&] { return std::make_unique<owning_operation<W, Codec>>(working, codec); });
-      all->hold([&](const W& own_reducer, const Codec& own_codec) {
-        return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root,
-                                        own_reducer, topology, own_codec, how, detail::is_kept(comm));
-      });
-      return all;
-    });
-  } else {
-    return {};
-  }
+/// all_reduce(comm, in, out, parts...).
+template <class Comm, class In, class Out, class... Parts>
+void all_reduce_beside(Comm& comm, In&& in, Out&& out, Parts&&... parts) {
+  if constexpr (can_use<handed<as::input, In>, handed<as::result, Out>>)
+    detail::reduce_now<collective::all_reduce>(
+        "all_reduce", comm, beside<element_of<Out>>{detail::input_of(in)}, out, 0, parts...);
+  else
+    detail::explain_data<handed<as::input, In>, handed<as::result, Out>>();
 }
 
 } // namespace detail
 
-template <communicator Comm, class Data, class... Parts>
-void all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
-  detail::reduce_now<collective::all_reduce>("all_reduce", comm, data, 0, parts...);
-}
-
-template <communicator Comm, class Data, class... Parts>
-request async_all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
-  return {detail::reduce_later<collective::all_reduce, detail::starts::once>("all_reduce", comm, data,
-                                                                             0, parts...),
-          comm.in_flight()};
-}
-
-template <communicator Comm, class Data, class... Parts>
-persistent_request persistent_all_reduce(Comm& comm, Data&& data, Parts&&... parts) {
-  return {detail::reduce_later<collective::all_reduce, detail::starts::again>("all_reduce", comm, data,
-                                                                              0, parts...),
-          comm.in_flight()};
+template <communicator Comm, class Data, class... Rest>
+void all_reduce(Comm& comm, Data&& data, Rest&&... rest) {
+  if constexpr (detail::data_follows<Data, Rest...>)
+    detail::all_reduce_beside(comm, std::forward<Data>(data), std::forward<Rest>(rest)...);
+  else
+    detail::reduce_checked<collective::all_reduce>("all_reduce", comm, std::forward<Data>(data), 0,
+                                                   rest...);
 }
 
 template <communicator Comm, class Data, class... Parts>
 auto reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
-  detail::reduce_now<collective::reduce_scatter>("reduce_scatter", comm, data, 0, parts...);
-  const std::span values{data};
-  const shard mine = shard_of(values.size(), comm.rank(), comm.size());
-  return values.subspan(mine.begin, mine.end - mine.begin);
-}
-
-/// This rank's shard is `shard_of(data.size(), rank, size)` when the request is complete.
-template <communicator Comm, class Data, class... Parts>
-request async_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
-  return {detail::reduce_later<collective::reduce_scatter, detail::starts::once>(
-              "reduce_scatter", comm, data, 0, parts...),
-          comm.in_flight()};
-}
-
-template <communicator Comm, class Data, class... Parts>
-persistent_request persistent_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
-  return {detail::reduce_later<collective::reduce_scatter, detail::starts::again>(
-              "reduce_scatter", comm, data, 0, parts...),
-          comm.in_flight()};
+  detail::reduce_checked<collective::reduce_scatter>("reduce_scatter", comm, std::forward<Data>(data), 0,
+                                                     parts...);
+  if constexpr (detail::handed<detail::as::result, Data>::value) {
+    const std::span values = detail::buffer_of(data).values;
+    const shard mine = shard_of(values.size(), comm.rank(), comm.size());
+    return values.subspan(mine.begin, mine.end - mine.begin);
+  }
 }
 
 template <communicator Comm, class Data, class... Parts>
 void reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  detail::reduce_now<collective::reduce>("reduce", comm, data, root, parts...);
-}
-
-template <communicator Comm, class Data, class... Parts>
-request async_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return {detail::reduce_later<collective::reduce, detail::starts::once>("reduce", comm, data, root,
-                                                                         parts...),
-          comm.in_flight()};
-}
-
-template <communicator Comm, class Data, class... Parts>
-persistent_request persistent_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
-  return {detail::reduce_later<collective::reduce, detail::starts::again>("reduce", comm, data, root,
-                                                                          parts...),
-          comm.in_flight()};
+  detail::reduce_checked<collective::reduce>("reduce", comm, std::forward<Data>(data), root, parts...);
 }
 
 } // namespace tutti

@@ -12,6 +12,35 @@ namespace tutti {
 
 namespace detail {
 
+/// Every signed and unsigned integer of 8 to 64 bits; not bool, and no characters: those are no numbers.
+template <class T>
+concept integer = std::same_as<T, signed char> || std::same_as<T, unsigned char> ||
+                  std::same_as<T, short> || std::same_as<T, unsigned short> ||
+                  std::same_as<T, int> || std::same_as<T, unsigned> || std::same_as<T, long> ||
+                  std::same_as<T, unsigned long> || std::same_as<T, long long> ||
+                  std::same_as<T, unsigned long long>;
+
+/// std::complex, and whatever else is two numbers with real() and imag(): <complex> costs whoever
+/// includes it more to compile than all of core/.
+template <class T>
+concept complex_of_real =
+    std::is_class_v<T> && std::is_trivially_copyable_v<T> && requires(const T z) {
+      typename T::value_type;
+      requires std::same_as<typename T::value_type, float> ||
+                   std::same_as<typename T::value_type, double>;
+      { z.real() } -> std::same_as<typename T::value_type>;
+      { z.imag() } -> std::same_as<typename T::value_type>;
+      { z + z } -> std::same_as<T>;
+      T(z.real(), z.imag());
+      requires sizeof(T) == 2 * sizeof(typename T::value_type);
+    };
+
+/// A struct under a reducer of the user's own. Messages and shared memory are aligned to eight bytes.
+template <class T>
+concept record = std::is_class_v<T> && !complex_of_real<T> && std::is_trivially_copyable_v<T> &&
+                 std::is_default_constructible_v<T> && alignof(T) <= 8 &&
+                 sizeof(T) <= 1024;
+
 template <class T>
 struct element_traits; // undefined: not an element
 
@@ -20,21 +49,33 @@ struct element_definition {
   using accumulator = Accumulator;
 };
 // clang-format off
-template <> struct element_traits<float>         : element_definition<float, float> { static constexpr std::string_view name = "float"; };
-template <> struct element_traits<double>        : element_definition<double, double> { static constexpr std::string_view name = "double"; };
-template <> struct element_traits<bfloat16>      : element_definition<bfloat16, float> { static constexpr std::string_view name = "bfloat16"; };
-template <> struct element_traits<half>          : element_definition<half, float> { static constexpr std::string_view name = "half"; };
-template <> struct element_traits<std::int8_t>   : element_definition<std::int8_t, std::int8_t> { static constexpr std::string_view name = "int8"; };
-template <> struct element_traits<std::uint8_t>  : element_definition<std::uint8_t, std::uint8_t> { static constexpr std::string_view name = "uint8"; };
-template <> struct element_traits<std::int32_t>  : element_definition<std::int32_t, std::int32_t> { static constexpr std::string_view name = "int32"; };
-template <> struct element_traits<std::uint32_t> : element_definition<std::uint32_t, std::uint32_t> { static constexpr std::string_view name = "uint32"; };
-template <> struct element_traits<std::int64_t>  : element_definition<std::int64_t, std::int64_t> { static constexpr std::string_view name = "int64"; };
-template <> struct element_traits<std::uint64_t> : element_definition<std::uint64_t, std::uint64_t> { static constexpr std::string_view name = "uint64"; };
+template <> struct element_traits<float>    : element_definition<float, float> { static constexpr std::string_view name = "float"; };
+template <> struct element_traits<double>   : element_definition<double, double> { static constexpr std::string_view name = "double"; };
+template <> struct element_traits<bfloat16> : element_definition<bfloat16, float> { static constexpr std::string_view name = "bfloat16"; };
+template <> struct element_traits<half>     : element_definition<half, float> { static constexpr std::string_view name = "half"; };
 // clang-format on
+template <integer T>
+struct element_traits<T> : element_definition<T, T> {
+  static constexpr std::string_view names[] = {"int8",  "uint8",  "int16", "uint16",
+                                               "int32", "uint32", "int64", "uint64"};
+  static constexpr int bytes_log2 = sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3;
+  static constexpr std::string_view name = names[2 * bytes_log2 + int(std::is_unsigned_v<T>)];
+};
+template <complex_of_real T>
+struct element_traits<T> : element_definition<T, T> {
+  static constexpr std::string_view name =
+      sizeof(typename T::value_type) == 4 ? "complex_float" : "complex_double";
+};
+template <record T>
+struct element_traits<T> : element_definition<T, T> {
+  static constexpr std::string_view name = "record";
+};
 
 } // namespace detail
 
-/// float, double, bfloat16, half, and the signed and unsigned integers of 8, 32 and 64 bits.
+/// float, double, bfloat16, half, the signed and unsigned integers of 8, 16, 32 and 64 bits,
+/// std::complex of float and double; and, for a reducer that takes it, any trivially copyable struct of
+/// at most 1 KiB that can be made of nothing.
 template <class T>
 concept element = requires { typename detail::element_traits<T>::accumulator; };
 
@@ -44,6 +85,15 @@ using accumulator_t = typename detail::element_traits<T>::accumulator;
 
 template <element T>
 inline constexpr std::string_view element_name = detail::element_traits<T>::name;
+
+/// Elements that can be added and multiplied by tutti itself: all but structs.
+template <class T>
+concept numeric_element =
+    element<T> && (detail::integer<T> || detail::complex_of_real<T> || std::floating_point<T> ||
+                   std::same_as<T, bfloat16> || std::same_as<T, half>);
+
+template <class T>
+concept complex_element = element<T> && detail::complex_of_real<T>;
 
 /// Elements with a fractional part, which a mean needs.
 template <class T>
@@ -71,6 +121,8 @@ constexpr bool is_finite(T x) noexcept {
     return (x.bits & 0x7c00u) != 0x7c00u;
   else if constexpr (std::floating_point<T>)
     return x - x == T{0};
+  else if constexpr (complex_element<T>)
+    return tutti::is_finite(x.real()) && tutti::is_finite(x.imag());
   else
     return true;
 }

@@ -1,4 +1,4 @@
-// sum, product, min, max, mean, weighted_mean: the folding reducers.
+// sum, product, min, max, mean, weighted_mean: the folding reducers. Of complex numbers sum and mean.
 //
 // Cost: one operation per element and contribution; mean and weighted_mean one division per element.
 // Determinism: run_to_run. Integer sums and products wrap modulo 2^n.
@@ -37,10 +37,15 @@ constexpr bool negative(A x) noexcept {
 
 struct sum {
   using part = reducer_part;
+  template <class T>
+  static constexpr bool accepts = numeric_element<T>;
+
   template <class A>
   constexpr A identity() const noexcept {
     if constexpr (std::floating_point<A>)
       return -A{0}; // -0 + x is x for every x; +0 + -0 is not -0
+    else if constexpr (complex_element<A>)
+      return A(-typename A::value_type{0}, -typename A::value_type{0});
     else
       return A{0};
   }
@@ -52,6 +57,9 @@ struct sum {
 
 struct product {
   using part = reducer_part;
+  template <class T>
+  static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
+
   template <class A>
   constexpr A identity() const noexcept {
     return A{1};
@@ -65,6 +73,9 @@ struct product {
 /// IEEE 754-2019 `minimum`: a NaN if either is, always the canonical one; -0 is less than +0.
 struct min {
   using part = reducer_part;
+  template <class T>
+  static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
+
   template <class A>
   constexpr A identity() const noexcept {
     if constexpr (std::floating_point<A>)
@@ -85,6 +96,9 @@ struct min {
 /// IEEE 754-2019 `maximum`: a NaN if either is, always the canonical one; +0 is greater than -0.
 struct max {
   using part = reducer_part;
+  template <class T>
+  static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
+
   template <class A>
   constexpr A identity() const noexcept {
     if constexpr (std::floating_point<A>)
@@ -105,13 +119,18 @@ struct max {
 /// The sum divided once, at the end, by the number of ranks.
 struct mean : sum {
   template <class T>
-  static constexpr bool accepts = real_element<T>;
+  static constexpr bool accepts = real_element<T> || complex_element<T>;
 
   template <class T, class A>
   constexpr T lower(A total_sum, double total) const noexcept {
-    static_assert(real_element<T>, "tutti::mean: a mean of integers would be truncated - use "
-                                   "tutti::sum, or convert the data to float or double");
-    return element_cast<T>(static_cast<A>(total_sum / static_cast<A>(total)));
+    static_assert(accepts<T>, "tutti::mean: a mean of integers would be truncated - use "
+                              "tutti::sum, or convert the data to float or double");
+    if constexpr (complex_element<A>) {
+      const auto count = static_cast<typename A::value_type>(total);
+      return A(total_sum.real() / count, total_sum.imag() / count);
+    } else {
+      return element_cast<T>(static_cast<A>(total_sum / static_cast<A>(total)));
+    }
   }
 };
 
@@ -121,6 +140,8 @@ struct mean : sum {
 struct weighted_mean : mean {
   static constexpr bool weighted = true;
   static constexpr bool relative = true;
+  template <class T>
+  static constexpr bool accepts = real_element<T>;
 
   template <class T>
   constexpr accumulator_t<T> lift(T x, double weight) const noexcept {

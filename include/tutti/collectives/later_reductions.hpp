@@ -1,0 +1,168 @@
+// async_ and persistent_ all_reduce, reduce_scatter, reduce: the collectives that compute, started
+// and waited for. What they promise is in collectives/collectives.hpp.
+#pragma once
+
+#include <tutti/collectives/reductions.hpp>
+
+#include <memory>
+
+namespace tutti {
+
+namespace detail {
+
+/// An operation that owns the reducer and codec it computes with, and knows its contribution.
+template <class R, class Codec, class In> class owning_operation final : public operation {
+public:
+  owning_operation(const R& r, const Codec& codec, const In& in, std::byte* out)
+      : reducer_{r}, codec_{codec}, in_{in}, out_{out} {}
+
+  /// make(reducer, codec) is the operation; before anything else.
+  template <class Make> void hold(Make&& make) { inner_ = make(reducer_, codec_); }
+
+  bool advance() override { return inner_->advance(); }
+  std::uint64_t progress() override { return inner_->progress(); }
+  void idle(std::uint64_t seen) override { inner_->idle(seen); }
+  void check_deadline() override { inner_->check_deadline(); }
+  void abandon() noexcept override { inner_->abandon(); }
+  bool takes_turns() const noexcept override { return inner_->takes_turns(); }
+
+private:
+  void begin() override {
+    in_.copy_to(out_);
+    inner_->start();
+  }
+
+  R reducer_;
+  Codec codec_;
+  In in_;
+  std::byte* out_;
+  std::unique_ptr<operation> inner_;
+};
+
+/// How often a reduction is started that is made before it is.
+enum class starts { once, again };
+
+template <collective What, starts How, class Comm, class In, class Data, class... Parts>
+std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, const In& in,
+                                        Data& given_data, int root, Parts&&... given) {
+  using T = element_of<Data>;
+  using parts = call_parts<Parts...>;
+  detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
+  using R = typename parts::reducer;
+  using Topology = typename parts::topology;
+  using Codec = typename parts::codec;
+  static_assert(!observes_gathered<R, T>,
+                "tutti: this reducer makes an agreement while the data is on its way - call the "
+                "blocking form");
+  static_assert(How == starts::once || !observes_own<R, T>,
+                "tutti: this reducer makes an agreement on the data, which is other data at every "
+                "start - call the blocking form, or the async_ one");
+  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>() &&
+                         (How == starts::once || !observes_own<R, T>);
+  if constexpr (!valid) {
+    detail::explain_reduction<What, Topology, R, Codec, T>();
+    return {};
+  } else if constexpr (!observes_gathered<R, T>) {
+    const buffer<T> data = detail::buffer_of(given_data);
+    const R& r = detail::pick<reducer_part, R>(given...);
+    const Topology& topology = detail::pick<topology_part, Topology>(given...);
+    const Codec& codec = detail::pick<codec_part, Codec>(given...);
+    const options& how = detail::pick<options_part, options>(given...);
+    detail::check_call<Comm, T, R, Topology, Codec>(
+        comm, call, data.values.size(), root,
+        detail::reduction_objection<Parts...>(comm, topology, r, data, in, root, how));
+    if constexpr (observes_own<R, T>) in.copy_to(data.bytes()); // what is agreed on is there
+    return detail::after_agreement(
+        comm, r, data.values, how, [&](const auto& working) -> std::unique_ptr<operation> {
+          using W = std::remove_cvref_t<decltype(working)>;
+          auto all = detail::made(comm, [&] {
+            return std::make_unique<owning_operation<W, Codec, In>>(working, codec, in,
+                                                                    data.bytes());
+          });
+          all->hold([&](const W& own_reducer, const Codec& own_codec) {
+            return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root,
+                                            own_reducer, topology, own_codec, how,
+                                            detail::is_kept(comm));
+          });
+          return all;
+        });
+  } else {
+    return {};
+  }
+}
+
+/// The same, where what was handed over can be used.
+template <collective What, starts How, class Comm, class Data, class... Parts>
+std::unique_ptr<operation> reduce_checked_later(const char* call, Comm& comm, Data&& data, int root,
+                                                Parts&&... parts) {
+  if constexpr (can_use<handed<as::result, Data>>)
+    return detail::reduce_later<What, How>(call, comm, in_place{}, data, root, parts...);
+  else detail::explain_data<handed<as::result, Data>>();
+  return {};
+}
+
+template <starts How, class Comm, class In, class Out, class... Parts>
+std::unique_ptr<operation> all_reduce_beside_later(Comm& comm, In&& in, Out&& out,
+                                                   Parts&&... parts) {
+  if constexpr (can_use<handed<as::kept_input, In>, handed<as::result, Out>>)
+    return detail::reduce_later<collective::all_reduce, How>(
+        "all_reduce", comm, beside<element_of<Out>>{detail::input_of(in)}, out, 0, parts...);
+  else detail::explain_data<handed<as::kept_input, In>, handed<as::result, Out>>();
+  return {};
+}
+template <starts How, class Comm, class Data, class... Rest>
+std::unique_ptr<operation> all_reduce_later(Comm& comm, Data&& data, Rest&&... rest) {
+  if constexpr (data_follows<Data, Rest...>)
+    return detail::all_reduce_beside_later<How>(comm, std::forward<Data>(data),
+                                                std::forward<Rest>(rest)...);
+  else
+    return detail::reduce_checked_later<collective::all_reduce, How>(
+        "all_reduce", comm, std::forward<Data>(data), 0, rest...);
+}
+
+} // namespace detail
+
+template <communicator Comm, class Data, class... Rest>
+request async_all_reduce(Comm& comm, Data&& data, Rest&&... rest) {
+  return {detail::all_reduce_later<detail::starts::once>(comm, std::forward<Data>(data),
+                                                         std::forward<Rest>(rest)...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Rest>
+persistent_request persistent_all_reduce(Comm& comm, Data&& data, Rest&&... rest) {
+  return {detail::all_reduce_later<detail::starts::again>(comm, std::forward<Data>(data),
+                                                          std::forward<Rest>(rest)...),
+          comm.in_flight()};
+}
+
+/// This rank's shard is `shard_of(data.size(), rank, size)` when the request is complete.
+template <communicator Comm, class Data, class... Parts>
+request async_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
+  return {detail::reduce_checked_later<collective::reduce_scatter, detail::starts::once>(
+              "reduce_scatter", comm, std::forward<Data>(data), 0, parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
+  return {detail::reduce_checked_later<collective::reduce_scatter, detail::starts::again>(
+              "reduce_scatter", comm, std::forward<Data>(data), 0, parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+request async_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return {detail::reduce_checked_later<collective::reduce, detail::starts::once>(
+              "reduce", comm, std::forward<Data>(data), root, parts...),
+          comm.in_flight()};
+}
+
+template <communicator Comm, class Data, class... Parts>
+persistent_request persistent_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
+  return {detail::reduce_checked_later<collective::reduce, detail::starts::again>(
+              "reduce", comm, std::forward<Data>(data), root, parts...),
+          comm.in_flight()};
+}
+
+} // namespace tutti
