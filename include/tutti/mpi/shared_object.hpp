@@ -23,7 +23,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace tutti::mpi::detail {
 
@@ -40,7 +39,7 @@ public:
   shared_object(const shared_object&) = delete;
   shared_object& operator=(const shared_object&) = delete;
   ~shared_object() {
-    unlink();
+    if (mine_) unlink();
     close();
   }
 
@@ -68,12 +67,15 @@ public:
   std::uint64_t id() const noexcept { return id_; }
 
   complaint open(std::uint64_t id) {
+    id_ = id;
     fd_ = shm_open(name(id).c_str(), O_RDWR, 0600);
     return fd_ < 0 ? text("shm_open") : complaint{};
   }
-  /// By who has created it; the object lives on in those who have opened it.
-  void unlink() noexcept {
-    if (std::exchange(mine_, false)) shm_unlink(name(id_).c_str());
+  /// The object lives on in those who have opened it. By each of them, before it reserves: whoever is first,
+  /// nobody reserves while the name is there.
+  void unlink() {
+    mine_ = false;
+    shm_unlink(name(id_).c_str());
   }
 
   /// The pages are there from then on: touching them cannot fail. Piece by piece: a call that a signal
