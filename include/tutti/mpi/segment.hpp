@@ -79,8 +79,10 @@ std::shared_ptr<segment> make_segment(Comm& comm, std::size_t bytes, deadline un
   if (wrong && clock::now() >= until)
     tutti::detail::fail_call(comm, "allocate",
                              {.code = error_code::timeout,
-                              .detail = std::to_string(part) + " bytes of shared memory could not be "
-                                        "reserved in time - raise tutti::options::timeout"},
+                              .peer = comm.rank(),
+                              .detail = "rank " + std::to_string(comm.rank()) + " could not reserve " +
+                                        std::to_string(part) + " bytes of shared memory in time - raise "
+                                        "tutti::options::timeout"},
                              [] {});
   if (!wrong) begin = object.map(total, wrong);
   if (everyone(begin != nullptr)) return std::make_shared<segment>(begin, total, part);
