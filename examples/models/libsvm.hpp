@@ -20,8 +20,8 @@
 
 namespace models {
 
-/// What the labels of a file stand for. Where they are -1, 0 and 1, those above 0 are the positive class;
-/// of any other two the greater one is.
+/// What the labels of a file stand for. Where they are -1, 0 and 1, those above 0 are the positive
+/// class; of any other two the greater one is.
 struct two_classes {
   bool by_sign = true;
   double negative = -1, positive = 1; ///< otherwise
@@ -111,7 +111,8 @@ private:
   bool is_positive(double label) const {
     const two_classes& all = rows_.classes;
     if (all.by_sign ? !is_sign(label) : label != all.negative && label != all.positive) {
-      throw unreadable("libsvm", path_, "its label " + shortest(label) + " is none of the training rows",
+      throw unreadable("libsvm", path_,
+                       "its label " + shortest(label) + " is none of the training rows",
                        "give files that belong together");
     }
     return all.by_sign ? label > 0 : label == all.positive;
@@ -212,8 +213,8 @@ private:
 
 } // namespace libsvm
 
-/// A plain file or one compressed by gzip. Its labels say what its classes are, or, for rows that are to
-/// test what was learnt from others, those of the others.
+/// A plain file or one compressed by gzip. Its labels say what its classes are, or, for rows that
+/// are to test what was learnt from others, those of the others.
 inline sparse_rows read_libsvm(const std::filesystem::path& path,
                                const two_classes* known = nullptr) {
   const auto bytes = read_file(path, "libsvm");

@@ -48,8 +48,9 @@ inline std::vector<std::uint32_t> shuffled(std::size_t n, std::uint64_t seed) {
 inline void draw_rows(std::size_t begin, std::size_t end, int batch, std::uint64_t seed,
                       std::uint64_t step, std::uint64_t rank, std::vector<std::uint32_t>& rows) {
   if (end <= begin) {
-    throw std::runtime_error("draw_rows: there are no rows to draw from - use fewer ranks, or leave "
-                             "out who has no data");
+    throw std::runtime_error(
+        "draw_rows: there are no rows to draw from - use fewer ranks, or leave "
+        "out who has no data");
   }
   rows.clear();
   for (int i = 0; i < batch; ++i) {

@@ -107,8 +107,8 @@ public:
     return text_data(std::move(bytes));
   }
 
-  /// Throws unless both parts hold at least one row of `context` + 1 bytes, and so does the stretch of
-  /// each of `clients`.
+  /// Throws unless both parts hold at least one row of `context` + 1 bytes, and so does the stretch
+  /// of each of `clients`.
   void require(int context, std::size_t clients = 1) const {
     const auto row = static_cast<std::size_t>(context) + 1;
     if (held_out().size() < row || training().size() < row * clients) {

@@ -57,7 +57,8 @@ BOOST_AUTO_TEST_CASE(the_last_line_needs_no_end) {
 
 namespace {
 
-std::vector<std::uint8_t> classes_of(std::string_view text, const models::two_classes* known = nullptr) {
+std::vector<std::uint8_t> classes_of(std::string_view text,
+                                     const models::two_classes* known = nullptr) {
   const temporary_folder folder;
   return models::read_libsvm(folder.write("rows", text), known).labels;
 }
@@ -76,11 +77,13 @@ BOOST_AUTO_TEST_CASE(of_two_labels_the_greater_is_the_positive_class) {
   const models::two_classes one_two{false, 1, 2};
   BOOST_TEST((classes_of("1 1:1\n1 1:1\n", &one_two) == labels{0, 0}));
   BOOST_TEST((classes_of("2 1:1\n", &one_two) == labels{1}));
-  BOOST_TEST(contains(message_of([&] { classes_of("3 1:1\n", &one_two); }),
-                      "its label 3 is none of the training rows - give files that belong together"));
+  BOOST_TEST(
+      contains(message_of([&] { classes_of("3 1:1\n", &one_two); }),
+               "its label 3 is none of the training rows - give files that belong together"));
   const models::two_classes signs{};
   BOOST_TEST((classes_of("-1 1:1\n", &signs) == labels{0}));
-  BOOST_TEST(contains(message_of([&] { classes_of("2 1:1\n", &signs); }), "its label 2 is none of"));
+  BOOST_TEST(
+      contains(message_of([&] { classes_of("2 1:1\n", &signs); }), "its label 2 is none of"));
 }
 
 BOOST_AUTO_TEST_CASE(labels_that_are_no_two_classes_are_refused) {
@@ -110,8 +113,10 @@ BOOST_AUTO_TEST_CASE(an_index_that_no_memory_holds_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_seen_is_shown_as_its_number) {
-  BOOST_TEST(contains(failure("\xef\xbb\xbf+1 1:1\n"), "line 1: \"\\xef\\xbb\\xbf+1\" is not a label"));
-  BOOST_TEST(contains(failure(std::string("1 1:1\0\n", 7)), "line 1: \"1\\x00\" is not a value - each line"));
+  BOOST_TEST(
+      contains(failure("\xef\xbb\xbf+1 1:1\n"), "line 1: \"\\xef\\xbb\\xbf+1\" is not a label"));
+  BOOST_TEST(contains(failure(std::string("1 1:1\0\n", 7)),
+                      "line 1: \"1\\x00\" is not a value - each line"));
   BOOST_TEST(contains(failure(std::string("\x1b[31m 1:1\n", 10)), "\"\\x1b[31m\" is not a label"));
   BOOST_TEST(contains(failure(std::string(1000, 'z') + " 1:1\n"),
                       "\"" + std::string(40, 'z') + "...\" is not a label"));

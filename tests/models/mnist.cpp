@@ -89,7 +89,8 @@ BOOST_AUTO_TEST_CASE(malformed_files_are_named_with_a_remedy) {
                       "2 labels for 3 images - give files that belong together"));
   BOOST_TEST(contains(failure(images, label_file(std::string("\x01\x0a", 2))),
                       "a label above 9 - give labels 0 to 9"));
-  BOOST_TEST(contains(failure(image_file(0), label_file("")), "it holds no labels - give at least one"));
+  BOOST_TEST(
+      contains(failure(image_file(0), label_file("")), "it holds no labels - give at least one"));
 }
 
 BOOST_AUTO_TEST_CASE(missing_and_damaged_files_are_named_with_a_remedy) {

@@ -173,9 +173,10 @@ BOOST_AUTO_TEST_CASE(too_short_a_text_is_refused_with_the_length_that_would_do) 
   BOOST_TEST(message_of([] { counting(59).require(5); }) ==
              "train_text: the text has 59 bytes, too few for a context of 5 - give at least 60");
   BOOST_TEST(message_of([] { counting(60).require(5); }) == "");
-  BOOST_TEST(message_of([] { counting(100).require(5, 16); }) ==
-             "train_text: the text has 100 bytes, too few for a context of 5 and 16 clients - give at "
-             "least 107, or use fewer ranks");
+  BOOST_TEST(
+      message_of([] { counting(100).require(5, 16); }) ==
+      "train_text: the text has 100 bytes, too few for a context of 5 and 16 clients - give at "
+      "least 107, or use fewer ranks");
   BOOST_TEST(message_of([] { counting(107).require(5, 16); }) == "");
   for (std::size_t client = 0; client < 16; ++client)
     BOOST_TEST(counting(107).shard(client, 16).size() >= 6u);

@@ -52,8 +52,8 @@ public:
                    run_options how)
       : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
     detail::refuse_weight(parts_.comm, "run", parts_.how,
-                          "options::weight is given, and clients count what they hold - leave it out, and "
-                          "say it in examples(client) of the population");
+                          "options::weight is given, and clients count what they hold - leave it out, "
+                          "and say it in examples(client) of the population");
     detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
     const int all = clients_.clients();
     const auto& sync = parts_.sync;
@@ -192,11 +192,11 @@ private:
     const std::string drawn = std::to_string(report.clients);
     return was_skipped(std::uint32_t(report.round)) +
            (report.silent == 0
-                ? "none of its " + drawn + " clients holds an example - draw more of them, or leave out "
-                                           "who has no data"
+                ? "none of its " + drawn +
+                      " clients holds an example - draw more of them, or leave out who has no data"
                 : std::to_string(report.silent) + " of its " + drawn +
-                      " clients wrote no parameters, and none of the others holds an example - write "
-                      "what was trained to `out`");
+                      " clients wrote no parameters, and none of the others holds an example - "
+                      "write what was trained to `out`");
   }
 
   static bool all_finite(const std::vector<T>& values) {
