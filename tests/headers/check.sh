@@ -4,6 +4,7 @@
 #   check.sh alone   HEADER    -- COMPILER FLAGS...   compiles on its own, and included twice
 #   check.sh hostile HEADER... -- COMPILER FLAGS...   compiles under macros that other libraries define
 #   check.sh linked  HEADER... -- COMPILER FLAGS...   two translation units with all of them link
+#   check.sh no_exceptions HEADER -- COMPILER FLAGS... without exceptions one #error says so
 #   check.sh graph   INCLUDE_DIR                      includes point one way only
 set -euo pipefail
 
@@ -40,6 +41,21 @@ case $check in
     source=$scratch/alone.cpp
     includes "${headers[0]}" "${headers[0]}" >"$source"
     compile_only "$@"
+    ;;
+
+  no_exceptions)
+    source=$scratch/alone.cpp
+    includes "${headers[0]}" >"$source"
+    if said=$(compile_only "$@" -fno-exceptions 2>&1); then
+      echo "it compiles without exceptions"
+      exit 1
+    fi
+    # The #error, and the end: no such file.
+    sentence='error: .*tutti: every failure is an exception, they are off - compile without -fno-exceptions'
+    if ! grep -m 1 'error: ' <<<"$said" | grep -q "$sentence" || (($(grep -c 'error: ' <<<"$said") != 2)); then
+      echo "$said"
+      exit 1
+    fi
     ;;
 
   hostile)

@@ -60,8 +60,8 @@ inline constexpr std::size_t guard = 64;
 
 /// Memory with a guard on either side.
 struct guarded_bytes {
-  explicit guarded_bytes(std::size_t n, unsigned char fill)
-      : all(guard + n + guard, std::byte{fill}), fill{fill} {}
+  explicit guarded_bytes(std::size_t n, unsigned char with)
+      : all(guard + n + guard, std::byte{with}), fill{with} {}
   std::byte* data() { return all.data() + guard; }
   bool intact() const {
     const auto same = [&](std::byte b) { return b == std::byte{fill}; };
@@ -100,7 +100,7 @@ template <class T>
 std::vector<T> decoded(law_report& report, const codec_under_test<T>& c,
                        const std::vector<std::byte>& wire, std::size_t n) {
   std::vector<T> out[2];
-  for (const unsigned char fill : {0x00, 0xff}) {
+  for (const unsigned char fill : {static_cast<unsigned char>(0), static_cast<unsigned char>(0xff)}) {
     guarded_bytes in{wire.size(), fill}, memory{n * sizeof(T), fill};
     std::copy(wire.begin(), wire.end(), in.data());
     // Memory of a byte vector is aligned for every element, and the guard is a multiple of that.
@@ -168,7 +168,7 @@ law_report check_codec(const C& codec, std::uint64_t seed = 1) {
   if constexpr (codec_of<C, T>) {
     const auto c = detail::under_test<T>(codec);
     random_stream draw{seed};
-    for (const std::size_t n : {0, 1, 2, 3, 7, 64, 1000}) {
+    for (const std::size_t n : {0u, 1u, 2u, 3u, 7u, 64u, 1000u}) {
       std::vector<T> values;
       for (std::size_t i = 0; i < n; ++i) values.push_back(detail::random_element<T>(draw));
       detail::check_values(report, c, values);

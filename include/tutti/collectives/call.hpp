@@ -119,9 +119,9 @@ void run_now(Comm& comm, Operation& what) {
       const auto held = all.hold();
       all.leave(one);
     }
-  } guard{comm.in_flight(), what};
-  const operations::visit now{guard.all, what.call(), comm.rank()};
-  if (!guard.done_at_once()) guard.all.wait(what);
+  } entry{comm.in_flight(), what};
+  const operations::visit now{entry.all, what.call(), comm.rank()};
+  if (!entry.done_at_once()) entry.all.wait(what);
 }
 /// What is made runs to its end on this stack; without anything to make, nothing.
 template <class Comm>

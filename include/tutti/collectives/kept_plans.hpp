@@ -36,11 +36,11 @@ public:
   template <comparable_topology T>
   std::shared_ptr<const Plan> find(const plan_key& key, const T& topology) {
     for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_)) {
-      const entry& kept = entries_[at_];
-      if (!(kept.key == key)) continue;
+      const entry& one = entries_[at_];
+      if (!(one.key == key)) continue;
       if constexpr (!std::is_empty_v<T>)
-        if (!(*static_cast<const T*>(kept.topology.get()) == topology)) continue;
-      return kept.what;
+        if (!(*static_cast<const T*>(one.topology.get()) == topology)) continue;
+      return one.what;
     }
     return nullptr;
   }

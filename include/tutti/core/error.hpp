@@ -1,6 +1,11 @@
 // Every failure of tutti is one exception type that says which call failed, where, and because of whom.
 #pragma once
 
+#if !defined(__cpp_exceptions)
+#error "tutti: every failure is an exception, they are off - compile without -fno-exceptions"
+#include <tutti/core/no_exceptions> // there is none: the compiler stops here, after one sentence
+#endif
+
 #include <cstdint>
 #include <exception>
 #include <stdexcept>

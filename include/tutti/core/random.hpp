@@ -43,7 +43,7 @@ public:
       ++counter_[0];
       used_ = 0;
     }
-    return block_[used_++];
+    return block_[std::size_t(used_++)];
   }
 
   /// Uniform in [0, 1), a multiple of 2^-24.

@@ -121,7 +121,7 @@ law_report check_optimizer(const O& optimizer, std::uint64_t seed = 1) {
     const auto o = detail::optimizer_behind_function<T>(optimizer);
     const auto whole = detail::trained(o, seed, 1);
     detail::expect_same_state(report, "repeatable", whole, detail::trained(o, seed, 1), false);
-    for (const std::size_t pieces : {2, 3, 7, 40})
+    for (const std::size_t pieces : {2u, 3u, 7u, 40u})
       detail::expect_same_state(report, "split", whole, detail::trained(o, seed, pieces), false);
     detail::expect_same_state(report, "elementwise", whole, detail::trained(o, seed, 1, true),
                               true);
