@@ -16,6 +16,22 @@ packages_of() {
   esac
 }
 
+# when_unlocked COMMAND...: again and again while another package manager holds a lock, for ten minutes at
+# most. What it says is in /tmp/tutti-packages.PID.
+when_unlocked() {
+  local tried
+  for ((tried = 0; ; ++tried)); do
+    "$@" >/tmp/tutti-packages.$$ 2>&1 && return
+    grep -qE 'Could not get lock|Unable to (lock|acquire) ' /tmp/tutti-packages.$$ || return
+    if ((tried == 120)); then
+      echo "Another package manager has held its lock for ten minutes: end it, and start again." >&2
+      return 1
+    fi
+    ((tried)) || echo "== another package manager is at work here: waiting until it is done"
+    sleep 5
+  done
+}
+
 install_packages() {
   [ "${TUTTI_PACKAGES-}" = present ] && return 0
 
@@ -44,9 +60,11 @@ install_packages() {
     root=sudo
   fi
   # shellcheck disable=SC2086 # lists of words
-  { $root apt-get update -q && $root env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -q -y --no-install-recommends $missing; } >/tmp/tutti-packages.$$ 2>&1 || {
+  { when_unlocked $root env LC_ALL=C apt-get update -q &&
+    when_unlocked $root env LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends $missing; } || {
     cat /tmp/tutti-packages.$$
+    rm -f /tmp/tutti-packages.$$
     echo "The installation failed." >&2
     exit 1
   }
