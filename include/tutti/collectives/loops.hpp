@@ -104,12 +104,12 @@ void fold_accumulators(const R& r, std::span<const std::byte* const> in, std::by
 template <class R, element T, class A, class Count>
 void lift_block(const R& r, const T* __restrict values, A* __restrict accumulators, Count n,
                 std::size_t first, double weight) {
+  TUTTI_UNFUSED
   if constexpr (is_weighted<R> && folding_reducer<R, T>)
     if (weight == 0) {
       for (std::size_t i = 0; i < n; ++i) accumulators[i] = r.template identity<A>();
       return;
     }
-  TUTTI_UNFUSED
   for (std::size_t i = 0; i < n; ++i)
     accumulators[i] = detail::lift<R, T>(r, values[i], weight, first + i);
 }
