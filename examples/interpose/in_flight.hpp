@@ -14,7 +14,8 @@
 
 namespace interpose {
 
-/// One MPI_Iallreduce that is served. The program holds a generalized request.
+/// One MPI_Iallreduce that is served, or one MPI_Comm_idup. The program holds a generalized
+/// request.
 struct pending {
   struct outcome {
     bool failed = false;
@@ -22,6 +23,7 @@ struct pending {
   };
   std::shared_ptr<twin> on;
   tutti::request work;
+  MPI_Request mpis = MPI_REQUEST_NULL; ///< what MPI has to do, of which there is no work
   MPI_Request handle = MPI_REQUEST_NULL;
   outcome* result = nullptr; ///< belongs to the generalized request
   bool let_go = false;       ///< the program has freed its request
@@ -50,6 +52,10 @@ template <class Done> void wait_until(Done&& done) {
 /// rank: once all ranks are there, they need nothing but each other. Whether something is in flight
 /// somewhere no rank knows of another, so they always meet. (A blocking collective does not match a
 /// non-blocking one, so to poll instead would have to be everyone's choice, too.)
+///
+/// On its twin where it has one. Else by MPI_Ibarrier, but for communicators that MPI_Comm_idup has
+/// been called on: Open MPI's goes on with non-blocking collectives of its own, whose numbers would
+/// depend on how far it has come on each rank when they meet.
 void meet(MPI_Comm users);
 
 /// Says why, and raises it as MPI would.
@@ -57,6 +63,8 @@ int fail(MPI_Comm users, const std::exception& why);
 
 /// Hands an MPI_Iallreduce to the program.
 int give_request(twin& on, tutti::request&& work, MPI_Request* handle);
+/// Hands an MPI_Comm_idup to the program, which is seen to end that way.
+int give_request(twin& on, MPI_Request mpis, MPI_Request* handle);
 
 /// The program has freed a request; whether it was one of these, which then goes on without it.
 bool let_go(MPI_Request* handle);

@@ -9,14 +9,14 @@ namespace {
 
 using namespace interpose;
 
-bool blocks() {
+[[gnu::always_inline]] inline bool blocks() {
   return passes() || !busy();
 }
 
 int complete(MPI_Request* r, MPI_Status* s) {
   int code = MPI_SUCCESS, done = 0;
   wait_until([&] {
-    code = PMPI_Test(r, &done, s);
+    code = mpi().Test(r, &done, s);
     return done != 0 || code != MPI_SUCCESS;
   });
   return code;
@@ -38,7 +38,7 @@ int both_polled(MPI_Status* s, Receive&& receive, Send&& send) {
     code = polled(MPI_STATUS_IGNORE, send);
     if (code == MPI_SUCCESS) return code;
     PMPI_Cancel(r);
-    PMPI_Request_free(r);
+    mpi().Request_free(r);
     return code;
   });
 }
@@ -57,38 +57,38 @@ template <class Look> int looked_for(Look&& look) {
 extern "C" {
 
 int MPI_Send(const void* at, int n, MPI_Datatype t, int to, int tag, MPI_Comm c) {
-  if (blocks()) return PMPI_Send(at, n, t, to, tag, c);
+  if (blocks()) return mpi().Send(at, n, t, to, tag, c);
   return polled(MPI_STATUS_IGNORE,
                 [&](MPI_Request* r) { return PMPI_Isend(at, n, t, to, tag, c, r); });
 }
 int MPI_Ssend(const void* at, int n, MPI_Datatype t, int to, int tag, MPI_Comm c) {
-  if (blocks()) return PMPI_Ssend(at, n, t, to, tag, c);
+  if (blocks()) return mpi().Ssend(at, n, t, to, tag, c);
   return polled(MPI_STATUS_IGNORE,
                 [&](MPI_Request* r) { return PMPI_Issend(at, n, t, to, tag, c, r); });
 }
 int MPI_Rsend(const void* at, int n, MPI_Datatype t, int to, int tag, MPI_Comm c) {
-  if (blocks()) return PMPI_Rsend(at, n, t, to, tag, c);
+  if (blocks()) return mpi().Rsend(at, n, t, to, tag, c);
   return polled(MPI_STATUS_IGNORE,
                 [&](MPI_Request* r) { return PMPI_Irsend(at, n, t, to, tag, c, r); });
 }
 int MPI_Bsend(const void* at, int n, MPI_Datatype t, int to, int tag, MPI_Comm c) {
-  if (blocks()) return PMPI_Bsend(at, n, t, to, tag, c);
+  if (blocks()) return mpi().Bsend(at, n, t, to, tag, c);
   return polled(MPI_STATUS_IGNORE,
                 [&](MPI_Request* r) { return PMPI_Ibsend(at, n, t, to, tag, c, r); });
 }
 
 int MPI_Recv(void* at, int n, MPI_Datatype t, int from, int tag, MPI_Comm c, MPI_Status* s) {
-  if (blocks()) return PMPI_Recv(at, n, t, from, tag, c, s);
+  if (blocks()) return mpi().Recv(at, n, t, from, tag, c, s);
   return polled(s, [&](MPI_Request* r) { return PMPI_Irecv(at, n, t, from, tag, c, r); });
 }
 int MPI_Mrecv(void* at, int n, MPI_Datatype t, MPI_Message* m, MPI_Status* s) {
-  if (blocks()) return PMPI_Mrecv(at, n, t, m, s);
+  if (blocks()) return mpi().Mrecv(at, n, t, m, s);
   return polled(s, [&](MPI_Request* r) { return PMPI_Imrecv(at, n, t, m, r); });
 }
 
 int MPI_Sendrecv(const void* a, int n, MPI_Datatype t, int to, int tag, void* b, int m,
                  MPI_Datatype u, int from, int other_tag, MPI_Comm c, MPI_Status* s) {
-  if (blocks()) return PMPI_Sendrecv(a, n, t, to, tag, b, m, u, from, other_tag, c, s);
+  if (blocks()) return mpi().Sendrecv(a, n, t, to, tag, b, m, u, from, other_tag, c, s);
   return both_polled(
       s, [&](MPI_Request* r) { return PMPI_Irecv(b, m, u, from, other_tag, c, r); },
       [&](MPI_Request* r) { return PMPI_Isend(a, n, t, to, tag, c, r); });
@@ -97,8 +97,8 @@ int MPI_Sendrecv_replace(void* at, int n, MPI_Datatype t, int to, int tag, int f
                          MPI_Comm c, MPI_Status* s) {
   int bytes = 0, position = 0;
   if (blocks() || n < 0 || PMPI_Pack_size(n, t, c, &bytes) != MPI_SUCCESS)
-    return PMPI_Sendrecv_replace(at, n, t, to, tag, from, other_tag, c, s);
-  std::vector<std::byte> packed(static_cast<std::size_t>(bytes));
+    return mpi().Sendrecv_replace(at, n, t, to, tag, from, other_tag, c, s);
+  std::vector<std::byte> packed(std::size_t(bytes) + 1); // there is somewhere to pack nothing, too
   if (const int code = PMPI_Pack(at, n, t, packed.data(), bytes, &position, c); code != MPI_SUCCESS)
     return code;
   return both_polled(
@@ -109,20 +109,20 @@ int MPI_Sendrecv_replace(void* at, int n, MPI_Datatype t, int to, int tag, int f
 }
 
 int MPI_Probe(int from, int tag, MPI_Comm c, MPI_Status* s) {
-  if (blocks()) return PMPI_Probe(from, tag, c, s);
-  return looked_for([&](int& here) { return PMPI_Iprobe(from, tag, c, &here, s); });
+  if (blocks()) return mpi().Probe(from, tag, c, s);
+  return looked_for([&](int& here) { return mpi().Iprobe(from, tag, c, &here, s); });
 }
 int MPI_Mprobe(int from, int tag, MPI_Comm c, MPI_Message* m, MPI_Status* s) {
-  if (blocks()) return PMPI_Mprobe(from, tag, c, m, s);
-  return looked_for([&](int& here) { return PMPI_Improbe(from, tag, c, &here, m, s); });
+  if (blocks()) return mpi().Mprobe(from, tag, c, m, s);
+  return looked_for([&](int& here) { return mpi().Improbe(from, tag, c, &here, m, s); });
 }
 int MPI_Iprobe(int from, int tag, MPI_Comm c, int* here, MPI_Status* s) {
   if (!passes()) push();
-  return PMPI_Iprobe(from, tag, c, here, s);
+  return mpi().Iprobe(from, tag, c, here, s);
 }
 int MPI_Improbe(int from, int tag, MPI_Comm c, int* here, MPI_Message* m, MPI_Status* s) {
   if (!passes()) push();
-  return PMPI_Improbe(from, tag, c, here, m, s);
+  return mpi().Improbe(from, tag, c, here, m, s);
 }
 
 } // extern "C"

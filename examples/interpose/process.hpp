@@ -3,10 +3,10 @@
 
 #include "calls.hpp"
 #include "in_flight.hpp"
+#include "itself.hpp"
 #include "twin.hpp"
 
-#include <tutti/mpi/native.hpp>
-
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -31,8 +31,11 @@ private:
 struct process {
   bool at_once = false; ///< threads call MPI at the same time (MPI_THREAD_MULTIPLE)
   bool reports = false;
-  int attribute = MPI_KEYVAL_INVALID; ///< under which a communicator keeps its twin
-  MPI_Comm quiet = MPI_COMM_NULL;     ///< of this rank alone; no message is ever sent on it
+  int attribute = MPI_KEYVAL_INVALID;        ///< under which a communicator keeps its twin
+  MPI_Comm own = MPI_COMM_NULL;              ///< all ranks, for messages of the interposer's own
+  std::atomic<int> in_the_making = 0;        ///< communicators, by MPI_Comm_idup
+  std::atomic<bool> no_memory = false;       ///< there was none to share for a twin
+  std::uintptr_t mpi_begin = 0, mpi_end = 0; ///< where MPI's own library lies
   std::vector<std::shared_ptr<twin>> twins;
   std::vector<std::unique_ptr<pending>> in_flight;
   tallies calls;
@@ -50,9 +53,13 @@ private:
 /// Null before MPI_Init, after MPI_Finalize, and when switched off: then everything is passed on.
 extern process* running;
 
-/// Whether a call is nothing but MPI's.
-inline bool passes() noexcept {
-  return !running || inside::tutti();
+/// Whether a call is nothing but MPI's: asked by the function that the program calls, and inlined
+/// there, as it looks at who has called it. MPI's own library, in which MPI-IO is built on the
+/// names of MPI, may hold locks.
+[[gnu::always_inline]] inline bool passes() noexcept {
+  if (!running || inside::tutti()) return true;
+  const auto caller = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  return running->mpi_begin <= caller && caller < running->mpi_end;
 }
 
 /// Whether waiting has to be polling. Where threads call at the same time, another one may start

@@ -68,7 +68,7 @@ int serve_blocks(twin& on, const blocks& all, const void* from, int n, MPI_Datat
 extern "C" {
 
 int MPI_Bcast(void* data, int n, MPI_Datatype type, int root, MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Bcast(data, n, type, root, users); };
+  const auto pass = [&] { return mpi().Bcast(data, n, type, root, users); };
   if (passes() || refused(users, n) || type == MPI_DATATYPE_NULL) return pass();
   const std::size_t bytes = std::size_t(n) * size_of(type);
   twin* on = is_served(bytes) ? twin_of(users) : nullptr;
@@ -90,7 +90,7 @@ int MPI_Bcast(void* data, int n, MPI_Datatype type, int root, MPI_Comm users) {
 
 int MPI_Allgather(const void* from, int n, MPI_Datatype type, void* to, int m, MPI_Datatype as,
                   MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Allgather(from, n, type, to, m, as, users); };
+  const auto pass = [&] { return mpi().Allgather(from, n, type, to, m, as, users); };
   const bool in_place = from == MPI_IN_PLACE;
   if (passes() || refused(users, m) || as == MPI_DATATYPE_NULL) return pass();
   if (!in_place && (n < 0 || type == MPI_DATATYPE_NULL)) return pass();
@@ -119,7 +119,7 @@ int MPI_Allgather(const void* from, int n, MPI_Datatype type, void* to, int m, M
 
 int MPI_Allgatherv(const void* from, int n, MPI_Datatype type, void* to, const int* counts,
                    const int* at, MPI_Datatype as, MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Allgatherv(from, n, type, to, counts, at, as, users); };
+  const auto pass = [&] { return mpi().Allgatherv(from, n, type, to, counts, at, as, users); };
   const bool in_place = from == MPI_IN_PLACE;
   if (passes() || refused(users, 0) || as == MPI_DATATYPE_NULL) return pass();
   if (!in_place && (n < 0 || type == MPI_DATATYPE_NULL)) return pass();

@@ -45,7 +45,7 @@ int serve_reduce_scatter(twin& on, const reduction& how, const void* from, void*
 extern "C" {
 
 int MPI_Barrier(MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Barrier(users); };
+  const auto pass = [&] { return mpi().Barrier(users); };
   if (passes() || refused(users, 0)) return pass();
   twin* on = twin_of(users);
   if (!on) return pass_on(call::barrier, users, pass);
@@ -56,7 +56,7 @@ int MPI_Barrier(MPI_Comm users) {
 }
 
 int MPI_Allreduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op op, MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Allreduce(from, to, n, type, op, users); };
+  const auto pass = [&] { return mpi().Allreduce(from, to, n, type, op, users); };
   if (passes() || refused(users, n)) return pass();
   const auto how = reduction_of(type, op);
   if (how && n > 0 && refused(from, to)) return pass();
@@ -71,7 +71,7 @@ int MPI_Allreduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op o
 
 int MPI_Iallreduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op op, MPI_Comm users,
                    MPI_Request* request) {
-  const auto pass = [&] { return PMPI_Iallreduce(from, to, n, type, op, users, request); };
+  const auto pass = [&] { return mpi().Iallreduce(from, to, n, type, op, users, request); };
   if (passes() || refused(users, n)) return pass();
   const auto how = reduction_of(type, op);
   if (how && n > 0 && refused(from, to)) return pass();
@@ -91,7 +91,7 @@ int MPI_Iallreduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op 
 
 int MPI_Reduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op op, int root,
                MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Reduce(from, to, n, type, op, root, users); };
+  const auto pass = [&] { return mpi().Reduce(from, to, n, type, op, root, users); };
   if (passes() || refused(users, n)) return pass();
   const auto how = reduction_of(type, op);
   twin* on = how && n > 0 ? twin_of(users) : nullptr;
@@ -109,7 +109,7 @@ int MPI_Reduce(const void* from, void* to, int n, MPI_Datatype type, MPI_Op op, 
 
 int MPI_Reduce_scatter(const void* from, void* to, const int* count, MPI_Datatype type, MPI_Op op,
                        MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Reduce_scatter(from, to, count, type, op, users); };
+  const auto pass = [&] { return mpi().Reduce_scatter(from, to, count, type, op, users); };
   if (passes() || refused(users, 0)) return pass();
   const auto how = reduction_of(type, op);
   twin* on = how ? twin_of(users) : nullptr;
@@ -124,7 +124,7 @@ int MPI_Reduce_scatter(const void* from, void* to, const int* count, MPI_Datatyp
 
 int MPI_Reduce_scatter_block(const void* from, void* to, int n, MPI_Datatype type, MPI_Op op,
                              MPI_Comm users) {
-  const auto pass = [&] { return PMPI_Reduce_scatter_block(from, to, n, type, op, users); };
+  const auto pass = [&] { return mpi().Reduce_scatter_block(from, to, n, type, op, users); };
   if (passes() || refused(users, n)) return pass();
   const auto how = reduction_of(type, op);
   if (how && n > 0 && refused(from, to)) return pass();

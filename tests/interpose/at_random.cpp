@@ -163,7 +163,10 @@ void at_once() {
   constexpr std::size_t threads = 3;
   std::vector<MPI_Comm> comms(threads, MPI_COMM_NULL);
   std::vector<std::string> complaints(threads);
-  for (MPI_Comm& c : comms) MPI_Comm_dup(MPI_COMM_WORLD, &c);
+  for (MPI_Comm& c : comms) {
+    MPI_Comm_dup(MPI_COMM_WORLD, &c);
+    use_often(c);
+  }
   std::vector<std::thread> all;
   for (std::size_t t = 0; t < threads; ++t)
     all.emplace_back([&, t] {

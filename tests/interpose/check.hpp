@@ -34,6 +34,12 @@ inline int size_of(MPI_Comm comm) {
   return size;
 }
 
+/// So often a communicator is used before the interposer serves it.
+inline constexpr int served_from = 64;
+inline void use_often(MPI_Comm comm) {
+  for (int k = 0; k < served_from; ++k) MPI_Barrier(comm);
+}
+
 enum class fold { sum, product, min, max };
 
 struct operation {
@@ -104,10 +110,13 @@ void requests();
 void in_flight();
 void at_random();
 void refusals();
-void at_once(); ///< needs MPI_THREAD_MULTIPLE
+void doors();
+void at_once();      ///< needs MPI_THREAD_MULTIPLE
+void small_stacks(); ///< the same
 
 // Each a program of its own.
 void known_numbers_of_calls();
+void no_memory(); ///< for the communicators that it makes
 void mismatch();
 
 } // namespace check

@@ -1,6 +1,9 @@
 // Communicators that are split, freed, many, ordered in a grid, and between groups.
 #include "check.hpp"
 
+#include <csignal>
+#include <sys/resource.h>
+
 namespace check {
 namespace {
 
@@ -50,19 +53,26 @@ void split_ones() {
   MPI_Comm_disconnect(&made);
 }
 
+/// By MPI and by tutti.
+void sums_up_often(MPI_Comm comm, const std::string& where) {
+  sums_up(comm, where);
+  use_often(comm);
+  sums_up(comm, where + ", used often");
+}
+
 /// One after the other; then, at the same time, more than there may be twins.
 void many() {
   for (int k = 0; k < 5; ++k) {
     MPI_Comm made = MPI_COMM_NULL;
     MPI_Comm_dup(MPI_COMM_WORLD, &made);
-    sums_up(made, "the " + std::to_string(k) + "th duplicate of many");
+    sums_up_often(made, "the " + std::to_string(k) + "th duplicate of many");
     MPI_Comm_free(&made);
   }
   if (size_of(MPI_COMM_WORLD) != 2) return; // once will do
   std::vector<MPI_Comm> all(34, MPI_COMM_NULL);
   for (MPI_Comm& c : all) {
     MPI_Comm_dup(MPI_COMM_WORLD, &c);
-    sums_up(c, "one of many duplicates");
+    sums_up_often(c, "one of many duplicates");
   }
   for (MPI_Comm& c : all) {
     sums_up(c, "one of many duplicates, again");
@@ -77,7 +87,7 @@ void freed_in_flight() {
   for (const int n : {1, 5000, 100000}) {
     MPI_Comm made = MPI_COMM_NULL;
     MPI_Comm_dup(MPI_COMM_WORLD, &made);
-    MPI_Barrier(made);
+    use_often(made);
     const auto mine = given<int>(rank, n);
     auto first = room_for<int>(n), second = room_for<int>(n);
     MPI_Request r[2];
@@ -90,6 +100,68 @@ void freed_in_flight() {
     MPI_Comm_free(&made);
     is_reduced(first, n, fold::sum, size, "MPI_Iallreduce on a freed communicator");
     is_reduced(second, n, fold::max, size, "another MPI_Iallreduce on a freed communicator");
+  }
+}
+
+int called = 0;
+
+int add_up(MPI_Comm comm, int, void*, void*) {
+  ++called;
+  sums_up(comm, "a communicator that is being freed");
+  MPI_Comm other = MPI_COMM_NULL;
+  MPI_Comm_dup(comm, &other);
+  sums_up(other, "a duplicate of what is being freed");
+  MPI_Comm_free(&other);
+  return MPI_SUCCESS;
+}
+
+/// In the delete function of an attribute, set before and after the communicator is served; and
+/// then, by whichever call it ends.
+void used_while_freed() {
+  int key = MPI_KEYVAL_INVALID;
+  MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, add_up, &key, nullptr);
+  called = 0;
+  for (int turn = 0; turn < 6; ++turn) {
+    MPI_Comm made = MPI_COMM_NULL;
+    MPI_Comm_dup(MPI_COMM_WORLD, &made);
+    if (turn % 3 == 0) use_often(made);
+    MPI_Comm_set_attr(made, key, nullptr);
+    if (turn % 3 == 1) use_often(made);
+    if (turn < 3) MPI_Comm_free(&made);
+    else MPI_Comm_disconnect(&made);
+  }
+  MPI_Comm_free_keyval(&key);
+  that(called == 6, "delete functions were not called");
+}
+
+/// While a rank is still at it, others are made, used and freed.
+void made_meanwhile() {
+  const int rank = rank_in(MPI_COMM_WORLD);
+  for (int turn = 0; turn < 6; ++turn) {
+    MPI_Comm later = MPI_COMM_NULL, first = MPI_COMM_NULL, second = MPI_COMM_NULL;
+    MPI_Request r = MPI_REQUEST_NULL;
+    MPI_Comm_idup(MPI_COMM_WORLD, &later, &r);
+    for (int k = 0, done = 0; k < 10 * ((rank + turn) % 3); ++k)
+      MPI_Test(&r, &done, MPI_STATUS_IGNORE);
+    MPI_Comm_dup(MPI_COMM_WORLD, &first);
+    sums_up_often(first, "a duplicate made while another is");
+    MPI_Comm_split(first, rank % 2, 0, &second);
+    sums_up_often(second, "a split made while a duplicate is");
+    int sum = 0, one = 1;
+    MPI_Scan(&one, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    that(sum == rank + 1, "MPI_Scan while a duplicate is made");
+    MPI_Comm_free(&second);
+    MPI_Wait(&r, MPI_STATUS_IGNORE);
+    sums_up_often(later, "a duplicate that took its time");
+    MPI_Comm_idup(later, &second, &r); // of one that is served, and of one that is not
+    MPI_Scan(&one, &sum, 1, MPI_INT, MPI_SUM, later);
+    MPI_Wait(&r, MPI_STATUS_IGNORE);
+    MPI_Comm third = MPI_COMM_NULL;
+    MPI_Comm_idup(second, &third, &r);
+    MPI_Scan(&one, &sum, 1, MPI_INT, MPI_SUM, second);
+    MPI_Wait(&r, MPI_STATUS_IGNORE);
+    sums_up(third, "a duplicate of a duplicate");
+    for (MPI_Comm* c : {&first, &later, &second, &third}) MPI_Comm_free(c);
   }
 }
 
@@ -152,6 +224,10 @@ void communicators() {
   many();
   begin("communicators freed in flight");
   if (served) freed_in_flight();
+  begin("communicators used while they are freed");
+  used_while_freed();
+  begin("communicators made meanwhile");
+  if (served) made_meanwhile(); // Open MPI 4.1 alone may hang
   begin("communicators between groups");
   between_groups();
 }
@@ -178,6 +254,28 @@ void known_numbers_of_calls() {
   MPI_Allgatherv(a.data(), 2, MPI_INT, b.data(), counts.data(), at.data(), MPI_INT, MPI_COMM_WORLD);
   for (int k = 0; k < 4; ++k) MPI_Barrier(MPI_COMM_WORLD);
   MPI_Barrier(MPI_COMM_SELF);
+
+  MPI_Comm made = MPI_COMM_NULL;
+  for (const int uses : {1, 1, served_from + 1}) { // of which the last two are served
+    MPI_Comm_dup(MPI_COMM_WORLD, &made);
+    for (int k = 0; k < uses; ++k) MPI_Allgather(a.data(), 2, MPI_INT, b.data(), 2, MPI_INT, made);
+    MPI_Comm_free(&made);
+  }
+}
+
+/// From here on no file may be longer than a page, in memory or not.
+void no_memory() {
+  begin("no memory to share");
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before = {};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit page = {4096, before.rlim_max};
+  std::vector<MPI_Comm> all(10, MPI_COMM_NULL);
+  for (MPI_Comm& c : all) MPI_Comm_dup(MPI_COMM_WORLD, &c);
+  setrlimit(RLIMIT_FSIZE, &page);
+  for (const MPI_Comm c : all) sums_up_often(c, "a communicator without memory");
+  setrlimit(RLIMIT_FSIZE, &before);
+  for (MPI_Comm& c : all) MPI_Comm_free(&c);
 }
 
 } // namespace check

@@ -214,6 +214,23 @@ void beside_messages() {
   if (rank == last) MPI_Buffer_detach(static_cast<void*>(&detached), &bytes);
 }
 
+/// With somebody in flight there is nothing to send, and nowhere to put it.
+void nothing() {
+  begin("MPI_Sendrecv_replace of nothing");
+  const int rank = rank_in(MPI_COMM_WORLD), size = size_of(MPI_COMM_WORLD);
+  const int next = (rank + 1) % size, before = (rank + size - 1) % size;
+  started all{MPI_COMM_WORLD, 1000};
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  int none = 0;
+  for (int* at : {&none, static_cast<int*>(nullptr)})
+    for (const int to : {next, MPI_PROC_NULL})
+      that(MPI_Sendrecv_replace(at, 0, MPI_INT, to, tag, to == next ? before : to, tag,
+                                MPI_COMM_WORLD, MPI_STATUS_IGNORE) == MPI_SUCCESS,
+           "refused");
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_ARE_FATAL);
+  all.wait("MPI_Iallreduce beside it");
+}
+
 /// Waited for in another order on each rank, by other calls.
 void in_any_order() {
   begin("requests waited for in any order");
@@ -234,7 +251,7 @@ void on_two_communicators() {
   const int rank = rank_in(MPI_COMM_WORLD);
   MPI_Comm other = MPI_COMM_NULL;
   MPI_Comm_dup(MPI_COMM_WORLD, &other);
-  MPI_Barrier(other);
+  use_often(other);
   for (const int n : {2, 2000, 100000}) {
     const MPI_Comm first = rank % 2 == 0 ? MPI_COMM_WORLD : other,
                    second = rank % 2 == 0 ? other : MPI_COMM_WORLD;
@@ -298,6 +315,7 @@ void beside_collectives() {
   MPI_Comm two = MPI_COMM_NULL, first = MPI_COMM_NULL;
   MPI_Comm_split(MPI_COMM_WORLD, rank == 0 || rank == last ? 0 : 1, -rank, &two);
   MPI_Comm_dup(MPI_COMM_WORLD, &first);
+  use_often(first);
   for (const MPI_Comm on : {MPI_COMM_WORLD, first, two})
     for (const auto& [name, act] : collective_acts())
       for (const int n : {3, 100000}) {
@@ -316,6 +334,7 @@ void beside_collectives() {
 void in_flight() {
   in_any_order();
   on_two_communicators();
+  nothing();
   if (size_of(MPI_COMM_WORLD) == 1) return;
   beside_messages();
   beside_collectives();

@@ -1,4 +1,4 @@
-// interpose_program RANKS [--served] [--at-once] [--only counted|mismatch|CHECK]
+// interpose_program RANKS [--served] [--at-once] [--only counted|no_memory|mismatch|CHECK]
 // RANKS is what the launcher was asked for: under another MPI's launcher there would be as many
 // jobs of one rank.
 #include "check.hpp"
@@ -60,7 +60,10 @@ int main(int argc, char** argv) {
                    {"in_flight", check::in_flight, when::always},
                    {"refusals", check::refusals, when::always},
                    {"at_random", check::at_random, when::at_once_too},
+                   {"doors", check::doors, when::always},
                    {"at_once", check::at_once, when::at_once},
+                   {"small_stacks", check::small_stacks, when::at_once},
+                   {"no_memory", check::no_memory, when::by_itself},
                    {"counted", check::known_numbers_of_calls, when::by_itself},
                    {"mismatch", check::mismatch, when::by_itself}};
   const char* only = nullptr;

@@ -230,6 +230,7 @@ void reductions() {
   const int rank = rank_in(MPI_COMM_WORLD);
   MPI_Comm some = MPI_COMM_NULL;
   MPI_Comm_split(MPI_COMM_WORLD, rank == 0 ? 0 : 1, -rank, &some);
+  use_often(some);
   for (const operation& op : operations())
     reduction<double>{some, MPI_DOUBLE, op, 1000, "on a split communicator"}.all();
   MPI_Comm_free(&some);
