@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The long runs on real data, which lies under TUTTI_DATA: text/tiny_shakespeare.txt, mnist/*-ubyte.gz
-# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them).
+# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And mpi4py's suite, from Python's
+# package index, with the interposer and without.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . tests/cmake/packages.sh
 . tests/cmake/expect.sh
+. tests/interpose/suite.sh
 
 [ -n "${TUTTI_DATA-}" ] || { echo "not ok acceptance: TUTTI_DATA is not set"; exit 1; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
@@ -13,7 +15,7 @@ build=build/release
 out=build/acceptance
 mkdir -p "$out"
 { cmake --preset release && cmake --build "$build" -j "$jobs" \
-    --target train_text federated_mnist parameter_server; } >"$out/build.log" 2>&1 ||
+    --target train_text federated_mnist parameter_server tutti_interpose; } >"$out/build.log" 2>&1 ||
   { tail -n 40 "$out/build.log"; echo "not ok acceptance: the examples do not build"; exit 1; }
 
 # run NAME PROGRAM ARGS...: its JSON is $out/NAME.json; a failure counts, and its fields are empty.
@@ -61,5 +63,7 @@ for staleness in 0 4 unbounded; do
   expect "parameter_server --staleness $staleness: accuracy" \
     "$(field "$out/parameter_server-$staleness.json" accuracy)" at-least 0.845
 done
+
+compare_suites "$PWD/$build/examples/interpose/libtutti_interpose.so"
 
 ((failures == 0))

@@ -19,7 +19,7 @@
 #   faults       ranks that leave, throw, stop or are killed
 # and, only when asked for:
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
-#   acceptance   the long runs on real data (TUTTI_DATA)
+#   acceptance   the long runs on real data (TUTTI_DATA), and mpi4py's suite under the interposer
 #
 # A label that runs no test has failed, and so has one whose tests all skip themselves, but for
 # cuda. Logs and results lie under build/.

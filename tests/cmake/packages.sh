@@ -13,6 +13,7 @@ packages_of() {
     tests) echo libboost-test-dev libmpich-dev mpich valgrind spin ;;
     bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 ;;
     fresh) echo debootstrap git ;;
+    acceptance) echo python3 python3-dev python3-pip python3-venv ;;
   esac
 }
 
