@@ -19,16 +19,6 @@ namespace tutti {
 
 namespace detail {
 
-/// A number for a type, the same on every rank that runs the same binary.
-template <class T>
-constexpr std::uint64_t type_hash() {
-  std::uint64_t h = hash_of_nothing;
-#if defined(__GNUC__)
-  for (const char* c = __PRETTY_FUNCTION__; *c != '\0'; ++c)
-    h = detail::hashed(h, static_cast<unsigned char>(*c));
-#endif
-  return h;
-}
 
 inline objection root_objection(int root, int size) {
   if (root >= 0 && root < size) [[likely]]
