@@ -52,14 +52,14 @@ BOOST_AUTO_TEST_CASE(ranks_that_differ_are_everybodys_mismatch) {
                     if (w.rank() == 2) tutti::broadcast(w, x, 0);
                     else tutti::all_reduce(w, x);
                   }),
-           "makes another call, or names another root or symmetric buffer");
+           "calls broadcast of " + std::to_string(usual) + " float on tutti::binomial_tree, root 0");
   }
   expect(errors(2,
                 [](auto& w) {
                   std::vector<float> x(9000);
                   tutti::reduce(w, x, w.rank());
                 }),
-         "names another root");
+         "rank 1 calls reduce of 9000 float with tutti::sum on tutti::star, root 1");
   expect(errors(2,
                 [](auto& w) {
                   auto a = w.template allocate<float>(9000), b = w.template allocate<float>(9000);
@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(roots_that_differ_in_a_short_broadcast_are_seen_at_the_next
                     tutti::broadcast(w, x, w.rank() == 0 ? 0 : 1);
                     tutti::all_reduce(w, y);
                   }),
-           "named another root");
+           "calls broadcast of 3 int on tutti::binomial_tree, root 1");
   tutti::threads::run(3, [](auto& w) {
     for (int k = 0; k < 9; ++k) {
       std::vector<int> x(3, w.rank());

@@ -76,6 +76,8 @@ BOOST_AUTO_TEST_CASE(lengths_are_in_tags) {
         right = right && t >= 0 && t <= largest && tutti::mpi::detail::tags::channel_of(t) == on;
         if (n > 0 && n < apart) right = right && t != tag.of(on, n - 1) && !tag.may_be_short(n);
       }
+    constexpr std::uint64_t call = std::uint64_t{7} << 32; // where there is room, another call's
+    right = right && (apart == 1 || tag.of(5, 100, call) != tag.of(5, 100, 2 * call));
     return right && tag.of(5, 3 * std::size_t{1 << 20}) >= 0 && tag.may_be_short(apart);
   };
   BOOST_CHECK(holds(2147483647, 65521)); // Open MPI

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/codecs/identity.hpp>
+#include <tutti/collectives/call_word.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/data.hpp>
 #include <tutti/collectives/executor.hpp>
@@ -18,7 +19,6 @@
 namespace tutti {
 
 namespace detail {
-
 
 inline objection root_objection(int root, int size) {
   if (root >= 0 && root < size) [[likely]]

@@ -32,6 +32,8 @@ decltype(auto) prepare_copy(const char* call, Comm& comm, const call_data& data,
                             const Topology& topology, const options& how, Use&& use) {
   task work = detail::copy_task<T>(call, data.own, data.own);
   const auto on = [&](const auto& t) -> decltype(auto) {
+    work.word = detail::word_of<number_of<What>, T>(root, t);
+    work.name = &name_of_copy<What, T, std::remove_cvref_t<decltype(t)>>;
     const auto by_messages = [&]() -> decltype(auto) {
       return use([&] {
         return execution<Comm>{comm,
@@ -52,16 +54,19 @@ decltype(auto) prepare_copy(const char* call, Comm& comm, const call_data& data,
 template <class Plan = plan>
 class block_plan {
 public:
-  block_plan(int rank, int size, std::size_t n, std::size_t value_bytes)
+  block_plan(int rank, int size, int root, std::size_t n, std::size_t value_bytes)
       : n_{n}, value_bytes_{value_bytes} {
     plan_.rank = rank;
     plan_.size = size;
+    plan_.root = root;
+    plan_.elements = n;
   }
   void publish(int peer, int block) { add(plan_.sends, action::publish, peer, block); }
   void store(int peer, int block) { add(plan_.receives, action::store, peer, block); }
   std::shared_ptr<const Plan> finish() {
     const auto sends = std::uint32_t(plan_.sends.size());
     const auto receives = std::uint32_t(plan_.receives.size());
+    plan_.lay_out();
     if (sends + receives > 0) plan_.rounds.push_back({0, sends, 0, receives, 0, 0, 0, 0});
     return std::make_shared<const Plan>(std::move(plan_));
   }
@@ -78,6 +83,16 @@ private:
   std::size_t n_, value_bytes_;
   Plan plan_;
 };
+
+/// The task of a collective of blocks.
+template <block_call What, class T>
+task block_task(int root, const void* in, void* out) {
+  constexpr const call_name& name = names_of_block_calls<T>[int(What) - int(block_call::gather)];
+  task work = detail::copy_task<T>(name.call, in, out);
+  work.word = detail::word_of<int(What), T>(root);
+  work.name = &name;
+  return work;
+}
 
 template <class T>
 void copy_own(std::span<const T> from, std::span<T> to) {
@@ -211,7 +226,7 @@ decltype(auto) start_gather(Comm& comm, const buffer<const T>& mine, const buffe
   if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, from, to);
   detail::check_call<Comm, T>(comm, "gather", from.size(), root, wrong);
   return use([&] {
-    block_plan<> blocks{rank, size, from.size(), sizeof(T)};
+    block_plan<> blocks{rank, size, root, from.size(), sizeof(T)};
     if (rank != root) {
       blocks.publish(root, 0);
     } else {
@@ -219,8 +234,9 @@ decltype(auto) start_gather(Comm& comm, const buffer<const T>& mine, const buffe
       for (int peer = 0; peer < size; ++peer)
         if (peer != root) blocks.store(peer, peer);
     }
-    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
-                           detail::copy_task<T>("gather", from.data(), to.data()), how};
+    return execution<stationary_type<Comm>>{
+        detail::stationary(comm), blocks.finish(),
+        detail::block_task<block_call::gather, T>(root, from.data(), to.data()), how};
   });
 }
 
@@ -236,7 +252,7 @@ decltype(auto) start_scatter(Comm& comm, const buffer<const T>& all, const buffe
   if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, to, from);
   detail::check_call<Comm, T>(comm, "scatter", to.size(), root, wrong);
   return use([&] {
-    block_plan<> blocks{rank, size, to.size(), sizeof(T)};
+    block_plan<> blocks{rank, size, root, to.size(), sizeof(T)};
     if (rank != root) {
       blocks.store(root, 0);
     } else {
@@ -244,8 +260,9 @@ decltype(auto) start_scatter(Comm& comm, const buffer<const T>& all, const buffe
       for (int peer = 0; peer < size; ++peer)
         if (peer != root) blocks.publish(peer, peer);
     }
-    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
-                           detail::copy_task<T>("scatter", from.data(), to.data()), how};
+    return execution<stationary_type<Comm>>{
+        detail::stationary(comm), blocks.finish(),
+        detail::block_task<block_call::scatter, T>(root, from.data(), to.data()), how};
   });
 }
 
@@ -266,11 +283,12 @@ decltype(auto) start_all_to_all(Comm& comm, const buffer<const T>& send, const b
   return use([&] {
     const std::size_t own = std::size_t(rank) * n;
     detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
-    block_plan<> blocks{rank, size, n, sizeof(T)};
+    block_plan<> blocks{rank, size, 0, n, sizeof(T)};
     for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
     for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
-    return execution<stationary_type<Comm>>{detail::stationary(comm), blocks.finish(),
-                           detail::copy_task<T>("all_to_all", from.data(), to.data()), how};
+    return execution<stationary_type<Comm>>{
+        detail::stationary(comm), blocks.finish(),
+        detail::block_task<block_call::all_to_all, T>(0, from.data(), to.data()), how};
   });
 }
 
@@ -346,8 +364,7 @@ decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
   static constexpr max reduce{};
   static constexpr identity exact{};
   detail::check_call<Comm>(comm, "barrier", 0, 0);
-  task work;
-  work.call = "barrier";
+  task work = detail::block_task<block_call::barrier, std::uint8_t>(0, nullptr, nullptr);
   work.math = detail::arithmetic_of<std::uint8_t>(reduce, exact);
   work.own.reset(new std::byte[1]{});
   work.out = work.own.get();

@@ -22,6 +22,8 @@ namespace tutti::detail {
 /// What one execution of a plan works on.
 struct task {
   const char* call = "";         ///< the public call, for errors
+  std::uint64_t word = 0;        ///< stands for it in the history of calls
+  const call_name* name = nullptr;
   arithmetic math = {};
   const std::byte* in = nullptr; ///< where `publish` reads; `out` but for collectives that move blocks
   std::byte* out = nullptr;      ///< the caller's data, where everything else happens
@@ -30,27 +32,6 @@ struct task {
   std::vector<double> weights = {}; ///< of each rank; empty when all are 1
   bool keep_gathered = false;    ///< leave gathered contributions as they came, for gathered()
   std::unique_ptr<std::byte[]> own = {}; ///< data of a call that was given none
-};
-
-/// One allocation that arrays are cut from, each beginning on a cache line.
-class memory {
-public:
-  template <class T>
-  static constexpr std::size_t bytes(std::size_t n) {
-    return padded(n * sizeof(T));
-  }
-  void allocate(std::size_t bytes) {
-    all_.reset(new std::byte[bytes]);
-    free_ = all_.get();
-  }
-  template <class T>
-  T* take(std::size_t n) {
-    return reinterpret_cast<T*>(std::exchange(free_, free_ + bytes<T>(n)));
-  }
-
-private:
-  std::unique_ptr<std::byte[]> all_;
-  std::byte* free_ = nullptr;
 };
 
 template <communicator Comm>
@@ -73,13 +54,17 @@ public:
 
   const char* call() const noexcept { return task_.call; }
   std::uint64_t progress() override { return comm_.progress(); }
-  void idle(std::uint64_t seen) override { comm_.idle(seen, deadline_); }
+  void idle(std::uint64_t seen) override { comm_.idle(seen, comparing_.before(deadline_)); }
 
   void check_deadline() override {
     if (++polls_ % 64 != 0 && !comm_blocks) return;
-    if (clock::now() < deadline_) return;
+    const deadline now = clock::now();
+    const bool over = now >= deadline_;
+    if (!over && !comparing_.is_due(now, timeout_)) return;
+    const int peer = pending_ ? pending_->waiting_for() : -1;
+    if (!over) return detail::compare_calls(comm_, peer, [&](failure why) { fail(std::move(why)); });
     fail({.code = error_code::timeout,
-          .peer = pending_ ? pending_->waiting_for() : -1,
+          .peer = peer,
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
@@ -107,6 +92,7 @@ private:
   void begin() override {
     deadline_ = options{.timeout = timeout_}.until();
     channel_ = comm_.in_flight().next_channel();
+    says_ = comm_.in_flight().history()->add(task_.word, plan_.elements, plan_.root, task_.name);
     pending_.reset();
     begun_ = false;
     round_ = 0;
@@ -169,15 +155,14 @@ private:
   }
 
   void take_memory(std::size_t accumulator_bytes) {
-    memory_.allocate(memory::bytes<outgoing>(plan_.sends.size()) +
-                     memory::bytes<incoming>(plan_.receives.size()) +
-                     memory::bytes<const std::byte*>(plan_.most_operands) +
-                     padded(accumulator_bytes) + plan_.staging_bytes + own_wire_bytes());
-    sends_ = memory_.take<outgoing>(plan_.sends.size());
-    receives_ = memory_.take<incoming>(plan_.receives.size());
-    operands_ = memory_.take<const std::byte*>(plan_.most_operands);
-    if (accumulator_bytes > 0) accumulators_ = memory_.take<std::byte>(accumulator_bytes);
-    staged_ = memory_.take<std::byte>(plan_.staging_bytes);
+    const plan::places& at = plan_.at;
+    memory_.reset(new std::byte[at.end + accumulator_bytes + own_wire_bytes()]);
+    std::byte* const begin = memory_.get();
+    sends_ = reinterpret_cast<outgoing*>(begin);
+    receives_ = reinterpret_cast<incoming*>(begin + at.receives);
+    operands_ = reinterpret_cast<const std::byte**>(begin + at.operands);
+    staged_ = begin + at.staging;
+    if (accumulator_bytes > 0) accumulators_ = begin + at.end;
   }
   void place_messages() {
     for (std::size_t k = 0; const message& m : plan_.sends)
@@ -194,7 +179,8 @@ private:
       if (plan_.sends[k].staged) pack(plan_.sends[k]);
     const exchange_round messages{
         {sends_ + round.first_send, round.last_send - round.first_send},
-        {receives_ + round.first_receive, round.last_receive - round.first_receive}};
+        {receives_ + round.first_receive, round.last_receive - round.first_receive},
+        says_ * round.number};
     pending_.emplace(exchanging{comm_, channel_, messages});
     if (task_.math.exact) return;
     for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
@@ -302,7 +288,7 @@ private:
   const std::byte* own(const piece& where) {
     if (!plan_.gathers) return partials(where.offset);
     if (task_.math.exact) return values(where.offset);
-    std::byte* wire = staged_ + plan_.staging_bytes;
+    std::byte* wire = memory_.get() + plan_.at.end;
     encode(values(where.offset), wire, where.count);
     return wire;
   }
@@ -357,11 +343,13 @@ private:
   std::chrono::milliseconds timeout_;
   deadline deadline_{};
   channel channel_ = 0;
+  std::uint64_t says_ = 0;
+  comparing comparing_;
   bool begun_ = false;
   std::unique_ptr<std::byte[]> joined_;
   unsigned polls_ = 0;
   std::size_t round_ = 0;
-  memory memory_;
+  std::unique_ptr<std::byte[]> memory_; ///< that arrays are cut from
   outgoing* sends_ = nullptr;             ///< one for each of the plan's
   incoming* receives_ = nullptr;          ///< likewise
   const std::byte** operands_ = nullptr;  ///< of the last fold

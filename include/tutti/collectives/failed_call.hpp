@@ -25,4 +25,17 @@ void give_up_call(Comm& comm, const char* call, const char* why, Quiet&& quiet) 
   quiet();
 }
 
+/// A rank has waited for `peer` for long: compares what both have called, and fails where that differs.
+template <class Comm, class Fail>
+void compare_calls(Comm& comm, int peer, Fail&& fail) {
+  if constexpr (requires { comm.compare_calls(peer, false); }) {
+    if (peer < 0 || peer == comm.rank()) return;
+    try {
+      comm.compare_calls(peer, false);
+    } catch (const error& e) {
+      fail(e.details());
+    }
+  }
+}
+
 } // namespace tutti::detail

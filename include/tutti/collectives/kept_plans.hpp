@@ -18,9 +18,7 @@ namespace tutti::detail {
 /// What a plan depends on, on one communicator.
 struct plan_key {
   const void* topology; ///< an address that stands for its type
-  collective what;
-  bool gathers;
-  int root;
+  std::uint64_t call;   ///< what, its root, and whether contributions are gathered
   std::size_t elements, value_bytes, accumulator_bytes;
   std::uint64_t nodes; ///< a number for which ranks share one, where the topology may ask for that
   friend bool operator==(const plan_key&, const plan_key&) = default;
@@ -35,14 +33,9 @@ public:
 
   template <comparable_topology T>
   std::shared_ptr<const Plan> find(const plan_key& key, const T& topology) {
-    for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_)) {
-      const entry& one = entries_[at_];
-      if (!(one.key == key)) continue;
-      if constexpr (!std::is_empty_v<T>)
-        if (!(*static_cast<const T*>(one.topology.get()) == topology)) continue;
-      return one.what;
-    }
-    return nullptr;
+    if (at_ < entries_.size() && is(entries_[at_], key, topology)) [[likely]]
+      return entries_[at_].what;
+    return find_elsewhere(key, topology);
   }
   template <comparable_topology T>
   std::shared_ptr<const Plan> add(const plan_key& key, const T& topology, Plan what) {
@@ -70,6 +63,18 @@ private:
     std::shared_ptr<const void> topology; ///< when it has members; of the type that the key names
     std::shared_ptr<const Plan> what;
   };
+  template <class T>
+  static bool is(const entry& one, const plan_key& key, const T& topology) {
+    if (!(one.key == key)) return false;
+    if constexpr (!std::is_empty_v<T>) return *static_cast<const T*>(one.topology.get()) == topology;
+    return true;
+  }
+  template <class T>
+  [[gnu::noinline]] std::shared_ptr<const Plan> find_elsewhere(const plan_key& key, const T& topology) {
+    for (std::size_t tried = 0; tried < entries_.size(); ++tried, at_ = behind(at_))
+      if (is(entries_[at_], key, topology)) return entries_[at_].what;
+    return nullptr;
+  }
   std::size_t behind(std::size_t k) const { return k + 1 == entries_.size() ? 0 : k + 1; }
 
   std::vector<entry> entries_;
@@ -94,6 +99,18 @@ inline std::uint64_t hash_of_nodes(const layout& where) {
 template <class T>
 inline constexpr char address_of_type = 0;
 
+/// Not inlined: that costs registers and stack where a plan is kept.
+template <class Comm, schedule_topology T>
+[[gnu::noinline]] std::shared_ptr<const plan> fresh_plan(Comm& comm, const T& topology, collective what,
+                                                         int root, std::size_t n, bool gathers,
+                                                         const arithmetic& math, kept_plans<>* kept,
+                                                         const plan_key& key) {
+  plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);
+  if constexpr (comparable_topology<T>)
+    if (kept) return kept->add(key, topology, std::move(made));
+  return std::make_shared<const plan>(std::move(made));
+}
+
 /// This rank's plan, made or kept. Lossy codecs may have state, and are not compared.
 template <class Comm, schedule_topology T>
 std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective what, int root,
@@ -105,14 +122,12 @@ std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective w
       auto& slot = comm.in_flight().kept_between_calls;
       if (!slot) slot = std::make_unique<kept_plans<>>();
       kept = static_cast<kept_plans<>*>(slot.get());
-      key = {&address_of_type<T>, what, gathers, root, n, math.value_bytes, math.accumulator_bytes, 0};
+      key = {&address_of_type<T>, std::uint64_t(root) << 32 | std::uint64_t(what) << 1 | gathers, n,
+             math.value_bytes, math.accumulator_bytes, 0};
       if constexpr (measured_by_layout<T>) key.nodes = detail::hash_of_nodes(detail::layout_of(comm));
       if (auto found = kept->find(key, topology)) return found;
     }
-  plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);
-  if constexpr (comparable_topology<T>)
-    if (kept) return kept->add(key, topology, std::move(made));
-  return std::make_shared<const plan>(std::move(made));
+  return detail::fresh_plan(comm, topology, what, root, n, gathers, math, kept, key);
 }
 
 } // namespace tutti::detail

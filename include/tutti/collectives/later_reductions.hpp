@@ -80,7 +80,7 @@ std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, const In& 
                                                                     data.bytes());
           });
           all->hold([&](const W& own_reducer, const Codec& own_codec) {
-            return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root,
+            return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, r,
                                             own_reducer, topology, own_codec, how,
                                             detail::is_kept(comm));
           });

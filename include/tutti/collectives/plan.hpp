@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/collectives/arithmetic.hpp>
+#include <tutti/communicators/communicator.hpp>
 #include <tutti/topologies/schedule.hpp>
 
 #include <cstddef>
@@ -51,11 +52,13 @@ struct plan_round {
   std::uint32_t first_receive, last_receive;
   std::uint32_t first_lower, last_lower; ///< pieces to finish before the round begins
   std::uint32_t first_fold, last_fold;
+  std::uint64_t number = 1; ///< the same on all ranks, and odd: makes of what a call says what a round says
 };
 
 struct plan {
   int rank = 0;
   int size = 1;
+  int root = 0;
   bool gathers = false; ///< combines carry encoded contributions, not accumulators
   std::size_t elements = 0;
   std::size_t staging_bytes = 0; ///< of the round that needs most
@@ -67,6 +70,20 @@ struct plan {
   std::size_t most_operands = 1; ///< of one fold
   std::vector<piece> lowers; ///< those from last_lowers on are finished after the last round
   std::uint32_t last_lowers = 0;
+
+  /// Where the arrays of an execution stand in its memory, in bytes: what it sends is at the beginning, and
+  /// at the end, behind what is staged, whatever else it needs.
+  struct places {
+    std::size_t receives = 0, operands = 0, staging = 0, end = 0;
+  } at = {};
+
+  /// When everything else is known.
+  void lay_out() {
+    at.receives = sends.size() * sizeof(outgoing);
+    at.operands = at.receives + receives.size() * sizeof(incoming);
+    at.staging = padded(at.operands + most_operands * sizeof(const std::byte*));
+    at.end = at.staging + staging_bytes;
+  }
 
   /// How much memory it takes.
   std::size_t bytes() const noexcept {
@@ -112,6 +129,7 @@ public:
     }
     plan_.last_lowers = std::uint32_t(plan_.lowers.size());
     lower(wanted);
+    plan_.lay_out();
     return std::move(plan_);
   }
 
@@ -196,7 +214,7 @@ private:
     if (staged_ > plan_.staging_bytes) plan_.staging_bytes = staged_;
     const extent last{plan_};
     plan_.rounds.push_back({first.sends, last.sends, first.receives, last.receives, first.lowers,
-                            last.lowers, first.folds, last.folds});
+                            last.lowers, first.folds, last.folds, 2 * std::uint64_t(transfers[0].round) + 1});
   }
 
   /// Marks chunks as finished, and notes what must be lowered for it.
@@ -310,7 +328,9 @@ plan make_plan(const T& topology, collective what, int root, const layout& where
     build.expect(2 * std::size_t(tutti::rounds_of(topology, what, where)));
     tutti::visit(topology, what, root, where, [&](const transfer& t) { build(t); });
   }
-  return build.finish(wanted_chunks(what, root, where.rank, where.size, cut.chunks));
+  plan made = build.finish(wanted_chunks(what, root, where.rank, where.size, cut.chunks));
+  made.root = root;
+  return made;
 }
 
 } // namespace tutti::detail

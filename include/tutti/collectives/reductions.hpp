@@ -104,10 +104,12 @@ decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const 
 }
 
 /// One reduction, prepared: what every reducing collective does before data moves. Ends with
-/// use(make), make() being the operation that does it.
-template <collective What, class T, class R, class Topology, class Codec, class Comm, class Use>
-decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int root, const R& r,
-                       const Topology& topology, const Codec& codec, const options& how, Use&& use) {
+/// use(make), make() being the operation that does it. `given` is the reducer that all ranks were given,
+/// `r` what is left of it when its agreements are made.
+template <collective What, class T, class Given, class R, class Topology, class Codec, class Comm, class Use>
+decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int root, const Given& given,
+                       const R& r, const Topology& topology, const Codec& codec, const options& how,
+                       Use&& use) {
   task work{.call = call,
             .math = detail::arithmetic_of<T>(r, codec),
             .in = data.own,
@@ -119,6 +121,8 @@ decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int 
   return detail::with_topology<What, must_meet>(
       topology, comm, data.bytes, [&](const auto& t) -> decltype(auto) {
         using topology_type = std::remove_cvref_t<decltype(t)>;
+        work.word = detail::word_of<number_of<What>, T>(root, given, t, codec);
+        work.name = &name_of_reduction<What, T, Given, topology_type, Codec>;
         const auto by_messages = [&]() -> decltype(auto) {
           return use([&] {
             return execution<Comm>{comm,
@@ -158,7 +162,7 @@ void unite_after_agreement(Comm& comm, const R& r, gathered_rows<T> rows, std::s
 /// agree, unite, and hand the result on.
 template <collective What, class T, class R, class Topology, class Codec, class Comm>
 void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
-                     const Topology& topology, const Codec&, const options& how) {
+                     const Topology& topology, const Codec& codec, const options& how) {
   static_assert(Codec::kind == codec_kind::exact,
                 "tutti: a reducer that compares whole contributions takes them as they are - use "
                 "tutti::identity");
@@ -174,6 +178,8 @@ void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, 
     auto collect = detail::made(comm, [&] {
       task work;
       work.call = call;
+      work.word = detail::word_of<number_of<What>, T>(root, r, t, codec);
+      work.name = &name_of_reduction<What, T, R, std::remove_cvref_t<decltype(t)>, Codec>;
       work.math = detail::copying(sizeof(T)); // rows are kept as they come
       work.out = reinterpret_cast<std::byte*>(data.data());
       work.in = work.out;
@@ -220,7 +226,7 @@ void reduce_now(const char* call, Comm& comm, const In& in, Data& given_data, in
                                        codec, how);
     } else {
       detail::after_agreement(comm, r, data.values, how, [&](const auto& working) {
-        detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, working,
+        detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, r, working,
                                  topology, codec, how, detail::runs_now(comm));
       });
     }

@@ -69,10 +69,15 @@ public:
 
   const char* call() const noexcept { return task_.call; }
   std::uint64_t progress() final { return comm_.progress(); }
-  void idle(std::uint64_t seen) final { comm_.idle(seen, until()); }
+  void idle(std::uint64_t seen) final { comm_.idle(seen, comparing_.before(until())); }
   void check_deadline() final {
     if (deadline_polls_++ % 64 != 0 && !comm_blocks) return;
-    if (clock::now() < until()) return;
+    const deadline now = clock::now();
+    if (now < until()) {
+      if (comparing_.is_due(now, timeout_))
+        detail::compare_calls(comm_, waiting_for(), [&](failure why) { fail(std::move(why)); });
+      return;
+    }
     fail({.code = error_code::timeout,
           .peer = waiting_for(),
           .detail = "no answer within " + std::to_string(timeout_.count()) +
@@ -126,12 +131,14 @@ protected:
     if (signals_.pays_comparison()) [[unlikely]] {
       const signal_line& own = signals_.said(rank_, signals_.now());
       for (int r = 0; r < size_; ++r)
-        if (!alike(signals_.said(r, signals_.now()), own))
+        if (!alike(signals_.said(r, signals_.now()), own)) {
+          say_what_differs(r);
           throw error{{.code = error_code::mismatch,
                        .peer = r,
                        .detail = "in the call before this one, rank " + std::to_string(r) +
                                  " made another call, or named another root - make the same call on "
                                  "every rank"}};
+        }
     }
     return true;
   }
@@ -158,7 +165,11 @@ protected:
     if (said.call != code_ || said.bytes != data_.bytes) [[unlikely]]
       differs(other, said);
   }
+  void say_what_differs(int other) const {
+    if constexpr (requires { comm_.compare_calls(other, true); }) comm_.compare_calls(other, true);
+  }
   [[noreturn]] [[gnu::noinline]] void differs(int other, const signal_line& said) const {
+    if (said.call != code_) say_what_differs(other);
     const std::string them = "rank " + std::to_string(other);
     throw error{{.code = error_code::mismatch,
                  .peer = other,
@@ -188,10 +199,7 @@ protected:
   const call_data data_;
   task task_;
   const int rank_, size_;
-  /// On all ranks the calls of one epoch have the same code.
-  const std::uint64_t code_ = (data_.memory ? data_.memory->number : 0) << 32 |
-                              std::uint64_t(task_.math.value_bytes & 0xffff) << 16 |
-                              std::uint64_t(root_) << 8 | std::uint64_t(what_);
+  std::uint64_t code_ = 0; ///< on all ranks the calls of one epoch have the same
   const std::byte* in_[most_shared_ranks];
   std::byte* out_[most_shared_ranks];
 
@@ -200,6 +208,8 @@ private:
 
   void begin() final {
     turn_ = signals_.take_turn();
+    code_ = detail::hashed(comm_.in_flight().history()->add(task_.word, data_.n, root_, task_.name),
+                           data_.memory ? data_.memory->number : 0);
     deadline_ = {};
     begun_ = false;
     reset();
@@ -249,6 +259,7 @@ private:
 
   const std::chrono::milliseconds timeout_;
   std::uint64_t turn_ = 0;
+  comparing comparing_;
   deadline deadline_{}; ///< of the first time it is asked for, soon after the beginning
   bool begun_ = false;
   int eager_ = 1; ///< looks at once

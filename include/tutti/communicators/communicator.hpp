@@ -28,6 +28,9 @@
 //   noticing            has_left(peer): it has left for no failure, and sends nothing more
 //   splitting           split(color, key) -> communicator
 //   verification        verify(call, numbers): throws `mismatch` unless all ranks say the same
+//   comparison          compare_calls(peer, differ): what this rank and `peer` have called so far
+//                       (communicators/call_history.hpp). Where it differs this rank throws `mismatch`, or
+//                       `peer` does soon, to whom it is told; when it is known to, this rank waits a moment
 //
 // and two facts: a communicator whose transport has no tags says `static constexpr std::uint32_t
 // channels = 1`, and its user has one collective in flight on it at a time; an execution whose work is
@@ -62,6 +65,9 @@ struct incoming {
 struct exchange_round {
   std::span<const outgoing> sends;
   std::span<const incoming> receives;
+  /// The same on both ends of a message. Where it costs a communicator no byte, one whose sender says
+  /// something else is no message for this receive, but a `mismatch`.
+  std::uint64_t says = 0;
 };
 
 /// Keeps operations that are in flight at the same time apart. Agreed by all ranks because all start
@@ -77,8 +83,8 @@ concept in_order_execution = requires { requires E::in_order; };
 
 namespace detail {
 
-/// A failure as a rank reports it that hears of it while waiting for a peer itself. Of a chain of ranks
-/// that wait for each other any one may run out of patience first; a timeout that names this very rank
+/// A failure as a rank reports it that hears of it while waiting for a peer itself. In a mismatch each of
+/// two ranks names the other. Of a chain of ranks that wait for each other any one may run out of patience first; a timeout that names this very rank
 /// is therefore passed on to the one it waits for.
 inline failure heard(failure why, int rank, int waiting_for) {
   if (why.code == error_code::timeout && why.peer == rank && waiting_for >= 0) {
@@ -86,6 +92,7 @@ inline failure heard(failure why, int rank, int waiting_for) {
     why.detail = "no answer, and rank " + std::to_string(why.rank) +
                  " gave up waiting for this rank meanwhile";
   }
+  if (why.code == error_code::mismatch && why.peer == rank) why.peer = why.rank;
   why.rank = rank;
   return why;
 }

@@ -43,6 +43,11 @@ public:
   {
     to().verify(call, numbers, valid);
   }
+  void compare_calls(int peer, bool differ)
+    requires requires(To& c) { c.compare_calls(peer, differ); }
+  {
+    to().compare_calls(peer, differ);
+  }
   auto nodes() const
     requires requires(const To& c) { c.nodes(); }
   {

@@ -1,6 +1,7 @@
 // What is in flight on a communicator.
 #pragma once
 
+#include <tutti/communicators/call_history.hpp>
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 
@@ -122,6 +123,9 @@ public:
     virtual ~kept() = default;
   };
   std::unique_ptr<kept> kept_between_calls;
+
+  /// Of all calls on this communicator, in the order in which they were started.
+  const std::shared_ptr<detail::call_history>& history() const noexcept { return history_; }
 
   /// A channel for the next operation; equal on all ranks that start operations in the same order. They
   /// come again after `channel_count`, when what had them before is complete on this rank: messages of
@@ -319,6 +323,7 @@ private:
     }
   };
 
+  std::shared_ptr<detail::call_history> history_ = std::make_shared<detail::call_history>();
   list moving_;                   ///< what may move now
   list waiting_;                  ///< for its turn
   operation* has_turn_ = nullptr; ///< of those that take turns

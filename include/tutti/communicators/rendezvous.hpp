@@ -39,6 +39,7 @@ template <class Comm>
 std::vector<std::uint64_t> rendezvous(Comm& comm, const char* call,
                                       std::span<const std::uint64_t> mine, deadline until) {
   const std::size_t n = mine.size();
+  comm.in_flight().history()->add(hash_of_nothing, n, 0, nullptr);
   std::vector<std::uint64_t> blocks(n * std::size_t(comm.size()));
   std::vector<outgoing> sends;
   std::vector<incoming> receives;

@@ -33,7 +33,10 @@ public:
 
   endpoint(std::shared_ptr<group<Waiting>> all, int rank)
       : group_{std::move(all)}, rank_{rank},
-        signals_{group_->signal_memory.begin(), rank, group_->size()} {}
+        signals_{group_->signal_memory.begin(), rank, group_->size()} {
+    std::scoped_lock lock{box().guard};
+    box().calls = operations_.history();
+  }
   ~endpoint() { operations_.end(); }
 
   int rank() const noexcept { return rank_; }
@@ -80,12 +83,15 @@ public:
       throw error{tutti::detail::heard(group_->why(), rank_, group_->revoked_here() ? peer : -1)};
     if (peer >= 0 && group_->has_left(peer) && !signals_.reached_by(peer, signals_.now())) {
       throw_if_revoked(); // it left because of a failure: that failure is the cause
+      group_->compare_calls(rank_, peer);
       throw error{{.code = error_code::peer_lost,
                    .rank = rank_,
                    .peer = peer,
                    .detail = "rank " + std::to_string(peer) + " has left"}};
     }
   }
+
+  void compare_calls(int peer, bool /*differ*/) { group_->compare_calls(rank_, peer); }
 
   /// Whether `peer` has returned; what it sent before is there. Throws when that was because of a failure.
   bool has_left(int peer) const {
@@ -142,10 +148,7 @@ private:
   }
   mailbox& box() noexcept { return group_->boxes[std::size_t(rank_)]; }
   void throw_if_revoked() const {
-    if (!group_->revoked()) return;
-    failure why = group_->why();
-    why.rank = rank_;
-    throw error{std::move(why)};
+    if (group_->revoked()) throw error{tutti::detail::heard(group_->why(), rank_, -1)};
   }
 
   std::shared_ptr<group<Waiting>> group_;

@@ -19,24 +19,26 @@ template <class Waiting>
 class handle {
 public:
   handle(std::shared_ptr<group<Waiting>> all, int rank, channel on, const exchange_round& round)
-      : group_{std::move(all)}, rank_{rank}, on_{on},
+      : group_{std::move(all)}, rank_{rank}, on_{on}, says_{round.says},
         receives_(round.receives.begin(), round.receives.end()), sends_(round.sends.size()) {
     for (std::size_t k = 0; k < sends_.size(); ++k) {
       sends_[k].from = rank_;
       sends_[k].to = round.sends[k].peer;
       sends_[k].on = on;
       sends_[k].bytes = round.sends[k].bytes;
+      sends_[k].says = says_;
     }
     for (slot& s : sends_) post(s);
   }
   handle(handle&& other) noexcept
-      : group_{std::move(other.group_)}, rank_{other.rank_}, on_{other.on_},
+      : group_{std::move(other.group_)}, rank_{other.rank_}, on_{other.on_}, says_{other.says_},
         receives_{std::exchange(other.receives_, {})}, sends_{std::exchange(other.sends_, {})} {}
   handle& operator=(handle&& other) noexcept {
     withdraw();
     group_ = std::move(other.group_);
     rank_ = other.rank_;
     on_ = other.on_;
+    says_ = other.says_;
     receives_ = std::exchange(other.receives_, {});
     sends_ = std::exchange(other.sends_, {});
     return *this;
@@ -99,17 +101,25 @@ private:
   void copy(slot& s, const incoming& to) const {
     const std::size_t sent = s.bytes.size();
     const int from = s.from;
-    if (sent == to.bytes.size() && sent > 0) std::memcpy(to.bytes.data(), s.bytes.data(), sent);
+    const bool differs = sent != to.bytes.size() || s.says != says_;
+    if (!differs && sent > 0) std::memcpy(to.bytes.data(), s.bytes.data(), sent);
     s.now.store(slot::done); // the sender may go on: s is not touched again
     box(from).ring();
-    if (sent != to.bytes.size())
-      throw error{{.code = error_code::mismatch,
-                   .rank = rank_,
-                   .peer = from,
-                   .detail = "rank " + std::to_string(from) + " sent " + std::to_string(sent) +
-                             " bytes, rank " + std::to_string(rank_) + " expected " +
-                             std::to_string(to.bytes.size()) +
-                             " - give all ranks the same lengths and types"}};
+    if (differs) [[unlikely]]
+      mismatch(from, sent, to.bytes.size());
+  }
+  [[noreturn]] void mismatch(int from, std::size_t sent, std::size_t expected) const {
+    group_->compare_calls(rank_, from);
+    const std::string them = "rank " + std::to_string(from), here = "rank " + std::to_string(rank_);
+    throw error{{.code = error_code::mismatch,
+                 .rank = rank_,
+                 .peer = from,
+                 .detail = sent == expected
+                               ? them + " makes another call than " + here +
+                                     " - make the same call on every rank"
+                               : them + " sent " + std::to_string(sent) + " bytes, " + here +
+                                     " expected " + std::to_string(expected) +
+                                     " - give all ranks the same lengths and types"}};
   }
 
   bool sent() const {
@@ -135,6 +145,7 @@ private:
   }
   [[noreturn]] void lost(int peer) const {
     throw_if_revoked(); // it left because of a failure: that failure is the cause
+    group_->compare_calls(rank_, peer);
     throw error{{.code = error_code::peer_lost,
                  .rank = rank_,
                  .peer = peer,
@@ -157,6 +168,7 @@ private:
   std::shared_ptr<group<Waiting>> group_;
   int rank_;
   channel on_;
+  std::uint64_t says_;
   std::vector<incoming> receives_;
   std::vector<slot> sends_; ///< never grows: mailboxes point into it
 };

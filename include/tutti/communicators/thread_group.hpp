@@ -26,6 +26,7 @@ struct slot {
   int to = 0;
   channel on = 0;
   std::span<const std::byte> bytes;
+  std::uint64_t says = 0;
   std::atomic<int> now{posted};
   std::uint64_t number = 0; ///< of all that were posted for this receiver
   slot* before = nullptr;
@@ -81,6 +82,7 @@ struct mailbox {
   std::mutex guard;
   std::condition_variable bell;
   posted_messages posted;
+  std::shared_ptr<const tutti::detail::call_history> calls; ///< of its rank, once that has begun
   std::atomic<std::uint64_t> events{0};
   std::atomic<bool> sleeping{false};
 
@@ -167,6 +169,19 @@ public:
     }
     for (auto& child : below) child->ring_all();
   }
+  /// Throws where `rank` and `peer` have called different things, as far as both still know.
+  void compare_calls(int rank, int peer) {
+    const auto of = [&](int r) {
+      std::scoped_lock lock{boxes[std::size_t(r)].guard};
+      return boxes[std::size_t(r)].calls;
+    };
+    const auto mine = of(rank), other = of(peer);
+    if (!mine || !other) return;
+    auto wrong = mine->difference(rank, *other, peer);
+    if (!wrong.empty())
+      throw error{{.code = error_code::mismatch, .rank = rank, .peer = peer, .detail = std::move(wrong)}};
+  }
+
   bool has_left(int rank) const {
     return everyone->left[std::size_t(threads[std::size_t(rank)])].load();
   }

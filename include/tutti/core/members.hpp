@@ -54,23 +54,24 @@ concept has_base = requires {
 };
 
 /// Whether T{x, ...} compiles with as many initializers.
-template <class T, std::size_t... I> constexpr bool takes(std::index_sequence<I...>) {
+template <class T, std::size_t... Before> constexpr bool takes(std::index_sequence<Before...>) {
   return requires {
-    T{any_member_of<T, I>{}...};
+    T{any_member_of<T, Before>{}...};
   };
 }
 /// Whether T{x, ..., {}} does.
-template <class T, std::size_t... I> constexpr bool takes_one_more(std::index_sequence<I...>) {
+template <class T, std::size_t... Before>
+constexpr bool takes_one_more(std::index_sequence<Before...>) {
   return requires {
-    T{any_member_of<T, I>{}..., {}};
+    T{any_member_of<T, Before>{}..., {}};
   };
 }
 /// Whether T{x, ..., {x, ...}, x, ...} does.
-template <class T, std::size_t... I, std::size_t... In, std::size_t... Behind>
-constexpr bool takes(std::index_sequence<I...>, std::index_sequence<In...>,
+template <class T, std::size_t... Before, std::size_t... In, std::size_t... Behind>
+constexpr bool takes(std::index_sequence<Before...>, std::index_sequence<In...>,
                      std::index_sequence<Behind...>) {
   return requires {
-    T{any_member_of<T, I>{}..., {any_member_of<T, In>{}...}, any_member_of<T, Behind>{}...};
+    T{any_member_of<T, Before>{}..., {any_member_of<T, In>{}...}, any_member_of<T, Behind>{}...};
   };
 }
 

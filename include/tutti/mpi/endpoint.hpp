@@ -59,6 +59,7 @@ public:
       : endpoint{(require_running(), group::on(users, how.message_bytes)), how} {}
   endpoint(std::shared_ptr<group> all, limits how)
       : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()}, how_{how} {
+    all_->notices->remember(driver_.all().history());
     share_lines();
     if (how_.progress_thread) run_thread();
   }
@@ -177,6 +178,11 @@ public:
                    .rank = rank(),
                    .peer = peer,
                    .detail = "rank " + std::to_string(peer) + " has left"}};
+  }
+
+  void compare_calls(int peer, bool differ) {
+    const auto held = all_->hold();
+    all_->notices->compare_calls(peer, differ);
   }
 
   std::span<std::byte* const> stages() const noexcept {

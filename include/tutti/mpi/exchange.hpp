@@ -61,6 +61,7 @@ public:
   }
 
   void post(const exchange_round& round) {
+    says_ = round.says;
     for (const incoming& m : round.receives)
       each_piece(m.bytes.size(), [&](std::size_t begin, int bytes) {
         receive(m.bytes.data() + begin, {m.peer, bytes, true, begin, m.bytes.size()});
@@ -69,7 +70,7 @@ public:
       each_piece(m.bytes.size(), [&](std::size_t begin, int bytes) {
         add({m.peer, bytes, false, begin, m.bytes.size()});
         check(MPI_Isend(m.bytes.data() + begin, bytes, MPI_BYTE, m.peer,
-                        all_->tag.of(on_, m.bytes.size()), all_->comm, &requests_[count_ - 1]),
+                        all_->tag.of(on_, m.bytes.size(), says_), all_->comm, &requests_[count_ - 1]),
               "MPI_Isend", all_->rank, m.peer);
       });
   }
@@ -126,7 +127,7 @@ private:
     requests_[count_++] = MPI_REQUEST_NULL;
   }
   void receive(std::byte* to, const piece& p) {
-    const int tag = all_->tag.of(on_, p.whole);
+    const int tag = all_->tag.of(on_, p.whole, says_);
     if (!all_->early.empty()) {
       if (const auto m = all_->find_early(p.peer, on_); m != all_->early.end()) {
         if (m->tag != tag || m->bytes != p.bytes) wrong_length(p);
@@ -215,7 +216,7 @@ private:
     for (std::size_t k = 0; k < count_; ++k) {
       if (!pieces_[k].receives) continue;
       const auto m = all_->find_early(pieces_[k].peer, on_);
-      if (m == all_->early.end() || m->tag == all_->tag.of(on_, pieces_[k].whole)) continue;
+      if (m == all_->early.end() || m->tag == all_->tag.of(on_, pieces_[k].whole, says_)) continue;
       in_turn_ = true;
       check(MPI_Cancel(&requests_[k]), "MPI_Cancel", all_->rank, pieces_[k].peer);
       test_each();
@@ -233,13 +234,16 @@ private:
     wrong_length(p, rest ? std::optional{p.begin + *rest} : std::nullopt);
   }
   [[noreturn]] void wrong_length(const piece& p, std::optional<std::size_t> sent) {
+    const std::string them = "rank " + std::to_string(p.peer), here = "rank " + std::to_string(all_->rank);
+    all_->notices->compare_calls(p.peer, true);
     fail({.code = error_code::mismatch,
           .rank = all_->rank,
           .peer = p.peer,
-          .detail = "rank " + std::to_string(p.peer) + " sent " +
-                    (sent ? std::to_string(*sent) + " bytes" : "another length") + ", rank " +
-                    std::to_string(all_->rank) + " expected " + std::to_string(p.whole) +
-                    " - give all ranks the same lengths and types"});
+          .detail = sent == p.whole
+                        ? them + " makes another call than " + here + " - make the same call on every rank"
+                        : them + " sent " + (sent ? std::to_string(*sent) + " bytes" : "another length") +
+                              ", " + here + " expected " + std::to_string(p.whole) +
+                              " - give all ranks the same lengths and types"});
   }
 
   /// The notice that a peer left may overtake what it sent before: it has a second to arrive.
@@ -320,6 +324,7 @@ private:
 
   std::shared_ptr<group> all_;
   channel on_;
+  std::uint64_t says_ = 0;
   bool in_turn_ = false;  ///< a receive was cancelled: requests are tested one by one
   bool gave_up_ = false;  ///< its receives were taken back: it fails
   bool measures_ = false; ///< some tag does not say all of its length

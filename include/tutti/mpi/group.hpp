@@ -19,10 +19,12 @@
 
 namespace tutti::mpi::detail {
 
-/// A tag says a message's channel and, as far as there is room, its length: a receive meets no
-/// message of another length. For with a message too long for its receive, Open MPI (4.1.4) writes
-/// over the end of the buffer (long messages between processes of one node), and MPICH (4.0.2) ends
-/// the job. Lengths count modulo a prime, 65521 and 8191 there.
+/// A tag says a message's channel and, as far as there is room, its length and what its round says: a
+/// receive meets no message of another length or another call. For with a message too long for its
+/// receive, Open MPI (4.1.4) writes over the end of the buffer (long messages between processes of one
+/// node), and MPICH (4.0.2) ends the job. Lengths, and what is said, add up modulo a prime, 65521 and 8191
+/// there: lengths alone tell shorter messages apart for certain, calls all but one in so many; the other
+/// rounds of a call, and the calls after it, say it anew.
 class tags {
 public:
   static constexpr int channel_bits = 15;
@@ -33,8 +35,8 @@ public:
     modulus_ = (std::max)((largest + std::int64_t{1}) >> channel_bits, std::int64_t{1});
     while (modulus_ > 2 && !is_prime(modulus_)) --modulus_;
   }
-  int of(channel on, std::size_t bytes) const {
-    return int(std::int64_t(bytes) % modulus_ << channel_bits | std::int64_t{on});
+  int of(channel on, std::size_t bytes, std::uint64_t says = 0) const {
+    return int(std::int64_t(bytes + (says >> 32)) % modulus_ << channel_bits | std::int64_t{on});
   }
   static channel channel_of(int tag) { return channel(tag) & (channels - 1); }
   /// Whether a shorter message may have the same tag.

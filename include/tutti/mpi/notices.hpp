@@ -1,7 +1,9 @@
 // Notices: what a rank tells all others outside of any collective - that it failed, that it left, or
-// that after a failure it has no receive in flight any more.
+// that after a failure it has no receive in flight any more. And what it tells one of them that it has waited
+// for: what it has called so far.
 #pragma once
 
+#include <tutti/communicators/communicator.hpp>
 #include <tutti/core/process.hpp>
 #include <tutti/mpi/native.hpp>
 
@@ -16,31 +18,44 @@
 
 namespace tutti::mpi::detail {
 
-/// Half a kilobyte, so that every MPI sends it at once and its sender may go away.
+/// One kilobyte, so that every MPI sends it at once and its sender may go away.
 struct notice {
-  enum class kind : std::uint8_t { failed, left, withdrawn };
+  enum class kind : std::uint8_t { failed, left, withdrawn, asked, answered };
+  using account = tutti::detail::call_account;
 
   kind what = kind::left;
   error_code code = error_code::peer_lost;
   std::int32_t rank = -1;
   std::int32_t peer = -1;
-  char call[40] = {};
-  char detail[320] = {};
-  char native[136] = {};
+  char text[1008] = {}; ///< call, detail and native of a failure; the account of who asks
 
   notice() = default;
   explicit notice(kind k) : what{k} {}
   explicit notice(const failure& f) : what{kind::failed}, code{f.code}, rank{f.rank}, peer{f.peer} {
-    write(f.call, call, sizeof call);
-    write(f.detail, detail, sizeof detail);
-    write(f.native, native, sizeof native);
+    write(f.call, text, detail_at);
+    write(f.detail, text + detail_at, native_at - detail_at);
+    write(f.native, text + native_at, sizeof text - native_at);
+  }
+  explicit notice(const account& a) : what{kind::asked} {
+    static_assert(sizeof a <= sizeof text && std::is_trivially_copyable_v<account>);
+    std::memcpy(text, &a, sizeof a);
   }
   failure told() const {
-    return {
-        .code = code, .call = call, .rank = rank, .peer = peer, .detail = detail, .native = native};
+    return {.code = code,
+            .call = text,
+            .rank = rank,
+            .peer = peer,
+            .detail = text + detail_at,
+            .native = text + native_at};
+  }
+  account told_account() const {
+    account a;
+    std::memcpy(static_cast<void*>(&a), text, sizeof a);
+    return a;
   }
 
 private:
+  static constexpr std::size_t detail_at = 32, native_at = detail_at + 800;
   static void write(const std::string& text, char* to, std::size_t size) {
     std::memcpy(to, text.data(), (std::min)(text.size(), size - 1));
   }
@@ -77,6 +92,7 @@ public:
     detail::check(MPI_Comm_size(comm_, &size_), "MPI_Comm_size");
     left_.assign(std::size_t(size_), false);
     withdrawn_.assign(std::size_t(size_), false);
+    asked_.assign(std::size_t(size_), false);
     listen();
     if (above_) above_->below_.push_back(this);
   }
@@ -89,11 +105,13 @@ public:
     if (above_) std::erase(above_->below_, this);
     if (!is_usable()) return;
     if (failed()) say_withdrawn(); // a rank that had nothing in flight here was not asked to
+    else await_answers();
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
       MPI_Wait(&listening_, MPI_STATUS_IGNORE);
     }
-    if (sent_.empty() && !failed() && left_count_ == 0) MPI_Comm_free(&comm_);
+    std::erase_if(sent_, [](const auto& told) { return !told->lasts && told->has_gone(); });
+    if (sent_.empty() && !failed() && left_count_ == 0 && !asks()) MPI_Comm_free(&comm_);
     for (auto& told : sent_)
       if (!told->has_gone()) (void)told.release(); // MPI still reads it
   }
@@ -160,6 +178,25 @@ public:
   bool failed_here() const noexcept { return failed_.has_value(); }
   failure why() const { return failed_ ? *failed_ : above_->why(); }
 
+  /// What this rank has called so far is what it tells, and what it compares with what it is told.
+  void remember(std::shared_ptr<const tutti::detail::call_history> calls) { calls_ = std::move(calls); }
+
+  /// Tells `peer` what this rank has called so far: where it has called something else, it fails and so
+  /// does everyone. Not before it has answered the last time. When the two are known to differ, this rank
+  /// gives it a second to say in what.
+  void compare_calls(int peer, bool differ) {
+    if (!calls_ || failed()) return;
+    if (!asked_[std::size_t(peer)]) {
+      asked_[std::size_t(peer)] = true;
+      tell(notice{tutti::detail::call_account{*calls_}}, peer);
+    }
+    if (!differ) return;
+    const deadline until = clock::now() + std::chrono::seconds{1};
+    for (patience between; asked_[std::size_t(peer)] && !failed() && clock::now() < until; between.wait())
+      look();
+    if (failed()) throw error{tutti::detail::heard(why(), rank_, -1)};
+  }
+
   bool has_left(int peer) const noexcept {
     if (left_[std::size_t(peer)]) return true;
     return above_ && above_->has_left(ranks_above_[std::size_t(peer)]);
@@ -190,6 +227,10 @@ private:
       if (!failed_) failed_ = received_->told();
     } else if (received_->what == notice::kind::withdrawn) {
       withdrawn_[std::size_t(from)] = true;
+    } else if (received_->what == notice::kind::asked) {
+      answer(from);
+    } else if (received_->what == notice::kind::answered) {
+      asked_[std::size_t(from)] = false;
     } else if (!left_[std::size_t(from)]) {
       left_[std::size_t(from)] = true;
       ++left_count_;
@@ -216,9 +257,30 @@ private:
                                   "that has begun MPI"};
   }
 
-  /// One notice on its way to everyone.
+  void answer(int to) {
+    if (failed()) return;
+    const std::string wrong = calls_ ? received_->told_account().difference(rank_, *calls_, to) : "";
+    if (wrong.empty())
+      tell(notice{notice::kind::answered}, to);
+    else
+      fail({.code = error_code::mismatch, .rank = rank_, .peer = to, .detail = wrong});
+  }
+  bool asks() const noexcept { return std::find(asked_.begin(), asked_.end(), true) != asked_.end(); }
+  /// Nobody else is asked any more. A peer that has not come so far that it answers is not waited for
+  /// long.
+  void await_answers() noexcept {
+    const deadline until = clock::now() + std::chrono::seconds{1};
+    patience between;
+    try {
+      for (look(); asks() && !failed() && clock::now() < until; between.wait()) look();
+    } catch (...) { // of MPI: then it is over anyway
+    }
+  }
+
+  /// One notice on its way.
   struct telling {
     notice what;
+    bool lasts = true; ///< what follows on it is not known: the communicator is not freed any more
     std::vector<MPI_Request> sends;
     bool has_gone() {
       int gone = 0;
@@ -227,6 +289,17 @@ private:
              gone != 0;
     }
   };
+  /// A question or an answer, to one rank.
+  void tell(const notice& what, int peer) noexcept {
+    if (!is_usable()) return;
+    std::erase_if(sent_, [](const auto& told) { return !told->lasts && told->has_gone(); });
+    sent_.push_back(std::make_unique<telling>());
+    telling& now = *sent_.back();
+    now.what = what;
+    now.lasts = false;
+    now.sends.assign(1, MPI_REQUEST_NULL);
+    MPI_Isend(&now.what, int(sizeof(notice)), MPI_BYTE, peer, 0, comm_, now.sends.data());
+  }
   /// A peer that cannot be told will find out by its deadline.
   void tell(const notice& what) noexcept {
     if (!is_usable()) return;
@@ -252,6 +325,8 @@ private:
   std::vector<std::unique_ptr<telling>> sent_;
   std::optional<failure> failed_;
   std::vector<bool> left_, withdrawn_;
+  std::vector<bool> asked_; ///< whether an answer is awaited
+  std::shared_ptr<const tutti::detail::call_history> calls_;
   int left_count_ = 0;
   in_flight* first_ = nullptr; ///< of the exchanges in flight
   bool said_withdrawn_ = false;
