@@ -92,8 +92,8 @@ public:
       const int all = round_ * local_steps * epochs + step - 1;
       optimizer.learning_rate = recipe.learning_rate(std::min(all, recipe.steps - 1));
       seen_.add(all + 1, model_.loss_and_gradients(rows, recipe.batch));
-      optimizer.update<float>(step, model_.flat_parameters(), model_.flat_gradients(),
-                              {std::span{first}, std::span{second}});
+      tutti::update<float>(optimizer, step, model_.flat_parameters(), model_.flat_gradients(),
+                           {std::span{first}, std::span{second}});
     }
     std::copy(model_.flat_parameters().begin(), model_.flat_parameters().end(), to.begin());
   }

@@ -60,8 +60,8 @@ values trained(const Policy& policy, int size, std::size_t n,
       v.resize(end - begin);
       values own{parameters.begin() + std::ptrdiff_t(begin),
                  parameters.begin() + std::ptrdiff_t(end)};
-      optimizer.update<float>(
-          step, own, std::span<const float>{mean_gradient}.subspan(begin, end - begin), {m, v});
+      tutti::update<float>(optimizer, step, own,
+                           std::span<const float>{mean_gradient}.subspan(begin, end - begin), {m, v});
       std::copy(own.begin(), own.end(), gathered.begin() + std::ptrdiff_t(begin));
     }
     parameters = gathered;

@@ -48,7 +48,7 @@ template <class T, class Sgd>
 std::string sgd_difference(const Sgd& o) {
   return first_difference<T, 1>(
       [&](auto step, auto parameters, auto gradients, auto state) {
-        o.template update<T>(step, parameters, gradients, state);
+        update<T>(o, step, parameters, gradients, state);
       },
       [&](by_hand<T>& value, std::int64_t, T gradient) { value.sgd(o, gradient); });
 }
@@ -57,7 +57,7 @@ template <class T, class Adam>
 std::string adam_difference(const Adam& o, bool decoupled) {
   return first_difference<T, 2>(
       [&](auto step, auto parameters, auto gradients, auto state) {
-        o.template update<T>(step, parameters, gradients, state);
+        update<T>(o, step, parameters, gradients, state);
       },
       [&](by_hand<T>& value, std::int64_t step, T gradient) {
         value.adam(o, step, gradient, decoupled);

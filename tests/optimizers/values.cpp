@@ -12,13 +12,12 @@ namespace {
 /// One parameter through several gradients.
 template <class O>
 double after(const O& o, double parameter, std::vector<double> gradients) {
-  std::array<double, O::slots> state{};
-  std::array<std::span<double>, O::slots> slots;
+  std::array<double, tutti::slots_of<O>> state{};
+  tutti::optimizer_slots<double, tutti::slots_of<O>> slots;
   for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = {&state[k], 1};
   std::int64_t step = 0;
   for (const double g : gradients)
-    o.template update<double>(++step, std::span{&parameter, 1}, std::span<const double>{&g, 1},
-                              slots);
+    tutti::update<double>(o, ++step, std::span{&parameter, 1}, std::span<const double>{&g, 1}, slots);
   return parameter;
 }
 
@@ -67,8 +66,8 @@ BOOST_AUTO_TEST_CASE(a_learning_rate_may_be_changed_between_steps) {
   tutti::sgd o{.learning_rate = 1};
   double parameter = 0, velocity = 0, gradient = 1;
   for (int step = 1; step <= 3; ++step, o.learning_rate /= 2)
-    o.update<double>(step, std::span{&parameter, 1}, std::span<const double>{&gradient, 1},
-                     {std::span{&velocity, 1}});
+    tutti::update<double>(o, step, std::span{&parameter, 1}, std::span<const double>{&gradient, 1},
+                          {std::span{&velocity, 1}});
   BOOST_CHECK_EQUAL(parameter, -1.75);
 }
 
@@ -92,11 +91,11 @@ BOOST_AUTO_TEST_CASE(shipped_optimizers_find_a_minimum) {
   const auto distance = [](const auto& o) { // of a parameter that begins at 5 from the target, 1
     double parameter = 5;
     std::array<double, 2> state{};
-    std::array<std::span<double>, std::remove_cvref_t<decltype(o)>::slots> slots;
+    tutti::optimizer_slots<double, tutti::slots_of<std::remove_cvref_t<decltype(o)>>> slots;
     for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = {&state[k], 1};
     for (int step = 1; step <= 500; ++step) {
       const double gradient = parameter - 1;
-      o.template update<double>(step, std::span{&parameter, 1}, std::span{&gradient, 1}, slots);
+      tutti::update<double>(o, step, std::span{&parameter, 1}, std::span{&gradient, 1}, slots);
     }
     return std::fabs(parameter - 1);
   };

@@ -15,12 +15,11 @@ using trial::model;
 
 /// Adds gradients up: after n pushes of ones every value is n.
 struct counting {
-  static constexpr std::size_t slots = 0;
+  static constexpr std::array<std::string_view, 0> slots{};
   double learning_rate = 1;
   template <class T>
-  void update(std::int64_t, std::span<T> parameters, std::span<const T> gradients,
-              tutti::optimizer_slots<T, 0>) const {
-    for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] += gradients[i];
+  auto at(std::int64_t) const {
+    return [](const tutti::rounding&, T& p, T g, T*) { p += g; };
   }
 };
 

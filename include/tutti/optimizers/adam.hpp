@@ -1,7 +1,6 @@
 // adam and adamw: steps scaled by running moments of the gradient.
 #pragma once
 
-#include <tutti/core/rounded.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 
 #include <cmath>
@@ -14,30 +13,35 @@ namespace detail {
 /// p -= rate m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + epsilon).
 /// With -fno-math-errno the loop is vectorised, square root and all, with the same bits.
 template <class T>
-void adam_step(std::int64_t step, double learning_rate, double beta1, double beta2, double epsilon,
-               double coupled_decay, double decoupled_decay, std::span<T> parameters,
-               std::span<const T> gradients, T* __restrict m, T* __restrict v) {
-  const rounding rounded;
-  const double t = double(step);
-  const T rate = T(learning_rate / (1 - std::pow(beta1, t)));
-  const T unbias = T(1 / std::sqrt(1 - std::pow(beta2, t)));
-  const T b1 = T(beta1), b2 = T(beta2), c1 = T(1 - beta1), c2 = T(1 - beta2);
-  const T tiny = T(epsilon), decay = T(coupled_decay);
-  const T shrink = T(1 - rounded(learning_rate * decoupled_decay));
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const T g = gradients[i] + rounded(decay * parameters[i]);
-    m[i] = rounded(b1 * m[i]) + rounded(c1 * g);
-    v[i] = rounded(b2 * v[i]) + rounded(c2 * (g * g));
-    const T root = rounded(std::sqrt(v[i]) * unbias);
-    parameters[i] = rounded(shrink * parameters[i]) - rounded(rate * (m[i] / (root + tiny)));
+class adam_moves {
+public:
+  template <class Adam>
+  adam_moves(const Adam& o, std::int64_t step, double coupled_decay, double decoupled_decay)
+      : rate_{T(o.learning_rate / (1 - std::pow(o.beta1, double(step))))},
+        unbias_{T(1 / std::sqrt(1 - std::pow(o.beta2, double(step))))}, b1_{T(o.beta1)},
+        b2_{T(o.beta2)}, c1_{T(1 - o.beta1)}, c2_{T(1 - o.beta2)}, tiny_{T(o.epsilon)},
+        decay_{T(coupled_decay)}, shrink_{T(1 - rounding{}(o.learning_rate * decoupled_decay))} {}
+
+  void operator()(const rounding& rounded, T& p, T gradient, T* state) const {
+    const T g = gradient + rounded(decay_ * p);
+    state[0] = rounded(b1_ * state[0]) + rounded(c1_ * g);
+    state[1] = rounded(b2_ * state[1]) + rounded(c2_ * (g * g));
+    const T root = rounded(std::sqrt(state[1]) * unbias_);
+    p = rounded(shrink_ * p) - rounded(rate_ * (state[0] / (root + tiny_)));
   }
-}
+
+private:
+  T rate_, unbias_, b1_, b2_, c1_, c2_, tiny_, decay_, shrink_;
+};
+
+/// m and v, by the names that other libraries' checkpoints have for them.
+inline constexpr std::array<std::string_view, 2> moments{"exp_avg", "exp_avg_sq"};
 
 } // namespace detail
 
 /// Kingma, Ba, "Adam" (ICLR 2015), algorithm 1. `weight_decay` adds to the gradient (L2).
 struct adam {
-  static constexpr std::size_t slots = 2;
+  static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;
   double beta1 = 0.9;
@@ -46,17 +50,15 @@ struct adam {
   double weight_decay = 0;
 
   template <std::floating_point T>
-  void update(std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
-              optimizer_slots<T, 2> state) const {
-    detail::adam_step<T>(step, learning_rate, beta1, beta2, epsilon, weight_decay, 0, parameters,
-                         gradients, state[0].data(), state[1].data());
+  auto at(std::int64_t step) const {
+    return detail::adam_moves<T>{*this, step, weight_decay, 0};
   }
 };
 
 /// Loshchilov, Hutter, "Decoupled weight decay regularization" (ICLR 2019), algorithm 2: parameters
 /// shrink by learning_rate * weight_decay in each step, apart from the gradient.
 struct adamw {
-  static constexpr std::size_t slots = 2;
+  static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;
   double beta1 = 0.9;
@@ -65,10 +67,8 @@ struct adamw {
   double weight_decay = 0.01;
 
   template <std::floating_point T>
-  void update(std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
-              optimizer_slots<T, 2> state) const {
-    detail::adam_step<T>(step, learning_rate, beta1, beta2, epsilon, 0, weight_decay, parameters,
-                         gradients, state[0].data(), state[1].data());
+  auto at(std::int64_t step) const {
+    return detail::adam_moves<T>{*this, step, 0, weight_decay};
   }
 };
 

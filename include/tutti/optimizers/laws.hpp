@@ -5,7 +5,7 @@
 //   split          updating key ranges one by one, empty ones among them, gives other bits than
 //                  updating all at once
 //   elementwise    another value's gradient changes a value's bits
-//   bounds         something outside of the key range is written
+//   bounds         a slot that it does not have is written, or something outside of the key range
 #pragma once
 
 #include <tutti/core/laws.hpp>
@@ -13,6 +13,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <iterator>
 
 namespace tutti {
 
@@ -28,13 +29,28 @@ struct optimizer_under_test {
 
 template <class T, class O>
 optimizer_under_test<T> optimizer_behind_function(const O& optimizer) {
-  return {&optimizer, std::size_t(O::slots),
+  return {&optimizer, slots_of<O>,
           [](const void* o, std::int64_t step, std::span<T> parameters,
              std::span<const T> gradients, const std::span<T>* state) {
-            optimizer_slots<T, std::size_t(O::slots)> slots;
+            optimizer_slots<T, slots_of<O>> slots;
             for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = state[k];
-            static_cast<const O*>(o)->template update<T>(step, parameters, gradients, slots);
+            tutti::update<T>(*static_cast<const O*>(o), step, parameters, gradients, slots);
           }};
+}
+
+/// One element beside values that are not its slots; whether those are as they were.
+template <class T, class O>
+bool stays_in_its_slots(const O& optimizer) {
+  constexpr std::size_t margin = 4, n = slots_of<O>;
+  T all[2 * margin + n + 1];
+  for (T& x : all) x = T(7);
+  for (std::size_t k = 0; k < n; ++k) all[margin + k] = T(0);
+  T parameter = T(1);
+  for (std::int64_t step = 1; step <= 3; ++step)
+    optimizer.template at<T>(step)(rounding{}, parameter, T(0.5), all + margin);
+  for (std::size_t k = 0; k < std::size(all); ++k)
+    if ((k < margin || k >= margin + n) && all[k] != T(7)) return false;
+  return true;
 }
 
 /// Parameters and every slot, with a few values before and behind that are not to be touched.
@@ -114,8 +130,8 @@ void check_bounds(law_report& report, const optimizer_under_test<T>& o, std::uin
 template <std::floating_point T, class O>
 law_report check_optimizer(const O& optimizer, std::uint64_t seed = 1) {
   static_assert(tutti::optimizer<O, T>,
-                "tutti::check_optimizer: this type does not update such parameters - give it slots "
-                "and update, as optimizers/optimizer.hpp says");
+                "tutti::check_optimizer: this type does not move such parameters - give it slots and "
+                "at, as optimizers/optimizer.hpp says");
   law_report report;
   if constexpr (tutti::optimizer<O, T>) {
     const auto o = detail::optimizer_behind_function<T>(optimizer);
@@ -126,6 +142,8 @@ law_report check_optimizer(const O& optimizer, std::uint64_t seed = 1) {
     detail::expect_same_state(report, "elementwise", whole, detail::trained(o, seed, 1, true),
                               true);
     detail::check_bounds(report, o, seed);
+    if (!detail::stays_in_its_slots<T>(optimizer))
+      report.add("bounds", "a slot that it does not have was written");
   }
   return report;
 }

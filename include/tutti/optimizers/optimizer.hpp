@@ -1,34 +1,77 @@
-// Optimizers: how a gradient moves parameters, one element at a time.
+// Optimizers: how a gradient moves a parameter, described for one element.
 //
-//   slots                                      how many state values each parameter has; they begin as 0
-//   update(step, parameters, gradients, state) parameters and state of one key range, in place;
-//                                              `step` counts from 1, state[k] is the k-th slot
-//   learning_rate                              a public member, so that a program may schedule it
+//   slots                     the names of the values that each parameter has beside itself, an array of
+//                             texts that may be empty; all begin as 0
+//   at<T>(step)               the numbers of one step, worked out once; steps count from 1. What it returns
+//                             is called for every parameter of the step:
+//     (rounded, p, g, state)  moves the parameter p by its gradient g; state[k] is its k-th slot
+//   learning_rate             a public member, so that a program may schedule it
 //
-// Laws: update is elementwise - a value depends on its own gradient and state and on `step`, on nothing
-// else - so any split into key ranges gives the same bits, on replicas, servers and outer loops alike.
-// Empty ranges are allowed. Multiplications and additions are rounded separately (core/rounded.hpp), so
-// the bits do not depend on -march.
+// Laws: the outcome depends on the parameter, its gradient, its slots and the step, on nothing else - so
+// any split into key ranges gives the same bits, on replicas, servers and outer loops alike - and only
+// they are written. Products that are added are `rounded` first (core/rounded.hpp), so the bits do not
+// depend on -march.
+//
+// The loops are the library's: update() below.
 #pragma once
+
+#include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/rounded.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <utility>
 
 namespace tutti {
 
+/// How many slots a parameter has.
+template <class O>
+inline constexpr std::size_t slots_of = O::slots.size();
+
+/// The slots of a key range, each as long as the range.
 template <class T, std::size_t Slots>
 using optimizer_slots = std::array<std::span<T>, Slots>;
 
 template <class O, class T>
 concept optimizer =
-    std::copy_constructible<O> &&
-    requires(const O o, std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
-             optimizer_slots<T, std::size_t(O::slots)> state) {
-      { O::slots } -> std::convertible_to<std::size_t>;
-      o.template update<T>(step, parameters, gradients, state);
+    std::copy_constructible<O> && requires(const O o, std::int64_t step, const rounding& rounded,
+                                           T& parameter, const T gradient, T* state) {
+      { O::slots.size() } -> std::convertible_to<std::size_t>;
+      { *O::slots.begin() } -> std::convertible_to<std::string_view>;
+      requires O::slots.size() <= 8;
+      o.template at<T>(step)(rounded, parameter, gradient, state);
     };
+
+namespace detail {
+
+template <class T, class Moves, std::same_as<T*>... Slots>
+void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters,
+                     const T* __restrict gradients, Slots __restrict... slots) {
+  const rounding rounded;
+  for (std::size_t i = 0; i < n; ++i) {
+    T state[sizeof...(Slots) + 1] = {slots[i]...};
+    moves(rounded, parameters[i], gradients[i], state);
+    std::size_t k = 0;
+    ((slots[i] = state[k++]), ...);
+  }
+}
+
+} // namespace detail
+
+/// One step of one key range, in place. Parameters, gradients and slots are different memory.
+template <class T, optimizer<T> O>
+void update(const O& o, std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
+            const optimizer_slots<T, slots_of<O>>& state) {
+  const detail::exact_mode held;
+  const auto moves = o.template at<T>(step);
+  [&]<std::size_t... K>(std::index_sequence<K...>) {
+    detail::update_elements<T>(moves, parameters.size(), parameters.data(), gradients.data(),
+                               state[K].data()...);
+  }(std::make_index_sequence<slots_of<O>>{});
+}
 
 } // namespace tutti

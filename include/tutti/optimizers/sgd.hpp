@@ -1,7 +1,6 @@
 // sgd: stochastic gradient descent, with momentum in the classical or Nesterov's form.
 #pragma once
 
-#include <tutti/core/rounded.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 
 namespace tutti {
@@ -11,7 +10,7 @@ namespace tutti {
 /// Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum" (ICML 2013), in
 /// the form that PyTorch uses, where the learning rate multiplies the velocity when it is applied.
 struct sgd {
-  static constexpr std::size_t slots = 1;
+  static constexpr std::array<std::string_view, 1> slots{"momentum_buffer"};
 
   double learning_rate = 0.1;
   double momentum = 0;
@@ -19,17 +18,14 @@ struct sgd {
   double weight_decay = 0;
 
   template <std::floating_point T>
-  void update(std::int64_t /*step*/, std::span<T> parameters, std::span<const T> gradients,
-              optimizer_slots<T, 1> state) const {
-    const rounding rounded;
-    const T rate = T(learning_rate), keep = T(momentum), decay = T(weight_decay);
-    T* const __restrict velocity = state[0].data();
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      const T g = gradients[i] + rounded(decay * parameters[i]);
-      const T v = rounded(keep * velocity[i]) + g;
-      velocity[i] = v;
-      parameters[i] -= rounded(rate * (nesterov ? g + rounded(keep * v) : v));
-    }
+  auto at(std::int64_t /*step*/) const {
+    return [rate = T(learning_rate), keep = T(momentum), decay = T(weight_decay),
+            looks_ahead = nesterov](const rounding& rounded, T& p, T g, T* state) {
+      const T slope = g + rounded(decay * p);
+      const T v = rounded(keep * state[0]) + slope;
+      state[0] = v;
+      p -= rounded(rate * (looks_ahead ? slope + rounded(keep * v) : v));
+    };
   }
 };
 

@@ -5,6 +5,7 @@
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/core/hash.hpp>
 #include <tutti/core/tensor.hpp>
+#include <tutti/optimizers/optimizer.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/placement.hpp>
 
@@ -175,15 +176,15 @@ public:
     for (auto& slot : slots_) slot = std::vector<T>(n);
   }
   /// The state of values [offset, offset + n).
-  std::array<std::span<T>, Optimizer::slots> piece(std::size_t offset, std::size_t n) {
-    std::array<std::span<T>, Optimizer::slots> out;
+  optimizer_slots<T, slots_of<Optimizer>> piece(std::size_t offset, std::size_t n) {
+    optimizer_slots<T, slots_of<Optimizer>> out;
     for (std::size_t k = 0; k < out.size(); ++k)
       out[k] = std::span<T>{slots_[k]}.subspan(offset, n);
     return out;
   }
 
 private:
-  std::array<std::vector<T>, Optimizer::slots> slots_;
+  std::array<std::vector<T>, slots_of<Optimizer>> slots_;
 };
 
 } // namespace detail

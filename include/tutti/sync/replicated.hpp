@@ -187,8 +187,8 @@ private:
       if (begin >= end) continue;
       const std::span<T> values = parameters_[s.tensor].values.subspan(begin - s.offset, end - begin);
       const std::span<const T> gradient = b.values.span().subspan(begin, end - begin);
-      optimizer_.template update<T>(updates_, values, gradient,
-                                    b.state.piece(begin - b.mine.begin, end - begin));
+      tutti::update<T>(optimizer_, updates_, values, gradient,
+                       b.state.piece(begin - b.mine.begin, end - begin));
       if constexpr (sharded)
         std::copy(values.begin(), values.end(), b.values.span().begin() + std::ptrdiff_t(begin));
     }

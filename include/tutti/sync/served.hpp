@@ -358,8 +358,8 @@ private:
     for (T& g : gradient)
       g = detail::lower<T>(parts_.reducer, detail::lift<R, T>(parts_.reducer, g, 1.0, 0),
                            double(workers_.workers()), 0);
-    optimizer_.template update<T>(++updates_, own_values(), std::span<const T>{gradient},
-                                  state_.piece(0, length(own_)));
+    tutti::update<T>(optimizer_, ++updates_, own_values(), std::span<const T>{gradient},
+                     state_.piece(0, length(own_)));
   }
 
   void answer(int worker) {
