@@ -86,8 +86,18 @@ BOOST_AUTO_TEST_CASE(binding_broadcasts_rank_0_and_refuses_different_models_on_e
   const auto renamed = refused([](auto& p) { p[1].name = "other"; });
   BOOST_CHECK_MESSAGE(trial::all_contain(renamed, "tensor 1 (here \""), trial::joined(renamed));
   const auto shorter = refused([](auto& p) { p[0].values = p[0].values.first(10); });
-  BOOST_CHECK_MESSAGE(trial::all_contain(shorter, "another name or length on rank 2"),
+  BOOST_CHECK_MESSAGE(trial::all_contain(shorter, "another name or shape on rank 2"),
                       trial::joined(shorter));
+  const auto turned = refused([](auto& p) { p[0].shape = {7, 100}; });
+  BOOST_CHECK_MESSAGE(trial::all_contain(turned, "tensor 0 (here \"tensor0\", ") &&
+                          trial::all_contain(turned, "another name or shape on rank 2"),
+                      trial::joined(turned));
+  const auto misshapen = refused([](auto& p) { p[2].shape = {3, 12}; });
+  BOOST_CHECK_MESSAGE(trial::all_contain(misshapen, "invalid_argument") &&
+                          trial::all_contain(misshapen, "tensor 2 of rank 2") &&
+                          misshapen[2].find("(\"tensor2\") has 37 values and the shape 3 x 12") !=
+                              std::string::npos,
+                      trial::joined(misshapen));
   const auto fewer = refused([](auto& p) { p.pop_back(); });
   BOOST_CHECK_MESSAGE(trial::all_contain(fewer, "rank 0 has 3 tensors, rank 2 has 2"),
                       trial::joined(fewer));

@@ -2,20 +2,24 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace tutti {
 
-/// A name and the values behind it; the values belong to the caller. A model hands a strategy a
-/// range of these, in the same order and with the same names and lengths on every rank.
+/// A name, the values behind it, and how long it is in each dimension, the slowest first; no shape stands
+/// for one dimension. The values belong to the caller. A model hands a strategy a range of these, in the
+/// same order and with the same names and shapes on every rank.
 /// `tensor<float>` is a parameter, `tensor<const float>` one that is only read.
 template <class T>
 struct tensor {
   std::string name;
   std::span<T> values;
+  std::vector<std::int64_t> shape = {};
 };
 
 template <class T>
@@ -24,5 +28,38 @@ template <class T>
 tensor(const char*, std::span<T>) -> tensor<T>;
 template <class T>
 tensor(std::string_view, std::span<T>) -> tensor<T>;
+template <class Name, class T>
+tensor(Name, std::span<T>, std::vector<std::int64_t>) -> tensor<T>;
+
+namespace detail {
+
+/// "3 x 4"; of no shape, the number of values.
+template <class T>
+std::string text_of_shape(const tensor<T>& t) {
+  if (t.shape.empty()) return std::to_string(t.values.size());
+  std::string all;
+  for (const std::int64_t n : t.shape) all += (all.empty() ? "" : " x ") + std::to_string(n);
+  return all;
+}
+
+/// Whether its values are as many as its shape says.
+template <class T>
+bool fits_its_shape(const tensor<T>& t) noexcept {
+  if (t.shape.empty()) return true;
+  std::uint64_t left = t.values.size(); // divided, as products may overflow
+  bool nothing = false;
+  for (const std::int64_t n : t.shape) {
+    if (n < 0) return false;
+    nothing = nothing || n == 0;
+  }
+  if (nothing || left == 0) return nothing && left == 0;
+  for (const std::int64_t n : t.shape) {
+    if (left % std::uint64_t(n) != 0) return false;
+    left /= std::uint64_t(n);
+  }
+  return left == 1;
+}
+
+} // namespace detail
 
 } // namespace tutti

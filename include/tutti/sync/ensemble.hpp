@@ -80,18 +80,30 @@ inline std::uint64_t hash_bytes(std::string_view text, std::uint64_t h = hash_of
   return h;
 }
 
-/// All ranks bind the same thing: the same parts, options, tensor names and lengths. Throws
-/// `mismatch` on every rank, naming the first tensor that differs where that is known.
+/// The same for the same name and shape.
+template <class Tensor>
+std::uint64_t hash_of_tensor(const Tensor& t) {
+  std::uint64_t h = hash_bytes(t.name) * 31 + t.values.size();
+  for (const std::int64_t n : t.shape) h = detail::hashed(h, std::uint64_t(n));
+  return h;
+}
+
+/// All ranks bind the same thing: the same parts, options, tensor names and shapes. Throws `mismatch` on
+/// every rank, naming the first tensor that differs where that is known, and invalid_argument where one
+/// has a shape that is not that of its values.
 template <class Comm, class Tensors>
 void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, const options& how) {
   std::vector<std::uint64_t> one_each;
   std::uint64_t all_of_them = plan;
+  std::uint64_t misfit = 0; // one more than the index of a tensor that does not fit its shape
   for (const auto& t : tensors) {
-    one_each.push_back(hash_bytes(t.name) * 31 + t.values.size());
+    one_each.push_back(hash_of_tensor(t));
     all_of_them = detail::hashed(all_of_them, one_each.back());
+    if (!detail::fits_its_shape(t) && misfit == 0) misfit = one_each.size();
   }
   plan ^= type_hash<Tensors>();
-  const std::uint64_t mine[] = {tensors.size(), all_of_them, plan};
+  constexpr std::size_t words = 4;
+  const std::uint64_t mine[words] = {tensors.size(), all_of_them, plan, misfit};
   const auto heads = detail::rendezvous(comm, "bind", mine, how.until());
   const auto disagree = [&](int other, const std::string& detail) {
     throw error{{.code = error_code::mismatch,
@@ -103,16 +115,30 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
   const auto at = [](const std::vector<std::uint64_t>& v, int rank, std::size_t n, std::size_t k) {
     return v[std::size_t(rank) * n + k];
   };
+  for (int r = 0; r < comm.size(); ++r)
+    if (const std::uint64_t k = at(heads, r, words, 3); k != 0) {
+      const bool own = r == comm.rank();
+      throw error{{.code = error_code::invalid_argument,
+                   .call = "bind",
+                   .rank = comm.rank(),
+                   .peer = r,
+                   .detail = "tensor " + std::to_string(k - 1) + " of rank " + std::to_string(r) +
+                             (own ? " (\"" + tensors[k - 1].name + "\") has " +
+                                        std::to_string(tensors[k - 1].values.size()) +
+                                        " values and the shape " + text_of_shape(tensors[k - 1])
+                                  : " has another number of values than its shape") +
+                             " - give the length of each dimension, the slowest first, or no shape"}};
+    }
   bool differ = false;
   for (int r = 1; r < comm.size(); ++r) {
-    if (at(heads, r, 3, 2) != heads[2])
+    if (at(heads, r, words, 2) != heads[2])
       disagree(r, "ranks 0 and " + std::to_string(r) +
                       " plan different runs (parts, options or element types; of federated runs also "
                       "seed, rounds and clients)");
-    if (at(heads, r, 3, 0) != heads[0])
+    if (at(heads, r, words, 0) != heads[0])
       disagree(r, "rank 0 has " + std::to_string(heads[0]) + " tensors, rank " + std::to_string(r) +
-                      " has " + std::to_string(at(heads, r, 3, 0)));
-    differ = differ || at(heads, r, 3, 1) != heads[1];
+                      " has " + std::to_string(at(heads, r, words, 0)));
+    differ = differ || at(heads, r, words, 1) != heads[1];
   }
   if (!differ) return;
   const auto hashes = detail::rendezvous(comm, "bind", one_each, how.until());
@@ -120,9 +146,8 @@ void verify_binding(Comm& comm, const Tensors& tensors, std::uint64_t plan, cons
     for (std::size_t k = 0; k < one_each.size(); ++k)
       if (at(hashes, r, one_each.size(), k) != hashes[k])
         disagree(r, "tensor " + std::to_string(k) + " (here \"" + tensors[k].name + "\", " +
-                        std::to_string(tensors[k].values.size()) +
-                        " values) has another name or length on rank " + std::to_string(r) +
-                        " than on rank 0");
+                        text_of_shape(tensors[k]) + ") has another name or shape on rank " +
+                        std::to_string(r) + " than on rank 0");
 }
 
 /// Throws `unsupported` when a loop does not carry out an answer of the sync policy: `wrong` says which
