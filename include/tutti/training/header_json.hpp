@@ -70,7 +70,7 @@ struct complaint_about_header {
 };
 
 /// A part of the header.
-struct piece {
+struct header_piece {
   std::uint32_t at = 0, length = 0;
 };
 
@@ -80,14 +80,16 @@ class json_text {
 public:
   explicit json_text(std::span<char> text) : text_{text} {}
 
-  std::string_view operator[](piece p) const noexcept { return {text_.data() + p.at, p.length}; }
+  std::string_view operator[](header_piece p) const noexcept {
+    return {text_.data() + p.at, p.length};
+  }
 
   /// `member(key)` for each member, with the walk standing before the value, which it walks over.
   template <class Member> void object(Member&& member) {
     expect('{');
     if (take('}')) return;
     do {
-      const piece key = string();
+      const header_piece key = string();
       expect(':');
       member(key);
     } while (take(','));
@@ -95,7 +97,7 @@ public:
   }
 
   /// `number(value)` for each element of an array; where in the text the array is.
-  template <class Number> piece numbers(Number&& number) {
+  template <class Number> header_piece numbers(Number&& number) {
     expect('[');
     const std::size_t begin = at_ - 1;
     if (!take(']')) {
@@ -106,7 +108,7 @@ public:
     return between(begin, at_);
   }
 
-  piece string() {
+  header_piece string() {
     expect('"');
     const std::size_t begin = at_;
     for (std::size_t to = at_;;) {
@@ -240,7 +242,7 @@ private:
     return to;
   }
 
-  static piece between(std::size_t begin, std::size_t end) {
+  static header_piece between(std::size_t begin, std::size_t end) {
     return {std::uint32_t(begin), std::uint32_t(end - begin)};
   }
 

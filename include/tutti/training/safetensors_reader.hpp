@@ -33,25 +33,25 @@ namespace tutti::detail {
 class header_index {
 public:
   struct tensor {
-    piece name, shape;
+    header_piece name, shape;
     std::uint64_t begin = 0, end = 0;
     safetensors::dtype type = safetensors::dtype::float32;
   };
   struct note {
-    piece name, text;
+    header_piece name, text;
   };
 
   /// Checks all that a header can say of `data_bytes` bytes of data, or throws a
   /// `complaint_about_header`.
   header_index(std::span<char> text, std::uint64_t data_bytes) : json_{text} {
     bool noted = false;
-    json_.object([&](piece name) {
+    json_.object([&](header_piece name) {
       if (json_[name] != "__metadata__") {
         tensors_.push_back(read_tensor(name));
       } else if (std::exchange(noted, true)) {
         throw complaint_about_header{"__metadata__ is there twice"};
       } else {
-        json_.object([&](piece key) { notes_.push_back({key, json_.string()}); });
+        json_.object([&](header_piece key) { notes_.push_back({key, json_.string()}); });
       }
     });
     json_.only_padding();
@@ -60,7 +60,7 @@ public:
     sort_by_name(notes_, "metadata ");
   }
 
-  std::string_view operator[](piece p) const noexcept { return json_[p]; }
+  std::string_view operator[](header_piece p) const noexcept { return json_[p]; }
   const std::deque<tensor>& tensors() const noexcept { return tensors_; }
   const std::deque<note>& notes() const noexcept { return notes_; }
 
@@ -68,13 +68,13 @@ public:
   const note* find_note(std::string_view name) const { return find(notes_, name); }
 
 private:
-  tensor read_tensor(piece name) {
+  tensor read_tensor(header_piece name) {
     tensor t;
     t.name = name;
     tensor_bytes counted;
     bool typed = false, shaped = false, placed = false;
     std::size_t rank = 0;
-    json_.object([&](piece key) {
+    json_.object([&](header_piece key) {
       const std::string_view field = json_[key];
       const auto once = [&](bool& seen) {
         if (std::exchange(seen, true)) complain(t, quoted(field) + " is there twice");
