@@ -7,6 +7,7 @@ BOOST_AUTO_TEST_CASE(integer_elements_on_threads) {
     on_threads(ranks, [](auto& comm, report& r) {
       matrix::every_reducer<std::int8_t>(comm, r);
       matrix::every_reducer<std::uint8_t>(comm, r);
+      matrix::every_reducer<std::int16_t>(comm, r);
       matrix::every_reducer<std::int32_t>(comm, r);
       matrix::every_reducer<std::uint32_t>(comm, r);
       matrix::every_reducer<std::int64_t>(comm, r);

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
+#include <complex>
 #include <limits>
 
 BOOST_AUTO_TEST_SUITE(core)
@@ -17,7 +18,9 @@ static_assert(std::same_as<accumulator_t<float>, float> &&
               std::same_as<accumulator_t<double>, double>);
 static_assert(std::same_as<accumulator_t<std::int8_t>, std::int8_t>);
 static_assert(tutti::element_name<bfloat16> == "bfloat16" && tutti::element_name<half> == "half");
-static_assert(tutti::element_name<std::uint64_t> == "uint64");
+static_assert(tutti::element_name<std::uint64_t> == "uint64" && tutti::element_name<long long> == "int64");
+static_assert(tutti::element_name<short> == "int16" && tutti::element_name<std::int8_t> == "int8");
+static_assert(tutti::is_finite(std::complex<float>(1, 2)));
 
 static_assert(tutti::element_cast<float>(bfloat16(1.5f)) == 1.5f);
 static_assert(tutti::element_cast<half>(2.5f).bits == 0x4100);
@@ -36,6 +39,8 @@ BOOST_AUTO_TEST_CASE(infinities_and_nan_are_not_finite) {
   for (const float x : {INFINITY, -INFINITY, NAN, -NAN}) {
     BOOST_CHECK(!tutti::is_finite(x) && !tutti::is_finite(double(x)));
     BOOST_CHECK(!tutti::is_finite(bfloat16(x)) && !tutti::is_finite(half(x)));
+    BOOST_CHECK(!tutti::is_finite(std::complex<double>(1, x)) &&
+                !tutti::is_finite(std::complex<float>(x, 1)));
   }
 }
 

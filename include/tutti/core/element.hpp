@@ -54,12 +54,17 @@ template <> struct element_traits<double>   : element_definition<double, double>
 template <> struct element_traits<bfloat16> : element_definition<bfloat16, float> { static constexpr std::string_view name = "bfloat16"; };
 template <> struct element_traits<half>     : element_definition<half, float> { static constexpr std::string_view name = "half"; };
 // clang-format on
+/// Of an integer: "int8" is the end of "uint8".
+constexpr std::string_view integer_name(std::size_t bytes, bool is_signed) {
+  const std::string_view all = bytes == 1   ? "uint8"
+                               : bytes == 2 ? "uint16"
+                               : bytes == 4 ? "uint32"
+                                            : "uint64";
+  return all.substr(is_signed ? 1 : 0);
+}
 template <integer T>
 struct element_traits<T> : element_definition<T, T> {
-  static constexpr std::string_view names[] = {"int8",  "uint8",  "int16", "uint16",
-                                               "int32", "uint32", "int64", "uint64"};
-  static constexpr int bytes_log2 = sizeof(T) == 1 ? 0 : sizeof(T) == 2 ? 1 : sizeof(T) == 4 ? 2 : 3;
-  static constexpr std::string_view name = names[2 * bytes_log2 + int(std::is_unsigned_v<T>)];
+  static constexpr std::string_view name = integer_name(sizeof(T), std::is_signed_v<T>);
 };
 template <complex_of_real T>
 struct element_traits<T> : element_definition<T, T> {
