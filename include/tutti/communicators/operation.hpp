@@ -216,13 +216,10 @@ public:
         abandon(*o);
       }
     }
-    if (place_) *place_ = nullptr;
+    *place_ = nullptr;
   }
   /// Where requests find these operations: null once they have ended.
-  std::shared_ptr<operations*> place() {
-    if (!place_) place_ = std::make_shared<operations*>(this);
-    return place_;
-  }
+  const std::shared_ptr<operations*>& place() const noexcept { return place_; }
 
   /// A call on the communicator, by the thread that makes it: while it lives, one of another thread is
   /// refused. Calls within a call are part of it.
@@ -335,7 +332,7 @@ private:
   std::vector<std::uint32_t> reserved_;
   std::uint32_t next_reserved_ = 0;
   std::atomic<const void*> visitor_{nullptr};
-  std::shared_ptr<operations*> place_;
+  const std::shared_ptr<operations*> place_ = std::make_shared<operations*>(this);
 };
 
 /// A channel for longer than one operation, apart from those of operations; equal on all ranks that
