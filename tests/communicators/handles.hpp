@@ -85,6 +85,21 @@ void decorated(Comm& world, report& r) {
   r.check(x[7] == float(world.size()), [&] { return "the sum is " + std::to_string(x[7]); });
 }
 
+/// A decorator that ends before a request that was made through it.
+template <class Comm>
+void decorator_ended_first(Comm& world, report& r) {
+  std::vector<float> x(300, 1.0f), y(300, 1.0f);
+  tutti::request through, beside = tutti::async_all_reduce(world, y, tutti::ring{});
+  {
+    tutti::counted counting{world};
+    through = tutti::async_all_reduce(counting, x, tutti::ring{});
+  }
+  r.check(x[299] == float(world.size()), "a decorator ended before what was in flight through it");
+  through.wait();
+  beside.wait();
+  r.check(y[299] == float(world.size()), [&] { return "the sum is " + std::to_string(y[299]); });
+}
+
 /// Two threads of rank 0 are in a call that the other ranks do not make before one of the two was refused.
 template <class Comm>
 void two_threads_in_one(Comm& world, report& r) {

@@ -209,6 +209,31 @@ BOOST_AUTO_TEST_CASE(while_unwinding_what_is_in_flight_is_abandoned) {
   });
 }
 
+// A request that is refused is as it was before: it is in flight, and can be waited for.
+BOOST_AUTO_TEST_CASE(a_refusal_does_not_end_a_request) {
+  bool open = false;
+  int looks = 0;
+  tutti::operations all;
+  tutti::request once{std::make_unique<gate>(open, looks), all};
+  const int before = looks;
+  tutti::error_code told{};
+  {
+    const tutti::operations::visit other{all, "all_reduce"};
+    std::thread{[&] {
+      try {
+        (void)once.test();
+      } catch (const tutti::error& e) {
+        told = e.code();
+      }
+    }}.join();
+  }
+  BOOST_CHECK(told == tutti::error_code::invalid_argument);
+  BOOST_CHECK_EQUAL(looks, before);
+  BOOST_CHECK(!once.test());
+  open = true;
+  BOOST_CHECK(once.test());
+}
+
 // A second thread in a call is told, and the first goes on.
 BOOST_AUTO_TEST_CASE(a_visit_refuses_other_threads_only) {
   tutti::operations all;

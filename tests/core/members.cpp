@@ -20,7 +20,10 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(members)
@@ -170,6 +173,33 @@ BOOST_AUTO_TEST_CASE(types_count_and_addresses_do_not) {
   of_many_kinds here;
   here.where = &a;
   BOOST_TEST(tutti::hash_of(here) == tutti::hash_of(of_many_kinds{}));
+}
+
+// Of a view what it refers to does not count, which may be a rank's own; of a text it does.
+BOOST_AUTO_TEST_CASE(views_do_not_count_and_texts_do) {
+  struct viewing {
+    std::span<const int> seen;
+    int own = 1;
+  };
+  const int here[] = {1, 2}, there[] = {3};
+  BOOST_CHECK_EQUAL(tutti::hash_of(viewing{here}), tutti::hash_of(viewing{there}));
+  BOOST_CHECK_NE(tutti::hash_of(viewing{here, 1}), tutti::hash_of(viewing{here, 2}));
+  BOOST_CHECK_NE(tutti::hash_of(std::string_view{"a"}), tutti::hash_of(std::string_view{"b"}));
+}
+
+/// No compiler takes it apart; it says what counts.
+struct of_a_union {
+  union {
+    float f;
+    int i;
+  };
+  int k = 0;
+  auto compared() const { return std::tie(k); }
+};
+BOOST_AUTO_TEST_CASE(a_class_with_an_anonymous_union_says_what_counts) {
+  of_a_union a{{1.0f}, 1}, b{{2.0f}, 1}, c{{1.0f}, 2};
+  BOOST_CHECK_EQUAL(tutti::hash_of(a), tutti::hash_of(b));
+  BOOST_CHECK_NE(tutti::hash_of(a), tutti::hash_of(c));
 }
 
 BOOST_AUTO_TEST_CASE(there_is_one_zero_and_one_nan) {

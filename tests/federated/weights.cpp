@@ -81,6 +81,16 @@ BOOST_AUTO_TEST_CASE(only_the_ratios_of_examples_count) {
                "a sum of examples that is no number");
 }
 
+// What weighs next to nothing beside a client that wrote nothing is all there is; in any order.
+BOOST_AUTO_TEST_CASE(the_heaviest_client_may_write_nothing) {
+  for (const int ranks : {1, 2}) {
+    const std::string what = "the heaviest is silent";
+    check_values(after<float>(ranks, 1, {{1, 1e-50, 0}, {9, 3, 7}, {0}}, 1), 3, what);
+    check_values(after<float>(ranks, 1, {{1e-50, 1, 1e-50}, {3, 9, 3}, {1}}, 1), 3, what);
+    check_values(after<double>(ranks, 1, {{1, 4, 16}, {21, 0, 0}}, 1), 1, "each heavier than the last");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_client_of_no_examples_contributes_nothing_and_is_not_run) {
   const float bad = std::numeric_limits<float>::quiet_NaN();
   for (const int ranks : {1, 2, 3}) {

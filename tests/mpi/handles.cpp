@@ -19,6 +19,7 @@ BOOST_AUTO_TEST_CASE(end_while_calls_are_in_flight) {
   on_mpi("ended", [](auto& world, report& r) {
     handles::ended_before_its_requests(world, r, tutti::ring{});
     handles::ended_before_its_requests(world, r, tutti::direct{});
+    handles::decorator_ended_first(world, r);
   });
 }
 

@@ -46,6 +46,7 @@ inline constexpr const char* unused_weight =
 /// under way already: no later call of theirs meets an earlier one of this rank.
 template <class Comm, class... Types>
 void check_call(Comm& comm, const char* call, std::size_t n, int root, const objection& wrong = {}) {
+  comm.in_flight().require_no_visitor(call, comm.rank());
   if constexpr (verifying_communicator<Comm>) {
     const std::uint64_t numbers[] = {n, type_hash<void(Types...)>(), std::uint64_t(root)};
     comm.verify(call, numbers, wrong.empty());
@@ -110,7 +111,6 @@ void run_now(Comm& comm, Operation& what) {
       all.leave(one);
     }
   } entry{comm.in_flight(), what};
-  const operations::visit now{entry.all, what.call(), comm.rank()};
   if (!entry.done_at_once()) entry.all.wait(what);
 }
 /// What is made runs to its end on this stack; without anything to make, nothing.
@@ -119,6 +119,7 @@ struct runs_now {
   explicit runs_now(Comm& c) : comm{c} {}
   template <class Make>
   void operator()(Make&& make) const {
+    const operations::visit now{comm.in_flight(), "a collective", comm.rank()};
     auto op = detail::made(comm, make);
     detail::run_now(comm, op);
   }
@@ -132,6 +133,7 @@ struct is_kept {
   explicit is_kept(Comm& c) : comm{c} {}
   template <class Make>
   std::unique_ptr<operation> operator()(Make&& make) const {
+    const operations::visit now{comm.in_flight(), "a collective", comm.rank()};
     const auto held = comm.in_flight().hold();
     using type = decltype(make());
     return detail::made(comm, [&] { return std::unique_ptr<operation>{new type(make())}; });

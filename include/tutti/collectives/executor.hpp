@@ -52,7 +52,7 @@ public:
     }
   }
 
-  const char* call() const noexcept { return task_.call; }
+  bool refers_to(const void* communicator) const noexcept override { return communicator == &comm_; }
   std::uint64_t progress() override { return comm_.progress(); }
   void idle(std::uint64_t seen) override { comm_.idle(seen, comparing_.before(deadline_)); }
 
@@ -94,6 +94,7 @@ private:
     channel_ = comm_.in_flight().next_channel();
     says_ = comm_.in_flight().history()->add(task_.word, plan_.elements, plan_.root, task_.name);
     pending_.reset();
+    comparing_ = {};
     begun_ = false;
     round_ = 0;
   }

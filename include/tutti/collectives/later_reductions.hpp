@@ -25,6 +25,9 @@ public:
   void check_deadline() override { inner_->check_deadline(); }
   void abandon() noexcept override { inner_->abandon(); }
   bool takes_turns() const noexcept override { return inner_->takes_turns(); }
+  bool refers_to(const void* communicator) const noexcept override {
+    return inner_->refers_to(communicator);
+  }
 
 private:
   void begin() override {

@@ -163,6 +163,7 @@ void unite_after_agreement(Comm& comm, const R& r, gathered_rows<T> rows, std::s
 template <collective What, class T, class R, class Topology, class Codec, class Comm>
 void reduce_gathered(const char* call, Comm& comm, std::span<T> data, int root, const R& r,
                      const Topology& topology, const Codec& codec, const options& how) {
+  const operations::visit now{comm.in_flight(), call, comm.rank()};
   static_assert(Codec::kind == codec_kind::exact,
                 "tutti: a reducer that compares whole contributions takes them as they are - use "
                 "tutti::identity");

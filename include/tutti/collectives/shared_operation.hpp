@@ -67,7 +67,7 @@ public:
     return false;
   }
 
-  const char* call() const noexcept { return task_.call; }
+  bool refers_to(const void* communicator) const noexcept final { return communicator == &comm_; }
   std::uint64_t progress() final { return comm_.progress(); }
   void idle(std::uint64_t seen) final { comm_.idle(seen, comparing_.before(until())); }
   void check_deadline() final {
@@ -211,6 +211,7 @@ private:
     code_ = detail::hashed(comm_.in_flight().history()->add(task_.word, data_.n, root_, task_.name),
                            data_.memory ? data_.memory->number : 0);
     deadline_ = {};
+    comparing_ = {};
     begun_ = false;
     reset();
   }

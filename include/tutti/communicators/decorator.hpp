@@ -8,23 +8,36 @@
 namespace tutti {
 
 /// Holds the decorated communicator: an lvalue is referred to, an rvalue owned. Operations refer to the
-/// decorator, so it is moved only while nothing is in flight: otherwise that throws invalid_argument.
+/// decorator, so it is moved only while nothing is in flight: otherwise that throws invalid_argument. When
+/// it ends, what is in flight through it is waited for, as when a communicator does; persistent requests
+/// made through it are not started after that, nor after a move.
+///
+/// A decorator with members that have destructors calls end() first in its own.
 template <class Inner>
 class decorator : public forwarding<decorator<Inner>, std::remove_reference_t<Inner>> {
 public:
   using inner_type = std::remove_reference_t<Inner>;
 
   explicit decorator(Inner&& inner) : inner_(std::forward<Inner>(inner)) {}
-  decorator(decorator&& other) : inner_(std::forward<Inner>(other.at_rest().inner_)) {}
+  decorator(decorator&& other) : inner_(std::forward<Inner>(other.at_rest().inner_)) {
+    other.is_here_ = false;
+  }
   decorator& operator=(decorator&&) = delete;
+  ~decorator() { end(); }
 
   inner_type& inner() noexcept { return inner_; }
   const inner_type& inner() const noexcept { return inner_; }
 
 protected:
+  void end() noexcept {
+    if (std::exchange(is_here_, false)) inner_.in_flight().end_those_on(this);
+  }
+
   Inner inner_;
 
 private:
+  bool is_here_ = true; ///< not moved from, and not ended
+
   decorator& at_rest() {
     if (inner_.in_flight().count() == 0) return *this;
     throw error{{.code = error_code::invalid_argument,

@@ -44,6 +44,8 @@ public:
   virtual void check_deadline() = 0;
   /// Tells all ranks that it will not be completed.
   virtual void abandon() noexcept = 0;
+  /// Whether it works through this communicator, which then may not end before it.
+  virtual bool refers_to(const void* /*communicator*/) const noexcept { return false; }
   /// Whether it begins only when those of its kind that were started before it are complete.
   virtual bool takes_turns() const noexcept { return false; }
 
@@ -206,20 +208,22 @@ public:
   /// By a communicator that ends: what is in flight is waited for, or abandoned while an exception is
   /// under way. Requests that are still held keep the outcome, and cannot be started again.
   void end() noexcept {
-    while (operation* const o = moving_.first) {
-      try {
-        if (std::uncaught_exceptions() == 0)
-          complete(*o);
-        else
-          abandon(*o);
-      } catch (...) {
-        abandon(*o);
-      }
-    }
+    end([](const operation&) { return true; });
     *place_ = nullptr;
+  }
+  /// The same for those that refer to something which ends, as decorators do.
+  void end_those_on(const void* communicator) noexcept {
+    end([&](const operation& o) { return o.refers_to(communicator); });
   }
   /// Where requests find these operations: null once they have ended.
   const std::shared_ptr<operations*>& place() const noexcept { return place_; }
+
+  /// Throws as a visit does, and is none: at the beginning of a call, which knows its name.
+  void require_no_visitor(const char* call, int rank) const {
+    const void* const other = visitor_.load(std::memory_order_relaxed);
+    if (other && other != visit::this_thread()) [[unlikely]]
+      visit::refuse(call, rank);
+  }
 
   /// A call on the communicator, by the thread that makes it: while it lives, one of another thread is
   /// refused. Calls within a call are part of it.
@@ -245,6 +249,7 @@ public:
     }
 
   private:
+    friend class operations;
     /// An address of this thread's own.
     static const void* this_thread() noexcept {
       static thread_local char own;
@@ -272,8 +277,30 @@ private:
   friend class reserved_channel;
   static constexpr std::size_t looks_at_once = 32;
 
+  template <class Chosen>
+  operation* find(Chosen&& chosen) noexcept {
+    const auto held = hold();
+    for (const list* l : {&moving_, &waiting_})
+      for (operation* o = l->first; o; o = o->after_)
+        if (chosen(*o)) return o;
+    return nullptr;
+  }
+  template <class Chosen>
+  void end(Chosen&& chosen) noexcept {
+    while (operation* const o = find(chosen)) {
+      try {
+        if (std::uncaught_exceptions() == 0)
+          complete(*o);
+        else
+          abandon(*o);
+      } catch (...) {
+        abandon(*o);
+      }
+    }
+  }
   void abandon(operation& o) noexcept {
     const auto held = hold();
+    if (o.done()) return leave(o);
     o.abandon();
     o.end_with(std::make_exception_ptr(
         error{{.code = error_code::peer_lost,
@@ -295,9 +322,10 @@ private:
   }
   void free_a_channel() {
     for (;;) {
-      oldest_ = moving_.first ? moving_.first->first_channel_ : next_;
+      operation* const first = find([](const operation&) { return true; });
+      oldest_ = first ? first->first_channel_ : next_;
       if (next_ - oldest_ < channel_count) return;
-      complete(*moving_.first);
+      complete(*first);
     }
   }
 

@@ -48,6 +48,9 @@ public:
     all.step(*operation_);
   }
 
+  /// Started, and not yet known to be complete.
+  bool in_flight() const noexcept { return started_; }
+
   /// True once complete, or when it is not started; throws the failure, once. Never blocks.
   bool test() {
     if (!started_) return true;
@@ -142,13 +145,13 @@ public:
   }
 
 private:
-  /// A failure ends it, too.
+  /// A failure ends it, too; a refusal does not.
   template <class Use>
   bool emptied(Use&& use) {
     try {
       return use();
     } catch (...) {
-      once_ = {};
+      if (!once_.in_flight()) once_ = {};
       throw;
     }
   }

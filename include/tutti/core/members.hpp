@@ -6,7 +6,7 @@
 //
 // A class whose members cannot be listed - it has private ones, constructors, a base, or more than
 // most_members - counts by its type alone. Such a one, or one with members in which ranks may
-// differ, says what counts itself:
+// differ - or an anonymous union, which no compiler takes apart - says what counts itself:
 //
 //   auto compared() const { return std::tie(numerator, denominator); }
 #pragma once
@@ -19,6 +19,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -200,7 +202,12 @@ concept iterable = requires(const T& value) {
   *std::begin(value);
 };
 
-/// `hash`, and then every number in `value`. Addresses do not count: they differ from rank to rank.
+/// A view of what somebody else owns, which may be a rank's own; texts are what they say.
+template <class T>
+concept refers_to_others = std::ranges::enable_borrowed_range<T> && !std::is_convertible_v<T, std::string_view>;
+
+/// `hash`, and then every number in `value`. Addresses and views do not count: they differ from rank to
+/// rank, or what they refer to does.
 template <class T> constexpr std::uint64_t hashed_numbers(std::uint64_t hash, const T& value) {
   if constexpr (std::is_empty_v<T>) {
     return hash;
@@ -216,6 +223,8 @@ template <class T> constexpr std::uint64_t hashed_numbers(std::uint64_t hash, co
     return detail::hashed(hash, detail::canonical_bits(double(float(value))));
   } else if constexpr (duration_like<T>) {
     return detail::hashed_numbers(hash, value.count());
+  } else if constexpr (refers_to_others<T>) {
+    return hash;
   } else if constexpr (iterable<T>) {
     std::uint64_t count = 0;
     for (const auto& one : value) hash = detail::hashed_numbers(hash, one), ++count;

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tutti {
@@ -140,7 +141,8 @@ private:
       own.push_back(cohort[k]);
       weights.push_back(client_weight(cohort[k]));
     }
-    share mine{.exponent = detail::scale_weights(weights)};
+    share mine;
+    bool first = true;
     std::vector<T> trained;
     for (std::size_t k = 0; k < own.size(); ++k) {
       if (weights[k] == 0) continue;
@@ -152,14 +154,28 @@ private:
         continue;
       }
       if (mine.first_bad == nobody && !all_finite(trained)) mine.first_bad = own[k];
-      add_difference(total, trained, weights[k]);
-      mine.weight += weights[k];
+      double weight = weights[k];
+      const int exponent = detail::scale_weights({&weight, 1});
+      if (std::exchange(first, false)) mine.exponent = exponent;
+      if (exponent > mine.exponent) rescale(mine, total, exponent); // the heaviest that wrote so far
+      weight = std::ldexp(weight, exponent - mine.exponent);
+      add_difference(total, trained, weight);
+      mine.weight += weight;
     }
     if (mine.weight > 0)
       detail::exactly([&] {
         for (T& t : total) t = static_cast<T>(t / static_cast<T>(mine.weight));
       });
     return mine;
+  }
+
+  /// By a power of two, so that no bit is lost but where a client weighs next to nothing.
+  static void rescale(share& mine, std::vector<T>& total, int exponent) {
+    const detail::exact_mode held;
+    const int down = mine.exponent - exponent;
+    for (T& t : total) t = std::ldexp(t, down);
+    mine.weight = std::ldexp(mine.weight, down);
+    mine.exponent = exponent;
   }
 
   /// Whether a client has changed a bit of what it was given.

@@ -105,7 +105,12 @@ public:
     if (above_) std::erase(above_->below_, this);
     if (!is_usable()) return;
     if (failed()) say_withdrawn(); // a rank that had nothing in flight here was not asked to
-    else await_answers();
+    else look_at_last();
+    if (!failed() && asks() && above_) {
+      above_->take_over(*this);
+      return;
+    }
+    for (remains& one : left_behind_) one.give_up();
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
       MPI_Wait(&listening_, MPI_STATUS_IGNORE);
@@ -131,6 +136,7 @@ public:
   void look() {
     if (!process_.is_this()) return fail_child();
     if (above_) above_->look();
+    std::erase_if(left_behind_, [](remains& one) { return one.is_over(); });
     for (;;) {
       int here = 0;
       MPI_Status status;
@@ -266,13 +272,9 @@ private:
       fail({.code = error_code::mismatch, .rank = rank_, .peer = to, .detail = wrong});
   }
   bool asks() const noexcept { return std::find(asked_.begin(), asked_.end(), true) != asked_.end(); }
-  /// Nobody else is asked any more. A peer that has not come so far that it answers is not waited for
-  /// long.
-  void await_answers() noexcept {
-    const deadline until = clock::now() + std::chrono::seconds{1};
-    patience between;
+  void look_at_last() noexcept {
     try {
-      for (look(); asks() && !failed() && clock::now() < until; between.wait()) look();
+      look();
     } catch (...) { // of MPI: then it is over anyway
     }
   }
@@ -289,6 +291,46 @@ private:
              gone != 0;
     }
   };
+  /// Of a board that has ended with a question unanswered: what the answer is received with. The peer may
+  /// have gone on without a look at its notices, and is not waited for.
+  struct remains {
+    MPI_Comm comm;
+    MPI_Request listening;
+    std::unique_ptr<notice> received;
+    std::vector<bool> asked;
+    std::vector<std::unique_ptr<telling>> sent;
+
+    /// Whether all answers are here, and the communicator is freed.
+    bool is_over() {
+      int here = 0;
+      MPI_Status status;
+      if (MPI_Test(&listening, &here, &status) != MPI_SUCCESS) return false;
+      if (here) {
+        if (received->what == notice::kind::answered) asked[std::size_t(status.MPI_SOURCE)] = false;
+        if (std::find(asked.begin(), asked.end(), true) != asked.end())
+          MPI_Irecv(received.get(), int(sizeof(notice)), MPI_BYTE, MPI_ANY_SOURCE, 0, comm, &listening);
+      }
+      if (listening != MPI_REQUEST_NULL) return false;
+      for (const auto& told : sent)
+        if (!told->has_gone()) return false;
+      MPI_Comm_free(&comm);
+      return true;
+    }
+    void give_up() noexcept {
+      if (listening != MPI_REQUEST_NULL) {
+        MPI_Cancel(&listening);
+        MPI_Wait(&listening, MPI_STATUS_IGNORE);
+      }
+      for (auto& told : sent)
+        if (!told->has_gone()) (void)told.release(); // MPI still reads it
+    }
+  };
+  void take_over(notice_board& ended) noexcept {
+    for (remains& one : ended.left_behind_) left_behind_.push_back(std::move(one));
+    left_behind_.push_back({ended.comm_, ended.listening_, std::move(ended.received_),
+                            std::move(ended.asked_), std::move(ended.sent_)});
+  }
+
   /// A question or an answer, to one rank.
   void tell(const notice& what, int peer) noexcept {
     if (!is_usable()) return;
@@ -326,6 +368,7 @@ private:
   std::optional<failure> failed_;
   std::vector<bool> left_, withdrawn_;
   std::vector<bool> asked_; ///< whether an answer is awaited
+  std::vector<remains> left_behind_; ///< by the boards below that have ended
   std::shared_ptr<const tutti::detail::call_history> calls_;
   int left_count_ = 0;
   in_flight* first_ = nullptr; ///< of the exchanges in flight
