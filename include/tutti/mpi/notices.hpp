@@ -110,6 +110,7 @@ public:
       above_->take_over(*this);
       return;
     }
+    await_answers();
     for (remains& one : left_behind_) one.give_up();
     if (listening_ != MPI_REQUEST_NULL) {
       MPI_Cancel(&listening_);
@@ -272,6 +273,12 @@ private:
       fail({.code = error_code::mismatch, .rank = rank_, .peer = to, .detail = wrong});
   }
   bool asks() const noexcept { return std::find(asked_.begin(), asked_.end(), true) != asked_.end(); }
+  /// To boards below that have ended: peers that end theirs answer then, at the latest.
+  void await_answers() noexcept {
+    const deadline until = clock::now() + std::chrono::milliseconds{100};
+    for (patience between; !left_behind_.empty() && clock::now() < until; between.wait())
+      std::erase_if(left_behind_, [](remains& one) { return one.is_over(); });
+  }
   void look_at_last() noexcept {
     try {
       look();
