@@ -300,12 +300,12 @@ struct fixed_cohort {
 };
 // example-end sync-policy
 
-/// Client c pulls the parameter to c.
+/// Client c pulls the parameter to c + 1.
 struct pulling_clients {
   int clients() const { return 30; }
   double examples(int) const { return 1; }
   void train(int client, int, std::span<const float>, tutti::random_stream, std::span<float> out) {
-    out[0] = float(client);
+    out[0] = float(client + 1);
   }
 };
 
@@ -322,7 +322,7 @@ BOOST_AUTO_TEST_CASE(a_policy_is_its_answers) {
   });
 
   BOOST_CHECK(all_equal(seen));
-  BOOST_CHECK_CLOSE(seen[0][0], 14.5f, 1e-4);
+  BOOST_CHECK_CLOSE(seen[0][0], 15.5f, 1e-4);
   BOOST_CHECK_EQUAL(seen[0][1], 30.0f);
 }
 

@@ -235,7 +235,7 @@ private:
   }
   [[noreturn]] void wrong_length(const piece& p, std::optional<std::size_t> sent) {
     const std::string them = "rank " + std::to_string(p.peer), here = "rank " + std::to_string(all_->rank);
-    all_->notices->compare_calls(p.peer, true);
+    if (says_ != 0) all_->notices->compare_calls(p.peer, true);
     fail({.code = error_code::mismatch,
           .rank = all_->rank,
           .peer = p.peer,
