@@ -1,5 +1,6 @@
 // What is in flight on a communicator, with operations that count how often they are looked at.
 #include <tutti/communicators/request.hpp>
+#include <tutti/communicators/reserved_channel.hpp>
 
 #include <boost/test/unit_test.hpp>
 

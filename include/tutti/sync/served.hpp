@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/communicators/rendezvous.hpp>
+#include <tutti/communicators/reserved_channel.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/sync/bucket.hpp>
 #include <tutti/sync/ensemble.hpp>
