@@ -134,14 +134,14 @@ public:
   /// True once complete; throws the failure, once. Never blocks.
   bool test() {
     if (!emptied([&] { return once_.test(); })) return false;
-    once_ = {};
+    (void)(once_ = {});
     return true;
   }
 
   /// Blocks until complete, at most until the operation's deadline; throws its failure.
   void wait() {
     emptied([&] { return once_.wait(), true; });
-    once_ = {};
+    (void)(once_ = {});
   }
 
 private:
@@ -151,7 +151,7 @@ private:
     try {
       return use();
     } catch (...) {
-      if (!once_.in_flight()) once_ = {};
+      if (!once_.in_flight()) (void)(once_ = {});
       throw;
     }
   }
