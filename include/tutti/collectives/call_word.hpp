@@ -44,10 +44,12 @@ inline constexpr call_name name_of_reduction{
 template <collective What, class T, class Topology>
 inline constexpr call_name name_of_copy{name(What).data(), is_rooted<What>, text_with_type<T>(),
                                         nullptr, text_with_type<Topology>()};
-template <class T>
-inline constexpr call_name names_of_block_calls[] = {{"gather", true, text_with_type<T>()},
-                                                     {"scatter", true, text_with_type<T>()},
-                                                     {"all_to_all", false, text_with_type<T>()},
-                                                     {"barrier"}};
+template <block_call What, class T>
+inline constexpr call_name name_of_block_call{What == block_call::gather       ? "gather"
+                                              : What == block_call::scatter    ? "scatter"
+                                              : What == block_call::all_to_all ? "all_to_all"
+                                                                               : "barrier",
+                                              What == block_call::gather || What == block_call::scatter,
+                                              What == block_call::barrier ? nullptr : text_with_type<T>()};
 
 } // namespace tutti::detail

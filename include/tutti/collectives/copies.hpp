@@ -87,7 +87,7 @@ private:
 /// The task of a collective of blocks.
 template <block_call What, class T>
 task block_task(int root, const void* in, void* out) {
-  constexpr const call_name& name = names_of_block_calls<T>[int(What) - int(block_call::gather)];
+  const call_name& name = name_of_block_call<What, T>;
   task work = detail::copy_task<T>(name.call, in, out);
   work.word = detail::word_of<int(What), T>(root);
   work.name = &name;
