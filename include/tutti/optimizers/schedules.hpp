@@ -42,6 +42,14 @@ inline double warm_up_factor(std::int64_t step, std::int64_t warm_up) {
   return step >= warm_up ? 1 : double(step < 1 ? 1 : step) / double(warm_up);
 }
 
+/// A warm-up, and then what shape(done) says of the way from its last step, or the first of all, to the end.
+template <class Schedule, class Shape>
+double falling_rate(const Schedule& s, std::int64_t step, Shape&& shape) {
+  require_schedule(s.steps >= 1, "a rate that falls over no steps - give the number of steps of the run");
+  if (step < s.warm_up) return s.peak * warm_up_factor(step, s.warm_up);
+  return shape(progress_of(step, s.warm_up < 1 ? 1 : s.warm_up, s.steps));
+}
+
 } // namespace detail
 
 /// The same rate in every step, reached in `warm_up` equal steps.
@@ -61,10 +69,9 @@ struct cosine_rate {
   std::int64_t warm_up = 0;
 
   double operator()(std::int64_t step) const {
-    detail::require_schedule(steps >= 1, "a cosine over no steps - give the number of steps of the run");
-    if (step < warm_up) return peak * detail::warm_up_factor(step, warm_up);
-    const double done = detail::progress_of(step, warm_up < 1 ? 1 : warm_up, steps);
-    return floor + (peak - floor) * (1 + std::cos(std::numbers::pi * done)) / 2;
+    return detail::falling_rate(*this, step, [&](double done) {
+      return floor + (peak - floor) * (1 + std::cos(std::numbers::pi * done)) / 2;
+    });
   }
 };
 
@@ -76,9 +83,7 @@ struct linear_rate {
   std::int64_t warm_up = 0;
 
   double operator()(std::int64_t step) const {
-    detail::require_schedule(steps >= 1, "a line over no steps - give the number of steps of the run");
-    if (step < warm_up) return peak * detail::warm_up_factor(step, warm_up);
-    return peak + (floor - peak) * detail::progress_of(step, warm_up < 1 ? 1 : warm_up, steps);
+    return detail::falling_rate(*this, step, [&](double done) { return peak + (floor - peak) * done; });
   }
 };
 
