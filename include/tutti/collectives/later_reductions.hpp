@@ -104,6 +104,23 @@ std::unique_ptr<operation> reduce_checked_later(const char* call, Comm& comm, Da
   return {};
 }
 
+/// By a reducer that weighs, where all ranks know all weights; nobody waits for them. It refers to reducer and
+/// codec.
+template <collective What, class R, class Topology, class Codec, class Comm, class Data>
+std::unique_ptr<operation> weighed_reduction(Comm& comm, Data& given_data, const R& r,
+                                             const Topology& topology, const Codec& codec,
+                                             const options& how, std::span<const double> weights) {
+  using T = element_of<Data>;
+  static_assert(is_weighted<R>);
+  const buffer<T> data = detail::buffer_of(given_data);
+  const char* const call = name(What).data();
+  detail::check_call<Comm, T, R, Topology, Codec>(
+      comm, call, data.values.size(), 0,
+      detail::reduction_objection(comm, topology, r, data, in_place{}, 0, how));
+  return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), 0, r, r,
+                                  topology, codec, how, detail::is_kept(comm), weights);
+}
+
 template <starts How, class Comm, class In, class Out, class... Parts>
 std::unique_ptr<operation> all_reduce_beside_later(Comm& comm, In&& in, Out&& out,
                                                    Parts&&... parts) {

@@ -18,32 +18,36 @@ void all_reduce(Comm& comm, Data&& data, Parts&&... parts);
 namespace detail {
 
 /// Every rank's weight, in rank order, and their sum; the same bits on every rank.
-template <class R, class Comm>
-void agree_on_weights(Comm& comm, const options& how, task& work) {
+template <class R>
+void take_weights(task& work, std::span<const double> all, int rank) {
   const exact_mode held;
-  work.weights.assign(std::size_t(comm.size()), 0.0);
-  tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, work.weights, how);
+  const auto refuse = [&](int peer, std::string detail) {
+    throw error{{.code = error_code::invalid_argument,
+                 .call = work.call,
+                 .rank = rank,
+                 .peer = peer,
+                 .detail = std::move(detail)}};
+  };
+  work.weights.assign(all.begin(), all.end());
   bool nothing = true;
-  for (int k = 0; k < comm.size(); ++k) {
-    const double w = work.weights[std::size_t(k)];
-    const auto refuse = [&](int peer, std::string detail) {
-      throw error{{.code = error_code::invalid_argument,
-                   .call = work.call,
-                   .rank = comm.rank(),
-                   .peer = peer,
-                   .detail = std::move(detail)}};
-    };
-    if (!(w >= 0) || !tutti::is_finite(w))
-      refuse(k, "rank " + std::to_string(k) + " gave a weight that is negative or not finite - give "
-                "what its contribution counts for in options::weight");
-    nothing = nothing && w == 0;
-    if (nothing && k == comm.size() - 1)
-      refuse(-1, "all weights are zero - at least one rank must count");
+  for (std::size_t k = 0; k < all.size(); ++k) {
+    if (!(all[k] >= 0) || !tutti::is_finite(all[k]))
+      refuse(int(k), "rank " + std::to_string(k) + " gave a weight that is negative or not finite - "
+                     "give what its contribution counts for in options::weight");
+    nothing = nothing && all[k] == 0;
   }
+  if (nothing) refuse(-1, "all weights are zero - at least one rank must count");
   if constexpr (has_relative_weights<R>) detail::scale_weights(work.weights);
-  work.weight = work.weights[std::size_t(comm.rank())];
+  work.weight = work.weights[std::size_t(rank)];
   work.total = 0;
   for (const double w : work.weights) work.total += w;
+}
+/// The same, of what each rank gives in its options.
+template <class R, class Comm>
+void agree_on_weights(Comm& comm, const options& how, task& work) {
+  std::vector<double> all(std::size_t(comm.size()), 0.0);
+  tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, all, how);
+  detail::take_weights<R>(work, all, comm.rank());
 }
 
 template <class R>
@@ -105,17 +109,23 @@ decltype(auto) after_agreement(Comm& comm, const R& r, std::span<T> data, const 
 
 /// One reduction, prepared: what every reducing collective does before data moves. Ends with
 /// use(make), make() being the operation that does it. `given` is the reducer that all ranks were given,
-/// `r` what is left of it when its agreements are made.
+/// `r` what is left of it when its agreements are made. `weights` are those of all ranks, where they know
+/// them already.
 template <collective What, class T, class Given, class R, class Topology, class Codec, class Comm, class Use>
 decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int root, const Given& given,
                        const R& r, const Topology& topology, const Codec& codec, const options& how,
-                       Use&& use) {
+                       Use&& use, std::span<const double> weights = {}) {
   task work{.call = call,
             .math = detail::arithmetic_of<T>(r, codec),
             .in = data.own,
             .out = data.own,
             .total = double(comm.size())};
-  if constexpr (is_weighted<R>) detail::agree_on_weights<R>(comm, how, work);
+  if constexpr (is_weighted<R>) {
+    if (weights.empty())
+      detail::agree_on_weights<R>(comm, how, work);
+    else
+      detail::take_weights<R>(work, weights, comm.rank());
+  }
   constexpr bool must_meet =
       needs_every_contribution<R, T> || Codec::kind != codec_kind::exact;
   return detail::with_topology<What, must_meet>(

@@ -206,36 +206,35 @@ concept iterable = requires(const T& value) {
 template <class T>
 concept refers_to_others = std::ranges::enable_borrowed_range<T> && !std::is_convertible_v<T, std::string_view>;
 
-/// `hash`, and then every number in `value`. Addresses and views do not count: they differ from rank to
-/// rank, or what they refer to does.
-template <class T> constexpr std::uint64_t hashed_numbers(std::uint64_t hash, const T& value) {
+/// use(bits, number) for every number in `value`. Addresses and views do not count: they differ from rank
+/// to rank, or what they refer to does.
+template <class T, class Use> constexpr void each_number(const T& value, Use&& use) {
   if constexpr (std::is_empty_v<T>) {
-    return hash;
   } else if constexpr (says_what_counts<T>) {
-    std::apply([&](const auto&... one) { ((hash = detail::hashed_numbers(hash, one)), ...); },
-               value.compared());
-    return hash;
+    std::apply([&](const auto&... one) { (detail::each_number(one, use), ...); }, value.compared());
   } else if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) {
-    return detail::hashed(hash, std::uint64_t(value));
+    use(std::uint64_t(value), double(value));
   } else if constexpr (std::is_floating_point_v<T>) {
-    return detail::hashed(hash, detail::canonical_bits(double(value)));
+    use(detail::canonical_bits(double(value)), double(value));
   } else if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, half>) {
-    return detail::hashed(hash, detail::canonical_bits(double(float(value))));
+    use(detail::canonical_bits(double(float(value))), double(float(value)));
   } else if constexpr (duration_like<T>) {
-    return detail::hashed_numbers(hash, value.count());
+    detail::each_number(value.count(), use);
   } else if constexpr (refers_to_others<T>) {
-    return hash;
   } else if constexpr (iterable<T>) {
     std::uint64_t count = 0;
-    for (const auto& one : value) hash = detail::hashed_numbers(hash, one), ++count;
-    return detail::hashed(hash, count);
+    for (const auto& one : value) detail::each_number(one, use), ++count;
+    use(count, double(count));
   } else if constexpr (has_listed_members<T>) {
-    tutti::for_each_member(value,
-                           [&](const auto& one) { hash = detail::hashed_numbers(hash, one); });
-    return hash;
-  } else {
-    return hash;
+    tutti::for_each_member(value, [&](const auto& one) { detail::each_number(one, use); });
   }
+}
+
+/// `hash`, and then every number in `value`.
+template <class T> constexpr std::uint64_t hashed_numbers(std::uint64_t hash, const T& value) {
+  detail::each_number(value,
+                      [&](std::uint64_t bits, double) { hash = detail::hashed(hash, bits); });
+  return hash;
 }
 
 } // namespace detail

@@ -18,6 +18,7 @@ struct reducer_part {};
 struct codec_part {};
 struct sync_part {};
 struct options_part {};
+struct training_part {};
 struct demand_part {}; ///< what is asked of the whole: a level of determinism
 
 namespace detail {

@@ -50,11 +50,11 @@ namespace detail {
 
 template <class T, class Moves, std::same_as<T*>... Slots>
 void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters,
-                     const T* __restrict gradients, Slots __restrict... slots) {
+                     const T* __restrict gradients, T factor, Slots __restrict... slots) {
   const rounding rounded;
   for (std::size_t i = 0; i < n; ++i) {
     T state[sizeof...(Slots) + 1] = {slots[i]...};
-    moves(rounded, parameters[i], gradients[i], state);
+    moves(rounded, parameters[i], rounded(factor * gradients[i]), state);
     std::size_t k = 0;
     ((slots[i] = state[k++]), ...);
   }
@@ -62,15 +62,16 @@ void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters
 
 } // namespace detail
 
-/// One step of one key range, in place. Parameters, gradients and slots are different memory.
+/// One step of one key range, in place; gradients are multiplied by `factor` first. Parameters, gradients and
+/// slots are different memory.
 template <class T, optimizer<T> O>
 void update(const O& o, std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
-            const optimizer_slots<T, slots_of<O>>& state) {
+            const optimizer_slots<T, slots_of<O>>& state, T factor = 1) {
   const detail::exact_mode held;
   const auto moves = o.template at<T>(step);
   [&]<std::size_t... K>(std::index_sequence<K...>) {
     detail::update_elements<T>(moves, parameters.size(), parameters.data(), gradients.data(),
-                               state[K].data()...);
+                               factor, state[K].data()...);
   }(std::make_index_sequence<slots_of<O>>{});
 }
 

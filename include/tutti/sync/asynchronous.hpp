@@ -14,19 +14,11 @@ namespace tutti {
 /// Determinism: none, whatever the bound; results depend on the order of arrival.
 struct asynchronous {
   using part = sync_part;
-  static constexpr contributes contribution = contributes::gradient;
-  static constexpr updates_at update = updates_at::owner;
+  static constexpr bool owners = true;
   static constexpr carried_by carrier = carried_by::placement;
   static constexpr determinism repeats = determinism::none;
 
   int staleness = unbounded;
-
-  constexpr int period() const noexcept { return 1; }
-  constexpr fragment_of fragment(std::int64_t) const noexcept { return {}; }
-  constexpr int quorum(int) const noexcept { return 1; }
-  constexpr int lead() const noexcept { return staleness; }
-  constexpr double worth(int) const noexcept { return 1.0; }
-  constexpr int delay() const noexcept { return 0; }
 };
 
 } // namespace tutti

@@ -11,9 +11,6 @@ namespace tutti {
 /// examples with `weighted_mean`, moves the parameters by `server_rate`.
 struct federated {
   using part = sync_part;
-  static constexpr contributes contribution = contributes::difference;
-  static constexpr updates_at update = updates_at::replica;
-  static constexpr carried_by carrier = carried_by::schedule;
   static constexpr determinism repeats = determinism::run_to_run;
   static constexpr bool over_population = true;
 
@@ -21,16 +18,11 @@ struct federated {
   int epochs = 1;
   double server_rate = 1.0;
 
-  constexpr int period() const noexcept { return epochs; }
-  constexpr fragment_of fragment(std::int64_t) const noexcept { return {}; }
   /// The size of the cohort that is drawn from `clients`.
-  constexpr int quorum(int clients) const noexcept {
+  constexpr int cohort(int clients) const noexcept {
     const int wanted = static_cast<int>(fraction * clients + 0.5);
     return wanted < 1 ? 1 : wanted > clients ? clients : wanted;
   }
-  constexpr int lead() const noexcept { return 0; }
-  constexpr double worth(int late) const noexcept { return late == 0 ? 1.0 : 0.0; }
-  constexpr int delay() const noexcept { return 0; }
 };
 
 } // namespace tutti

@@ -1,24 +1,24 @@
-// Sync policies: when do replicas agree? Eight questions; a policy is its answers.
+// Sync policies: when do replicas agree, and on what? A policy is its answers; what it does not say is what
+// `synchronous` does.
 //
-//   period()            after how many local steps is there an exchange?
-//   fragment(k)         which part of the parameters takes part in the k-th exchange? {i, m}: the i-th
-//                       of m equal pieces
-//   contribution        what is contributed? gradient, difference (local progress since the last
-//                       agreement) or the parameters themselves
-//   quorum(n)           how many contributions of n close a step?
-//   lead()              how many steps may one rank be ahead of the slowest? `unbounded` for any
-//   worth(tau)          what is a contribution worth that comes tau steps late?
-//   update              where does the optimizer run? on every replica, or at the owner of a key range
-//   delay()             how many steps later is the result applied?
+//   contribution   what is contributed?                  gradient; difference: what this rank has come
+//                                                        away from the last agreement; parameters
+//   period         after how many local steps?           1; a number, or a function of the step
+//   fragments      which part?                           1: all of it; k: the k-th parts in turn
+//   delay          how many steps later is it applied?   0
+//   keep           of what was learnt meanwhile          0, to 1: p = agreed + keep (p - agreed)
+//   owners         updated at the owner of each range?   false: on every replica
+//   outer          by what?                              the optimizer of bind; for a difference that is the
+//                                                        local one, and `outer` makes the common step
+//   staleness      how many steps may a worker lead?     of servers; `unbounded` for any
 //
-// and two facts about it: `carrier`, what kind of topology moves its data (schedules, a placement of
-// key ranges on servers, or a mixing matrix), and `repeats`, the determinism it leaves to the reducer: a
-// strategy promises the lesser of the two. A policy over a population of clients (federated/) also says
-// `over_population = true` and has a `server_rate`.
+// and facts: `carrier`, what kind of topology moves its data (schedules, a placement of key ranges on
+// servers, or a mixing matrix), and `repeats`, the determinism that it leaves to the reducer: a strategy
+// promises the lesser of the two. A policy over a population of clients (federated/) says
+// `over_population = true`.
 //
-// `sync_defaults` answers like synchronous data parallelism. A policy without members derives from it and
-// overrides what it does differently; one with members writes all its answers, or designated
-// initialisers of it would warn. An answer that no training loop carries out is refused when bound.
+// Numbers are members, static or not, so that bind can compare them on all ranks; a policy with members is
+// an aggregate. tutti::answers_of reads them; tutti::check_sync_policy (sync/laws.hpp) tries them.
 #pragma once
 
 #include <tutti/core/determinism.hpp>
@@ -30,46 +30,76 @@
 namespace tutti {
 
 enum class contributes : std::uint8_t { gradient, difference, parameters };
-enum class updates_at : std::uint8_t { replica, owner };
 enum class carried_by : std::uint8_t { schedule, placement, mixing };
 
 inline constexpr int unbounded = -1;
 
-/// Piece `index` of `count` equal pieces of the parameters.
-struct fragment_of {
-  int index = 0;
-  int count = 1;
-};
+template <class P>
+concept sync_policy = std::copy_constructible<P> && detail::part_is<P, sync_part>;
 
-struct sync_defaults {
-  using part = sync_part;
-  static constexpr contributes contribution = contributes::gradient;
-  static constexpr updates_at update = updates_at::replica;
-  static constexpr carried_by carrier = carried_by::schedule;
-  static constexpr determinism repeats = determinism::rank_count_invariant;
-
-  constexpr int period() const noexcept { return 1; }
-  constexpr fragment_of fragment(std::int64_t /*exchange*/) const noexcept { return {}; }
-  constexpr int quorum(int n) const noexcept { return n; }
-  constexpr int lead() const noexcept { return 0; }
-  constexpr double worth(int late) const noexcept { return late == 0 ? 1.0 : 0.0; }
-  constexpr int delay() const noexcept { return 0; }
-};
+namespace detail {
 
 template <class P>
-concept sync_policy =
-    detail::part_is<P, sync_part> &&
-    requires(const P p, int n, std::int64_t exchange) {
-      { P::contribution } -> std::convertible_to<contributes>;
-      { P::update } -> std::convertible_to<updates_at>;
-      { P::carrier } -> std::convertible_to<carried_by>;
-      { P::repeats } -> std::convertible_to<determinism>;
-      { p.period() } -> std::same_as<int>;
-      { p.fragment(exchange) } -> std::same_as<fragment_of>;
-      { p.quorum(n) } -> std::same_as<int>;
-      { p.lead() } -> std::same_as<int>;
-      { p.worth(n) } -> std::same_as<double>;
-      { p.delay() } -> std::same_as<int>;
-    };
+inline constexpr contributes contribution_of = contributes::gradient;
+template <class P>
+  requires requires { P::contribution; }
+inline constexpr contributes contribution_of<P> = P::contribution;
+
+template <class P>
+inline constexpr bool has_owners = false;
+template <class P>
+  requires requires { P::owners; }
+inline constexpr bool has_owners<P> = P::owners;
+
+template <class P>
+inline constexpr carried_by carrier_of = carried_by::schedule;
+template <class P>
+  requires requires { P::carrier; }
+inline constexpr carried_by carrier_of<P> = P::carrier;
+
+template <class P>
+inline constexpr determinism policy_repeats = determinism::rank_count_invariant;
+template <class P>
+  requires requires { P::repeats; }
+inline constexpr determinism policy_repeats<P> = P::repeats;
+
+template <class P>
+inline constexpr bool over_population = false;
+template <class P>
+  requires requires { P::over_population; }
+inline constexpr bool over_population<P> = P::over_population;
+
+} // namespace detail
+
+/// The answers of a policy in numbers.
+struct answers {
+  contributes contribution = contributes::gradient;
+  bool owners = false;
+  int fragments = 1;
+  int delay = 0;
+  double keep = 0;
+  int staleness = unbounded;
+};
+
+template <sync_policy P>
+answers answers_of(const P& p) {
+  answers a{.contribution = detail::contribution_of<P>, .owners = detail::has_owners<P>};
+  if constexpr (requires { a.fragments = p.fragments; }) a.fragments = p.fragments;
+  if constexpr (requires { a.delay = p.delay; }) a.delay = p.delay;
+  if constexpr (requires { a.keep = p.keep; }) a.keep = p.keep;
+  if constexpr (requires { a.staleness = p.staleness; }) a.staleness = p.staleness;
+  return a;
+}
+
+/// After how many steps since the last agreement the next one is due, when `step` is the one that ends.
+template <sync_policy P>
+int period_of(const P& p, std::int64_t step) {
+  if constexpr (requires { { p.period(step) } -> std::convertible_to<int>; })
+    return p.period(step);
+  else if constexpr (requires { { p.period } -> std::convertible_to<int>; })
+    return p.period;
+  else
+    return 1;
+}
 
 } // namespace tutti

@@ -4,8 +4,17 @@
 #include <tutti/core/part.hpp>
 
 #include <concepts>
+#include <cstdint>
+#include <string_view>
 
 namespace tutti {
+
+/// What a rank does in a run.
+enum class role : std::uint8_t { worker, server, both };
+
+constexpr std::string_view name(role r) noexcept {
+  return r == role::worker ? "worker" : r == role::server ? "server" : "both";
+}
 
 /// A topology that names servers. Servers are ranks 0 .. servers(size)-1; they also work unless
 /// `dedicates()`. Server s owns the s-th of servers(size) equal key ranges.

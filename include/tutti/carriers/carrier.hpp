@@ -1,0 +1,65 @@
+// Carriers: how contributions become one agreed value, where, and when.
+//
+// A trainer cuts the flat model into parts - the buckets of a gradient, or the fragments of what is learnt
+// between two agreements - and hands each to its carrier: it writes a contribution into room(part), offers
+// it, and settles it later. What lies between is the carrier's, and differs from policy to policy:
+//
+//   reducing   schedules: an all_reduce of each part; with owners a reduce_scatter, and an all_gather to
+//              hand out what the owners have made of it
+//   serving    placements: workers push, servers apply and answer
+//
+// All ranks offer the same parts in the same order, and settle them in that order.
+#pragma once
+
+#include <tutti/core/flat_model.hpp>
+#include <tutti/core/function_ref.hpp>
+#include <tutti/topologies/placement.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace tutti {
+
+template <class T>
+class carrier {
+public:
+  /// What is to be made of a contribution that has closed: values of a place that this rank owns.
+  using agreed = function_ref<void(place, std::span<const T>)>;
+
+  carrier() = default;
+  carrier(const carrier&) = delete;
+  carrier& operator=(const carrier&) = delete;
+  virtual ~carrier() = default;
+
+  /// What this rank updates of a part: all of it, or what it is the owner of.
+  virtual place owned(std::size_t part) const = 0;
+  /// Where the contribution to a part is written, and where its outcome is found; as long as the part. It
+  /// is the trainer's from settle() to offer().
+  virtual std::span<T> room(std::size_t part) = 0;
+  /// The contribution is complete and may leave. `weights` are those of all ranks. Never waits, unless
+  /// `waits()`.
+  virtual void offer(std::size_t part, std::span<const double> weights) = 0;
+  /// Whether offer() waits for the other ranks, because the reducer agrees on something first.
+  virtual bool waits() const { return false; }
+  /// Whether contributions may count differently; otherwise all weights are equal.
+  virtual bool weighs() const { return false; }
+  /// Waits for a part; then what was agreed on stands in room(part), at the places of owned(part).
+  virtual void settle(std::size_t part) = 0;
+  /// What owners have written into their places of room(part), to everyone.
+  virtual void hand_out(std::size_t /*part*/) {}
+
+  /// What differs where contributions are applied as they arrive, by servers. Then offer() is a push, and
+  /// after settle() the room holds the parameters as they were answered.
+  virtual bool serves() const { return false; }
+  virtual tutti::role role() const { return role::worker; }
+  /// Once, before anything else: `values` are those of the whole model, of which a server keeps its own
+  /// place; it calls `use` whenever a contribution arrives there.
+  virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
+  /// Of a dedicated server: answers until every worker has finished.
+  virtual void serve() {}
+  /// Collective: this rank makes no more steps until all have finished; then the room of every rank holds
+  /// the same parameters, and training may go on.
+  virtual void finish() {}
+};
+
+} // namespace tutti

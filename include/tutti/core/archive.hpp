@@ -1,0 +1,36 @@
+// archive: what a run needs to go on, visited by name. One visit serves saving and loading.
+#pragma once
+
+#include <tutti/core/flat_model.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace tutti {
+
+/// Whose values a visit is about. everyone: all ranks have the same values of the same place. owner: every
+/// rank has its own place of one array. each: every rank has values of its own, of the same place, which
+/// mean nothing on another rank.
+enum class held_by : std::uint8_t { everyone, owner, each };
+
+/// Values are in coordinates of the flat model; a place may be empty. Visited in the same order, with the
+/// same names, on all ranks.
+class archive {
+public:
+  archive() = default;
+  archive(const archive&) = delete;
+  archive& operator=(const archive&) = delete;
+  virtual ~archive() = default;
+
+  /// Of each element of the model one value: `mine` are those of `where`.
+  virtual void values(std::string_view name, std::span<float> mine, place where, held_by whom) = 0;
+  virtual void values(std::string_view name, std::span<double> mine, place where, held_by whom) = 0;
+  /// The same on all ranks.
+  virtual void number(std::string_view name, std::int64_t& value) = 0;
+  virtual void number(std::string_view name, double& value) = 0;
+};
+
+} // namespace tutti

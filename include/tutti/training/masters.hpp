@@ -1,0 +1,81 @@
+// Masters: parameters in half precision are trained in float, and rounded once a step.
+#pragma once
+
+#include <tutti/core/aligned_values.hpp>
+#include <tutti/core/element.hpp>
+#include <tutti/core/flat_model.hpp>
+#include <tutti/core/tensor.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// The model's tensors as their owner has them, beside masters in T.
+template <class T>
+class short_copies {
+public:
+  virtual ~short_copies() = default;
+  virtual void read_into_masters() = 0;
+  virtual void round_masters() = 0;
+};
+
+/// What is trained: the caller's own tensors, or masters of them.
+template <class T>
+struct bound_model {
+  flat_model<T> model;
+  std::vector<std::span<std::byte>> given; ///< the memory of each tensor as its owner has it
+  std::unique_ptr<short_copies<T>> copies = {}; ///< null where the tensors are the masters
+
+  /// After the caller's tensors were written.
+  void read() {
+    if (copies) copies->read_into_masters();
+  }
+  /// After masters were.
+  void publish() {
+    if (copies) copies->round_masters();
+  }
+};
+
+template <class T, class V>
+class copies_of final : public short_copies<T> {
+public:
+  copies_of(std::vector<tensor<V>> given, bound_model<T>& to) : given_{std::move(given)} {
+    std::vector<tensor<T>> masters;
+    for (const tensor<V>& t : given_) {
+      values_.emplace_back(t.values.size());
+      masters.push_back({t.name, values_.back().span(), t.shape});
+    }
+    to.model = flat_model<T>{std::move(masters)};
+  }
+  void read_into_masters() override {
+    for (std::size_t k = 0; k < given_.size(); ++k)
+      for (std::size_t i = 0; i < given_[k].values.size(); ++i)
+        values_[k].span()[i] = element_cast<T>(given_[k].values[i]);
+  }
+  void round_masters() override {
+    for (std::size_t k = 0; k < given_.size(); ++k)
+      for (std::size_t i = 0; i < given_[k].values.size(); ++i)
+        given_[k].values[i] = element_cast<V>(values_[k].span()[i]);
+  }
+
+private:
+  std::vector<tensor<V>> given_;
+  std::vector<aligned_values<T>> values_;
+};
+
+template <class T, class V>
+bound_model<T> bound(std::vector<tensor<V>> given) {
+  bound_model<T> all;
+  for (const tensor<V>& t : given) all.given.push_back(std::as_writable_bytes(t.values));
+  if constexpr (std::is_same_v<T, V>)
+    all.model = flat_model<T>{std::move(given)};
+  else
+    all.copies = std::make_unique<copies_of<T, V>>(std::move(given), all);
+  return all;
+}
+
+} // namespace tutti::detail

@@ -1,0 +1,82 @@
+// Rules of training options: what cannot work, and which tensors they are about.
+#pragma once
+
+#include <tutti/core/tensor.hpp>
+#include <tutti/sync/sync_policy.hpp>
+#include <tutti/training/options.hpp>
+#include <tutti/training/updating.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What is wrong with a policy's answers; empty when nothing is.
+inline std::string wrong_answers(const answers& policy, int period) {
+  if (period < 1)
+    return "the period of the sync policy is " + std::to_string(period) + " steps - give at least 1";
+  if (policy.fragments < 1)
+    return "the sync policy has " + std::to_string(policy.fragments) + " fragments - give at least 1";
+  if (policy.delay < 0 || std::int64_t(policy.delay) >= std::int64_t(period) * policy.fragments)
+    return "the delay of the sync policy is " + std::to_string(policy.delay) +
+           " steps - give at least 0, and less than passes until the same fragment is offered again";
+  if (!(policy.keep >= 0 && policy.keep <= 1)) return "keep of the sync policy is not between 0 and 1";
+  if (policy.staleness < 0 && policy.staleness != unbounded)
+    return "the staleness of the sync policy is " + std::to_string(policy.staleness) +
+           " - give at least 0, or tutti::unbounded";
+  return {};
+}
+
+/// What is wrong with options, and with the answers of the policy; empty when nothing is.
+inline std::string wrong_options(const training_options& how, const answers& policy, int period) {
+  if (auto wrong = detail::wrong_answers(policy, period); !wrong.empty()) return wrong;
+  if (!(how.clip >= 0)) return "training_options::clip is negative or not a number - give the greatest norm, or 0";
+  const loss_scaling& s = how.loss_scale;
+  if (!(s.initial > 0) || !(s.least > 0) || !(s.greatest >= s.least) || !(s.initial < 1e300))
+    return "the scale of the loss is not greater than 0 and finite - give loss_scale.initial and least "
+           "above 0, or leave it out";
+  if (!(s.growth >= 1) || !(s.backoff > 1) || s.every < 1)
+    return "the scale of the loss cannot adapt - give a growth of at least 1, a backoff above 1, and every "
+           "of at least 1 step";
+  return {};
+}
+
+/// Finds the tensors of groups and of frozen names, freeze(k) for each of the latter. What is wrong with
+/// a rule; empty when nothing is.
+template <class T, class Freeze>
+std::string apply_rules(const training_options& how, std::span<const tensor<T>> tensors,
+                        std::vector<group_factors>& groups, Freeze&& freeze) {
+  std::vector<int> claimed(tensors.size(), -1);
+  for (std::size_t g = 0; g < how.groups.size(); ++g) {
+    const parameter_group& rule = how.groups[g];
+    bool any = false;
+    for (std::size_t k = 0; k < tensors.size(); ++k) {
+      const auto& shape = tensors[k].shape;
+      const int dimensions = shape.empty() ? 1 : int(shape.size());
+      if (!detail::matches(rule.names, tensors[k].name) ||
+          (rule.dimensions >= 0 && rule.dimensions != dimensions))
+        continue;
+      if (claimed[k] >= 0)
+        return "the parameter groups \"" + how.groups[std::size_t(claimed[k])].names + "\" and \"" +
+               rule.names + "\" both have \"" + tensors[k].name + "\" - give each tensor one group";
+      any = true;
+      claimed[k] = int(g);
+      groups[k] = {rule.rate, rule.decay};
+    }
+    if (!any)
+      return "the parameter group \"" + rule.names + "\" matches no tensor - \"*\" stands for any letters";
+  }
+  for (const std::string& names : how.frozen) {
+    bool any = false;
+    for (std::size_t k = 0; k < tensors.size(); ++k)
+      if (detail::matches(names, tensors[k].name)) freeze(k), any = true;
+    if (!any) return "frozen \"" + names + "\" matches no tensor - \"*\" stands for any letters";
+  }
+  return {};
+}
+
+} // namespace tutti::detail

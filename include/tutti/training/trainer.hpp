@@ -1,0 +1,724 @@
+// trainer: the loop that every sync policy shares.
+//
+//   trainer.step(gradients);                                   // one step, with gradients that are all there
+//   trainer.begin(gradients); trainer.ready(k); trainer.finish();   // as they become ready, one by one
+//   trainer.accumulate(gradients); trainer.step();             // several micro-batches a step
+//   trainer.join();                                            // no more batches on this rank
+//   trainer.serve(); trainer.finalize();                       // of a parameter server
+//
+// A step is a transaction. It is collected (training/collecting.hpp) into the rooms of the carrier, travels,
+// gets one verdict, the same on all ranks, and is committed; only the commit changes parameters and
+// optimizer state, so a step that fails leaves both as they were.
+//
+// The trainer names no part of the strategy: what differs between policies is in their answers
+// (sync/sync_policy.hpp), and how data travels is the carrier's (carriers/carrier.hpp).
+#pragma once
+
+#include <tutti/carriers/carrier.hpp>
+#include <tutti/carriers/control.hpp>
+#include <tutti/sync/sync_policy.hpp>
+#include <tutti/training/binding.hpp>
+#include <tutti/training/collecting.hpp>
+#include <tutti/training/loss_scale.hpp>
+#include <tutti/training/masters.hpp>
+#include <tutti/training/options.hpp>
+#include <tutti/training/roll_call.hpp>
+#include <tutti/training/rules.hpp>
+#include <tutti/training/snapshot.hpp>
+#include <tutti/training/updating.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti {
+
+namespace detail {
+
+/// What the loop has to know of a strategy's parts.
+struct training_facts {
+  answers policy;
+  function_ref<int(std::int64_t)> period;
+  bool means;        ///< contributions are means of micro-batches; otherwise their sums
+  bool weighs;       ///< a contribution may have a weight
+  bool whole;        ///< the gradient travels as one
+  double weight = 1; ///< of a contribution, where none is given
+};
+
+/// A fragment that is on its way.
+struct pending {
+  std::int64_t due; ///< the step that it is applied in
+  std::size_t part;
+};
+/// How far training is. Steps of an optimizer are counted for each tensor: those in which it had a gradient.
+struct counters {
+  std::int64_t step = 0, skipped = 0;
+  std::int64_t since = 0, exchanges = 0; ///< steps since the last agreement, and agreements
+  double weight = 0;                     ///< of what came since then
+  std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
+};
+
+/// What a trainer is made of; the strategy, which outlives it, fills it in.
+template <class T>
+struct training_plan {
+  training_facts facts;
+  training_options how;
+  std::unique_ptr<control> ranks;
+  bound_model<T> bound;
+  compared_numbers numbers;
+  std::string wrong; ///< with the parts, as this rank sees it
+  function_ref<std::unique_ptr<carrier<T>>(std::span<const place>)> carry;
+  function_ref<updater<T>(place)> outer; ///< of differences
+};
+
+} // namespace detail
+
+/// A model bound to a strategy. Made by strategy::bind; the strategy and the parameters must outlive it. All
+/// members but accumulate(), ready() and the accessors are collective - where servers answer, only finalize()
+/// is. Cost of a step: one exchange of the contributions where one is due, and beside it one all_gather of a
+/// few numbers.
+template <class T, class Optimizer>
+class trainer {
+public:
+  /// Compares what is bound on all ranks, and broadcasts rank 0's parameters.
+  trainer(detail::training_plan<T> plan, Optimizer optimizer)
+      : ranks_{std::move(plan.ranks)}, how_{std::move(plan.how)}, plan_{plan.facts},
+        bound_{std::move(plan.bound)}, optimizer_{std::move(optimizer)},
+        collect_{model().count(), plan_.means}, roll_{*ranks_, model().count()},
+        scale_{how_.loss_scale} {
+    bind(plan);
+    cut();
+    carrier_ = plan.carry(parts_);
+    keep_state(plan);
+  }
+  trainer(const trainer&) = delete;
+  trainer& operator=(const trainer&) = delete;
+
+  tutti::role role() const { return carrier_->role(); }
+  /// Its numbers may be changed between two steps, to the same ones on all ranks; where servers update, theirs
+  /// count.
+  Optimizer& optimizer() noexcept { return optimizer_; }
+  /// That were made, those that were skipped among them.
+  std::int64_t steps() const noexcept { return at_.step; }
+  /// Steps that were left out because of a NaN or infinity.
+  std::int64_t skipped() const noexcept { return at_.skipped; }
+  /// By which the loss is to be multiplied before the gradient of the next step is taken.
+  double loss_scale() const noexcept { return scale_.now(); }
+  /// Of the last step's agreed gradient, before it was clipped; 0 where nothing is clipped.
+  double gradient_norm() const noexcept { return norm_; }
+
+  /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
+  template <class Gradients>
+  void step(const Gradients& gradients) {
+    step(gradients, plan_.weight);
+  }
+  template <class Gradients>
+  void step(const Gradients& gradients, double weight) {
+    begin(gradients, weight);
+    for (std::size_t k = model().count(); k-- > 0;)
+      if (collect_.has(k)) ready(k);
+    finish();
+  }
+  /// One step of what was accumulated.
+  void step() {
+    open_without("step");
+    finish();
+  }
+
+  /// One more micro-batch of the step; read before it returns.
+  template <class Gradients>
+  void accumulate(const Gradients& gradients) {
+    accumulate(gradients, plan_.weight);
+  }
+  template <class Gradients>
+  void accumulate(const Gradients& gradients, double weight) {
+    open("accumulate", gradients, weight);
+    for (std::size_t k = model().count(); k-- > 0;)
+      if (collect_.has(k)) collect_.take(k, room_of(k), false);
+    collect_.shut();
+  }
+
+  /// Opens a step's last micro-batch. `gradients` are tensors as long as the parameters; their values are read
+  /// from ready() on, and must keep until finish() has returned.
+  template <class Gradients>
+  void begin(const Gradients& gradients) {
+    begin(gradients, plan_.weight);
+  }
+  template <class Gradients>
+  void begin(const Gradients& gradients, double weight) {
+    open("begin", gradients, weight);
+    start();
+  }
+  /// The gradient of tensor k is final. Each that has values once a step, in any order; a bucket whose
+  /// tensors are all ready is on its way while the caller computes on. Never waits.
+  void ready(std::size_t k) {
+    require_expected(k);
+    take(k);
+    if (reduces() && !carrier_->waits() && roll_.called()) offer_complete();
+    ranks_->progress();
+  }
+  /// Ends the step: what travels is waited for, judged, and committed.
+  void finish() {
+    require_complete();
+    const closing at_the_end{*this};
+    for (std::size_t k = model().count(); k-- > 0;)
+      if (!collect_.taken(k)) take(k);
+    if (local())
+      local_step();
+    else if (reduces())
+      reduced_step();
+    else
+      served_step();
+  }
+
+  /// This rank has no more batches: takes part in the others' steps, without a contribution, until all ranks
+  /// have called it. Training may go on after that. Where servers answer there is nothing to do.
+  void join() {
+    if (carrier_->serves()) return;
+    for (joined_ = true; joined_;) {
+      open_without("join");
+      finish();
+      if (roll_.all_joined()) joined_ = false;
+    }
+  }
+
+  /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
+  /// between two steps. One that was frozen has no part in norms, decay and averages, and keeps its values.
+  void freeze(std::string_view names, bool frozen = true) {
+    bool any = false;
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (detail::matches(names, model()[k].name)) {
+        collect_.freeze(k, frozen);
+        any = true;
+      }
+    if (!any) refuse("freeze", "no tensor has a name like \"" + std::string{names} + "\"");
+  }
+
+  /// Of a dedicated server: answers until every worker has finalized. Nothing to do on others.
+  void serve() { carrier_->serve(); }
+  /// After the last step: ends with the same parameters on every rank; training may go on after it.
+  void finalize() {
+    if (!carrier_->serves()) return;
+    carrier_->finish();
+    write(0);
+    bound_.publish();
+  }
+
+  /// Everything that training goes on from, by name.
+  void state(archive& to);
+
+private:
+  flat_model<T>& model() noexcept { return bound_.model; }
+  const flat_model<T>& model() const noexcept { return bound_.model; }
+  bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
+  bool reduces() const noexcept { return !local() && !carrier_->serves(); }
+
+  // --- the loop: three ways through a step ------------------------------------------------------
+
+  /// Gradients that all ranks reduce.
+  void reduced_step() {
+    offer_complete();
+    if (roll_.all_joined()) return;
+    const detail::verdict found = settle_offered();
+    if (is_usable(found, at_.step + 1)) {
+      commit(clip_factor(found));
+      scale_.good();
+    }
+    ++at_.step;
+  }
+  /// Gradients that servers apply as they come; a rank judges its own.
+  void served_step() {
+    const detail::verdict own = judge(carrier_->room(0));
+    const bool usable = is_usable_here(own);
+    scale(carrier_->room(0), clip_factor(own));
+    const double weight[] = {usable ? 1.0 : 0.0};
+    carrier_->offer(0, weight);
+    carrier_->settle(0);
+    ++at_.step;
+    write(0);
+    bound_.publish();
+  }
+  /// A step of this rank alone; and what all have come to since the last agreement, when that is due.
+  void local_step() {
+    const bool works = !joined_ || collect_.weight() > 0;
+    const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
+    const bool usable = works && is_usable_here(own);
+    const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
+    const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
+    const detail::counters before = at_;
+    if (due || settles) keep_all();
+    try {
+      if (usable) descend(clip_factor(own));
+      if (works) ++at_.step, ++at_.since, at_.weight += collect_.weight();
+      if (due) offer_what_was_learnt();
+      while (!under_way_.empty() && (under_way_.front().due <= at_.step || roll_.all_joined())) {
+        const std::size_t part = under_way_.front().part;
+        under_way_.pop_front();
+        agree_on(part);
+      }
+    } catch (...) {
+      snapshot_.restore();
+      at_ = before;
+      throw;
+    }
+    snapshot_.forget();
+    bound_.publish();
+  }
+
+  // --- collecting -------------------------------------------------------------------------------
+
+  template <class Gradients>
+  void open(const char* call, const Gradients& gradients, double weight) {
+    require_shut(call);
+    if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
+    if (!plan_.weighs && weight != 1) refuse(call, unused_weight());
+    std::vector<detail::gradient_view<T>> views;
+    for (const auto& g : detail::as_tensors(gradients)) views.emplace_back(g.values);
+    if (views.size() != model().count())
+      refuse(call, "there are " + std::to_string(views.size()) + " gradients for " +
+                       std::to_string(model().count()) + " parameters");
+    for (std::size_t k = 0; k < views.size(); ++k)
+      if (const std::size_t n = model()[k].values.size(); views[k].n != n && views[k].n != 0)
+        refuse(call, "the gradient of \"" + model()[k].name + "\" has " +
+                         std::to_string(views[k].n) + " values, the parameter has " +
+                         std::to_string(n));
+    collect_.open(std::move(views), weight, scale_.now());
+  }
+  void open_without(const char* call) {
+    require_shut(call);
+    collect_.open_nothing(scale_.now());
+    start();
+  }
+  /// The last micro-batch is open.
+  void start() {
+    launched_ = 0;
+    offering_ = false;
+    for (std::size_t p = 0; p < parts_.size(); ++p) missing_[p] = tensors_in_[p];
+    if (reduces()) say(collect_.weight());
+  }
+  void say(double weight) {
+    if (!plan_.means || how_.uneven == uneven::by_world) weight = 1;
+    detail::presence mine{.weight = weight, .joined = joined_};
+    for (std::size_t k = 0; k < model().count(); ++k) {
+      mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
+      mine.frozen.push_back(collect_.is_frozen(k));
+    }
+    roll_.say(mine);
+  }
+  void take(std::size_t k) {
+    collect_.take(k, room_of(k), true);
+    if (!local() && !model()[k].values.empty()) --missing_[part_of_[k]];
+  }
+  /// Where the contribution to tensor k is collected.
+  std::span<T> room_of(std::size_t k) {
+    const place at = model().place_of(k);
+    if (at.empty()) return {};
+    if (local()) return local_.span().subspan(at.begin, at.size());
+    return carrier_->room(part_of_[k]).subspan(at.begin - parts_[part_of_[k]].begin, at.size());
+  }
+
+  // --- travelling -------------------------------------------------------------------------------
+
+  /// Every rank offers its parts in the same order, so that they meet.
+  void offer_complete() {
+    roll_.wait();
+    if (!std::exchange(offering_, true)) check_roll();
+    if (roll_.all_joined()) return;
+    for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
+      if (travels(launched_)) carrier_->offer(launched_, roll_.weights());
+  }
+  /// Whether any rank has a gradient in a part.
+  bool travels(std::size_t part) const {
+    bool any = false;
+    model().each(parts_[part], [&](std::size_t k, place) { any = any || roll_.present(k); });
+    return any;
+  }
+  void offer_what_was_learnt() {
+    say(plan_.weighs ? at_.weight : at_.weight > 0 ? 1.0 : 0.0);
+    roll_.wait();
+    const bool all = roll_.all_joined();
+    if (all && !roll_.counts()) return;
+    check_roll();
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      if (all || p == std::size_t(at_.exchanges) % parts_.size()) {
+        write_what_was_learnt(p);
+        carrier_->offer(p, roll_.weights());
+        under_way_.push_back({at_.step + plan_.policy.delay, p});
+      }
+    ++at_.exchanges;
+    at_.since = 0;
+    at_.weight = 0;
+  }
+  /// This rank's parameters, or how far they have come away from what was agreed on.
+  void write_what_was_learnt(std::size_t part) {
+    const detail::exact_mode held;
+    const std::span<T> room = carrier_->room(part);
+    model().read(parts_[part], room.data());
+    if (plan_.policy.contribution != contributes::difference) return;
+    const std::span<const T> agreed = agreed_.span().subspan(parts_[part].begin, room.size());
+    for (std::size_t i = 0; i < room.size(); ++i) room[i] = agreed[i] - room[i];
+  }
+
+  // --- the verdict ------------------------------------------------------------------------------
+
+  detail::verdict judge(std::span<const T> values) const {
+    return {.finite = how_.non_finite == non_finite::pass || detail::all_finite(values),
+            .squares = how_.clip > 0 ? detail::sum_of_squares(values) : 0};
+  }
+  detail::verdict settle_offered() {
+    detail::verdict all;
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      if (travels(p)) all = both(all, settle(p));
+    return plan_.policy.owners ? agreed_on(all) : all;
+  }
+  detail::verdict settle(std::size_t part) {
+    carrier_->settle(part);
+    return judge(owned_room(part));
+  }
+  std::span<T> owned_room(std::size_t part) {
+    const place mine = carrier_->owned(part);
+    return carrier_->room(part).subspan(mine.begin - parts_[part].begin, mine.size());
+  }
+  static detail::verdict both(detail::verdict a, detail::verdict b) {
+    return {a.finite && b.finite, a.squares + b.squares};
+  }
+  /// Of owners, who see a shard each: in rank order, so that all have the same bits.
+  detail::verdict agreed_on(detail::verdict mine) {
+    const std::uint64_t words[] = {mine.finite, std::bit_cast<std::uint64_t>(mine.squares)};
+    const auto all = ranks_->gather(words);
+    detail::verdict together;
+    for (std::size_t k = 0; k < all.size(); k += 2)
+      together = both(together, {all[k] != 0, std::bit_cast<double>(all[k + 1])});
+    return together;
+  }
+  /// What all ranks do about a verdict that is the same on all.
+  bool is_usable(const detail::verdict& found, std::int64_t step) {
+    if (found.finite && std::isfinite(found.squares)) return true;
+    if (!skips()) raise_culprit(step);
+    ++at_.skipped;
+    if (scale_.adapts()) scale_.bad();
+    return false;
+  }
+  /// What this rank does about its own.
+  bool is_usable_here(const detail::verdict& found) {
+    if (found.finite && std::isfinite(found.squares)) return true;
+    if (!skips())
+      ranks_->fail({.code = error_code::non_finite,
+                    .call = "step",
+                    .peer = ranks_->rank(),
+                    .detail = holds_no_number(at_.step + 1, collect_.culprit(), ranks_->rank())});
+    ++at_.skipped;
+    if (scale_.adapts()) scale_.bad();
+    return false;
+  }
+  bool skips() const noexcept { return scale_.adapts() || how_.non_finite != non_finite::error; }
+  T clip_factor(const detail::verdict& found) {
+    norm_ = std::sqrt(found.squares);
+    return how_.clip > 0 && norm_ > how_.clip ? T(how_.clip / norm_) : T(1);
+  }
+
+  // --- the commit -------------------------------------------------------------------------------
+
+  void commit(T factor) {
+    const bool hands_out = plan_.policy.owners;
+    const detail::counters before = at_;
+    try {
+      if (hands_out) keep_owned();
+      for (std::size_t k = 0; k < model().count(); ++k)
+        if (roll_.present(k)) ++at_.versions[k];
+      for (std::size_t p = 0; p < parts_.size(); ++p)
+        if (travels(p)) update(p, factor);
+      for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
+        if (travels(p)) carrier_->hand_out(p);
+    } catch (...) {
+      snapshot_.restore();
+      at_ = before;
+      throw;
+    }
+    snapshot_.forget();
+    for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
+      if (travels(p)) write(p);
+    bound_.publish();
+  }
+  /// By the optimizer, what this rank updates of a part.
+  void update(std::size_t part, T factor) {
+    const place mine = carrier_->owned(part);
+    const std::span<T> room = carrier_->room(part);
+    model().each(mine, [&](std::size_t k, place at) {
+      if (roll_.present(k)) move(updates_[part], k, at, room.subspan(at.begin - parts_[part].begin), factor);
+    });
+    if (plan_.policy.owners) model().read(mine, owned_room(part).data());
+  }
+  void move(detail::updater<T>& by, std::size_t k, place at, std::span<const T> gradients, T factor) {
+    by(at, {at_.versions[k], model().values(k, at), gradients.first(at.size()), factor, groups_[k]});
+  }
+  /// By this rank's own gradients.
+  void descend(T factor) {
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (collect_.present(k)) ++at_.versions[k];
+    model().each({0, model().size()}, [&](std::size_t k, place at) {
+      if (collect_.present(k)) move(updates_[0], k, at, local_.span().subspan(at.begin), factor);
+    });
+    scale_.good();
+  }
+  /// What is agreed on of a part, and the parameters as it leaves them.
+  void agree_on(std::size_t part) {
+    detail::verdict found = settle(part);
+    if (plan_.policy.owners) found = agreed_on(found);
+    if (!is_usable(found, at_.step)) return;
+    const place mine = carrier_->owned(part);
+    const std::span<T> room = carrier_->room(part), own = owned_room(part);
+    if (plan_.policy.contribution == contributes::difference) {
+      const std::span<T> agreed = agreed_.span().subspan(mine.begin, mine.size());
+      outer_[part](mine, {++at_.outer[part], agreed, own, T(1), {}});
+      std::copy(agreed.begin(), agreed.end(), own.begin());
+    }
+    if (plan_.policy.owners) carrier_->hand_out(part);
+    if (plan_.policy.contribution == contributes::difference)
+      std::copy(room.begin(), room.end(), agreed_.begin() + std::ptrdiff_t(parts_[part].begin));
+    rejoin(part);
+  }
+  /// From what was agreed on, and what was learnt since it was offered as far as it is kept.
+  void rejoin(std::size_t part) {
+    const detail::exact_mode held;
+    const rounding rounded;
+    const std::span<const T> agreed = carrier_->room(part);
+    const T keep = T(plan_.policy.keep);
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      if (collect_.is_frozen(k)) return;
+      const std::span<T> p = model().values(k, at);
+      const std::span<const T> x = agreed.subspan(at.begin - parts_[part].begin, p.size());
+      for (std::size_t i = 0; i < p.size(); ++i)
+        p[i] = keep == 0 ? x[i] : x[i] + rounded(keep * (p[i] - x[i]));
+    });
+  }
+  void write(std::size_t part) {
+    const std::span<const T> room = carrier_->room(part);
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      if (!collect_.is_frozen(k)) {
+        const auto from = room.subspan(at.begin - parts_[part].begin, at.size());
+        std::copy(from.begin(), from.end(), model().values(k, at).begin());
+      }
+    });
+  }
+  static void scale(std::span<T> values, T factor) {
+    if (factor == 1) return;
+    const detail::exact_mode held;
+    for (T& v : values) v *= factor;
+  }
+
+  /// What a commit changes before owners have handed out.
+  void keep_owned() {
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      keep(updates_[p]);
+      model().each(carrier_->owned(p),
+                   [&](std::size_t k, place at) { snapshot_.keep(model().values(k, at)); });
+    }
+  }
+  void keep_all() {
+    keep(updates_[0]);
+    for (const auto& o : outer_) keep(o);
+    snapshot_.keep(agreed_.span());
+    for (const tensor<T>& t : model().tensors()) snapshot_.keep(t.values);
+  }
+  void keep(const detail::updater<T>& of) {
+    for (std::size_t k = 0; k < of.slots(); ++k) snapshot_.keep(of.slot(k));
+  }
+
+  // --- binding ----------------------------------------------------------------------------------
+
+  void bind(detail::training_plan<T>& plan) {
+    std::string wrong = plan.wrong;
+    if (wrong.empty()) wrong = detail::wrong_options(how_, plan_.policy, plan_.period(1));
+    groups_.assign(model().count(), {});
+    if (wrong.empty())
+      wrong = detail::apply_rules(how_, model().tensors(), groups_,
+                                  [&](std::size_t k) { collect_.freeze(k, true); });
+    std::vector<detail::tensor_facts> tensors;
+    for (std::size_t k = 0; k < model().count(); ++k)
+      tensors.push_back(detail::facts_of(model()[k], bound_.given[k], collect_.is_frozen(k)));
+    detail::verify_binding(*ranks_, tensors, plan.numbers, std::move(wrong), "bind");
+    for (const std::span<std::byte> values : bound_.given) ranks_->broadcast(values, 0);
+    bound_.read();
+  }
+  /// Into the parts that travel: buckets of whole tensors, or the fragments of the policy.
+  void cut() {
+    part_of_.assign(model().count(), 0);
+    const std::size_t n = model().size();
+    if (local()) {
+      for (int f = 0; f < plan_.policy.fragments; ++f) {
+        const shard piece = shard_of(n, f, plan_.policy.fragments);
+        if (piece.end > piece.begin) parts_.push_back({piece.begin, piece.end});
+      }
+    } else {
+      const std::size_t most = plan_.whole ? ~std::size_t{0} : how_.bucket_bytes / sizeof(T);
+      for (std::size_t k = model().count(); k-- > 0;) {
+        const place at = model().place_of(k);
+        if (at.empty()) continue;
+        if (parts_.empty() || at.end - parts_.back().begin > most) parts_.push_back({at.begin, at.begin});
+        parts_.back().end = at.end;
+        part_of_[k] = parts_.size() - 1;
+      }
+      if (plan_.whole && parts_.empty()) parts_.push_back({});
+    }
+    missing_.assign(parts_.size(), 0);
+    tensors_in_.assign(parts_.size(), 0);
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      model().each(parts_[p], [&](std::size_t, place) { ++tensors_in_[p]; });
+  }
+  void keep_state(const detail::training_plan<T>& plan) {
+    const place all{0, model().size()};
+    at_.versions.assign(model().count(), 0);
+    at_.outer.assign(parts_.size(), 0);
+    if (local()) {
+      local_ = detail::aligned_values<T>{all.size()};
+      updates_.emplace_back(optimizer_, all);
+    } else {
+      for (std::size_t p = 0; p < parts_.size(); ++p) updates_.emplace_back(optimizer_, carrier_->owned(p));
+    }
+    if (plan_.policy.contribution == contributes::difference)
+      for (std::size_t p = 0; p < parts_.size(); ++p) outer_.push_back(plan.outer(carrier_->owned(p)));
+    if (plan_.policy.contribution == contributes::difference || carrier_->serves()) {
+      agreed_ = detail::aligned_values<T>{all.size()};
+      model().read(all, agreed_.begin());
+    }
+    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_);
+  }
+  /// One push, by a server.
+  void apply_push(place where, std::span<const T> gradient) {
+    const std::int64_t step = ++at_.outer[0];
+    model().each(where, [&](std::size_t k, place at) {
+      updates_[0](at, {step, agreed_.span().subspan(at.begin, at.size()),
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k]});
+    });
+  }
+
+  // --- what is refused --------------------------------------------------------------------------
+
+  void require_shut(const char* call) const {
+    if (collect_.is_open())
+      refuse(call, std::string{call} + "() was called before finish() has ended the step that begin() has "
+                                       "opened");
+  }
+  void require_expected(std::size_t k) const {
+    if (collect_.is_open() && k < model().count() && !collect_.taken(k)) return;
+    refuse("ready", "ready(" + std::to_string(k) + ") was called " +
+                        (!collect_.is_open()      ? "outside begin() and finish()"
+                         : k >= model().count() ? "for a tensor that there is not"
+                                                : "twice in a step"));
+  }
+  void require_complete() const {
+    if (!collect_.is_open()) refuse("finish", "finish() was called without begin()");
+    std::string names;
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (collect_.has(k) && !collect_.taken(k) && !model()[k].values.empty())
+        names += (names.empty() ? "\"" : ", \"") + model()[k].name + "\"";
+    if (!names.empty())
+      refuse("finish", "finish() was called before every tensor was ready(): " + names +
+                           " - give a tensor that has no gradient in this step no values");
+  }
+  /// What the ranks said goes together.
+  void check_roll() const {
+    const auto raise = [&](error_code code, int peer, std::string detail) {
+      throw error{{.code = code,
+                   .call = "step",
+                   .rank = ranks_->rank(),
+                   .peer = peer,
+                   .detail = std::move(detail)}};
+    };
+    if (const auto& unlike = roll_.unlike(); unlike.peer >= 0)
+      raise(error_code::mismatch, ranks_->rank() == unlike.peer ? 0 : unlike.peer,
+            "\"" + model()[unlike.tensor].name + "\" is frozen on one of the ranks 0 and " +
+                std::to_string(unlike.peer) + " - freeze the same tensors on every rank");
+    const auto weights = roll_.weights();
+    for (std::size_t r = 0; r < weights.size(); ++r)
+      if (!(weights[r] >= 0) || !std::isfinite(weights[r]))
+        raise(error_code::invalid_argument, int(r),
+              "rank " + std::to_string(r) + " gave a weight that is negative or not finite - give what "
+              "its contribution counts for");
+    if (!roll_.all_joined() && !roll_.counts())
+      raise(error_code::invalid_argument, -1, "all weights are zero - at least one rank must count");
+    if (!roll_.alike() && !carrier_->weighs())
+      raise(error_code::invalid_argument, -1,
+            "this reducer counts every contribution alike, and ranks have unlike numbers of batches in "
+            "this step - use tutti::mean, or give every rank as many");
+  }
+  /// Which rank's gradient it is.
+  [[noreturn]] void raise_culprit(std::int64_t step) {
+    const std::uint64_t none = model().count();
+    const std::uint64_t mine[] = {collect_.weight() > 0 ? collect_.culprit() : none};
+    const auto all = ranks_->gather(mine);
+    failure f{.code = error_code::non_finite, .call = "step", .rank = ranks_->rank()};
+    f.detail = "step " + std::to_string(step) +
+               ": the reduced gradient overflowed although every rank's own is finite" + advice();
+    for (std::size_t r = all.size(); r-- > 0;)
+      if (all[r] != none) {
+        f.peer = int(r);
+        f.detail = holds_no_number(step, all[r], int(r));
+      }
+    throw error{std::move(f)};
+  }
+  std::string holds_no_number(std::int64_t step, std::size_t k, int rank) const {
+    const std::string which = k < model().count() ? "the gradient of \"" + model()[k].name + "\""
+                                                  : std::string{"the norm of the gradient"};
+    return "step " + std::to_string(step) + ": " + which + " on rank " + std::to_string(rank) +
+           " holds a NaN or an infinity" + advice();
+  }
+  static std::string advice() {
+    return " - lower the learning rate, clip, or bind with training_options{.non_finite = "
+           "non_finite::skip}";
+  }
+  static const char* unused_weight() {
+    return "a weight is given, and this strategy counts every contribution alike - use "
+           "tutti::weighted_mean, or leave the weight out";
+  }
+  [[noreturn]] void refuse(const char* call, std::string detail) const {
+    throw error{{.code = error_code::invalid_argument,
+                 .call = call,
+                 .rank = ranks_->rank(),
+                 .detail = std::move(detail)}};
+  }
+
+  /// At the end of a step, however it ends.
+  struct closing {
+    trainer& of;
+    ~closing() { of.collect_.clear(); }
+  };
+
+  std::unique_ptr<control> ranks_;
+  training_options how_;
+  detail::training_facts plan_;
+  detail::bound_model<T> bound_;
+  Optimizer optimizer_;
+  detail::collecting<T> collect_;
+  detail::roll_call roll_;
+  detail::loss_scale scale_;
+  std::vector<detail::group_factors> groups_; ///< of each tensor
+
+  std::vector<place> parts_;                           ///< what travels together
+  std::vector<std::size_t> part_of_;                   ///< of each tensor of a gradient
+  std::vector<std::size_t> tensors_in_, missing_;      ///< of each part
+  std::size_t launched_ = 0;                           ///< parts that were offered, or need not be
+  bool offering_ = false, joined_ = false;
+  std::deque<detail::pending> under_way_;              ///< fragments
+  std::unique_ptr<carrier<T>> carrier_;
+
+  detail::counters at_;
+  std::vector<detail::updater<T>> updates_, outer_;    ///< of each part; a local one has everything
+  detail::aligned_values<T> local_;                    ///< this rank's own gradient
+  detail::aligned_values<T> agreed_;                   ///< the last agreement, or what a server keeps
+  detail::snapshot<T> snapshot_;
+  double norm_ = 0;
+  struct apply_to {
+    trainer& of;
+    void operator()(place where, std::span<const T> gradient) const { of.apply_push(where, gradient); }
+  } apply_push_{*this};
+};
+
+} // namespace tutti

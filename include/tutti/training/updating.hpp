@@ -1,0 +1,106 @@
+// updating: an optimizer and its state over a place of the flat model.
+#pragma once
+
+#include <tutti/core/aligned_values.hpp>
+#include <tutti/core/archive.hpp>
+#include <tutti/core/flat_model.hpp>
+#include <tutti/core/function_ref.hpp>
+#include <tutti/optimizers/optimizer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// Takes what was agreed on as it is: the outer step of policies that average parameters.
+struct taken_as_it_is {
+  static constexpr std::array<std::string_view, 0> slots{};
+
+  template <class T>
+  auto at(std::int64_t /*step*/) const {
+    return [](const rounding&, T& p, T agreed, T*) { p = agreed; };
+  }
+};
+
+/// What one tensor's update differs in from the optimizer's.
+struct group_factors {
+  double rate = 1, decay = 1;
+  friend bool operator==(const group_factors&, const group_factors&) = default;
+};
+
+template <class O>
+O in_group(O o, group_factors by) {
+  if constexpr (requires { o.learning_rate = o.learning_rate * by.rate; }) o.learning_rate *= by.rate;
+  if constexpr (requires { o.weight_decay = o.weight_decay * by.decay; }) o.weight_decay *= by.decay;
+  return o;
+}
+
+/// One piece of one tensor: what is updated by what.
+template <class T>
+struct update_of {
+  std::int64_t step;
+  std::span<T> values;
+  std::span<const T> gradients;
+  T factor; ///< gradients are multiplied by it first
+  group_factors group;
+};
+
+/// Refers to the optimizer, which may be changed between two steps. Its slots cover one place.
+template <class T>
+class updater {
+public:
+  updater() = default;
+  template <optimizer<T> O>
+  updater(const O& o, place where)
+      : optimizer_{&o}, names_{O::slots.begin(), O::slots.end()}, where_{where},
+        update_{[](const void* optimizer, const update_of<T>& what, const std::span<T>* slots) {
+          const O& o = *static_cast<const O*>(optimizer);
+          optimizer_slots<T, slots_of<O>> state;
+          for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
+          if (what.group == group_factors{})
+            tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor);
+          else
+            tutti::update<T>(detail::in_group(o, what.group), what.step, what.values, what.gradients,
+                             state, what.factor);
+        }} {
+    for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(where.size());
+  }
+
+  place where() const noexcept { return where_; }
+  std::size_t slots() const noexcept { return slots_.size(); }
+  std::span<T> slot(std::size_t k) const { return slots_[k].span(); }
+
+  /// The values of `at`, a part of where().
+  void operator()(place at, const update_of<T>& what) {
+    std::array<std::span<T>, 8> pieces;
+    for (std::size_t k = 0; k < slots_.size(); ++k)
+      pieces[k] = slots_[k].span().subspan(at.begin - where_.begin, at.size());
+    update_(optimizer_, what, pieces.data());
+  }
+  /// Back to the beginning, for the values of `at`.
+  void forget(place at) {
+    for (const auto& slot : slots_)
+      std::ranges::fill(slot.span().subspan(at.begin - where_.begin, at.size()), T{});
+  }
+
+  void state(archive& to, std::string_view prefix, held_by whom) {
+    for (std::size_t k = 0; k < slots_.size(); ++k)
+      to.values(std::string{prefix} + std::string{names_[k]}, slots_[k].span(), where_, whom);
+  }
+
+private:
+  const void* optimizer_ = nullptr;
+  std::vector<std::string_view> names_;
+  place where_;
+  void (*update_)(const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  std::vector<aligned_values<T>> slots_;
+};
+
+} // namespace tutti::detail
