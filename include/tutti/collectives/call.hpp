@@ -180,9 +180,10 @@ decltype(auto) without_messages(Comm& comm, collective what, int root, call_data
 
 template <class... Parts>
 struct call_sentences {
-  static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> == 0,
+  static_assert(count_parts<sync_part, Parts...> + count_parts<communicator_part, Parts...> +
+                        count_parts<training_part, Parts...> == 0,
                 "tutti: a collective takes a reducer, a topology, a codec and tutti::options - sync "
-                "policies belong to a tutti::strategy");
+                "policies and training options belong to a tutti::strategy");
 };
 
 /// As the executors take it.

@@ -52,6 +52,9 @@ struct known_parts_sentences {
                 "tutti: two sync policies were given - keep one");
   static_assert(count_parts<options_part, Parts...> <= 1,
                 "tutti: two option bags were given - merge them into one tutti::options");
+  static_assert(count_parts<training_part, Parts...> <= 1,
+                "tutti: two bags of training options were given - merge them into one "
+                "tutti::training_options");
   static_assert(count_parts<communicator_part, Parts...> <= 1,
                 "tutti: two communicators were given - keep one");
 };

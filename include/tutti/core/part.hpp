@@ -68,6 +68,10 @@ constexpr decltype(auto) pick(First&& first, Rest&&... rest) {
     return detail::pick<Noun, Default>(std::forward<Rest>(rest)...);
 }
 
+/// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
+template <class Part>
+inline constexpr Part default_part{};
+
 template <class...>
 inline constexpr bool always_false = false;
 

@@ -10,7 +10,10 @@
 #include <tutti/core/rounded.hpp>
 #include <tutti/federated/population.hpp>
 #include <tutti/reducers/weights.hpp>
-#include <tutti/sync/ensemble.hpp>
+#include <tutti/carriers/reducing.hpp>
+#include <tutti/training/binding.hpp>
+#include <tutti/training/options.hpp>
+#include <tutti/training/verdict.hpp>
 
 #include <array>
 #include <bit>
@@ -46,30 +49,18 @@ struct federated_report {
 
 namespace detail {
 
-template <class Ensemble, class T, class Population>
+template <class Parts, class Sync, class T, class Population>
 class federated_rounds {
 public:
-  federated_rounds(Ensemble parts, std::vector<tensor<T>> parameters, Population& clients,
-                   run_options how)
-      : parts_{std::move(parts)}, parameters_{std::move(parameters)}, clients_{clients}, how_{how} {
-    detail::refuse_weight(parts_.comm, "run", parts_.how,
-                          "options::weight is given, and clients count what they hold - leave it out, "
-                          "and say it in examples(client) of the population");
-    detail::verify_binding(parts_.comm, parameters_, plan(), parts_.how);
-    const int all = clients_.clients();
-    const auto& sync = parts_.sync;
-    detail::refuse_answer(parts_.comm.rank(), "run",
-                          "federated rounds average what a cohort of clients has trained",
-                          sync.period() < 0              ? "period() is negative"
-                          : sync.fragment(0).count != 1  ? "fragment() is not everything"
-                          : all > 0 && (sync.quorum(all) < 1 || sync.quorum(all) > all)
-                              ? "quorum() is not between one client and all"
-                          : sync.lead() != 0  ? "lead() is not 0"
-                          : sync.worth(0) != 1 ? "worth(0) is not 1"
-                          : sync.delay() != 0 ? "delay() is not 0"
-                                              : nullptr);
-    if (all < 1) refuse("the population has no clients");
-    if (!is_finite(double(sync.server_rate))) refuse("the server's rate is not finite");
+  federated_rounds(const Parts& parts, const Sync& sync, const training_options& training,
+                   std::vector<tensor<T>> parameters, Population& clients, run_options how)
+      : parts_{parts}, sync_{sync}, training_{training}, parameters_{std::move(parameters)},
+        clients_{clients}, how_{how} {
+    control_on ranks{parts_.comm, parts_.how};
+    std::vector<tensor_facts> tensors;
+    for (const tensor<T>& p : parameters_)
+      tensors.push_back(detail::facts_of(p, std::as_writable_bytes(p.values), false));
+    detail::verify_binding(ranks, tensors, numbers(), wrong(), "run");
     for (tensor<T>& p : parameters_) {
       tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
       global_.insert(global_.end(), p.values.begin(), p.values.end());
@@ -93,13 +84,24 @@ public:
 
 private:
   /// What decides who is asked in which round, and what becomes of the answers.
-  std::uint64_t plan() {
-    std::uint64_t h = detail::plan_hash(parts_);
-    for (const std::uint64_t v :
-         {how_.seed, std::uint64_t(how_.rounds), std::uint64_t(clients_.clients()),
-          std::bit_cast<std::uint64_t>(double(parts_.sync.server_rate))})
-      h = detail::hashed(h, v);
-    return h;
+  compared_numbers numbers() const {
+    compared_numbers all = numbers_of(parts_, sync_);
+    all.add(training_);
+    all.add(how_);
+    all.add(int(clients_.clients()));
+    return all;
+  }
+  std::string wrong() {
+    if (parts_.how.weight != 1)
+      return "options::weight is given, and clients count what they hold - leave it out, and say it in "
+             "examples(client) of the population";
+    const int all = clients_.clients();
+    if (all < 1) return "the population has no clients";
+    if (sync_.epochs < 0) return "the sync policy asks for a negative number of epochs";
+    if (const int asked = sync_.cohort(all); asked < 1 || asked > all)
+      return "the cohort of the sync policy is not between one client and all";
+    if (!is_finite(double(sync_.server_rate))) return "the server's rate is not finite";
+    return {};
   }
 
   /// What this rank's clients have come to.
@@ -114,7 +116,7 @@ private:
   /// the ranks' means are folded with the sums of their clients' weights.
   round_report one_round(std::uint32_t round) {
     const int all = clients_.clients();
-    const int asked = detail::exactly([&] { return parts_.sync.quorum(all); });
+    const int asked = detail::exactly([&] { return sync_.cohort(all); });
     const auto cohort = tutti::draw_cohort(all, asked, how_.seed, round);
     round_report report{.round = int(round), .clients = int(cohort.size())};
     std::vector<T> total(global_.size());
@@ -147,13 +149,13 @@ private:
     for (std::size_t k = 0; k < own.size(); ++k) {
       if (weights[k] == 0) continue;
       trained = global_;
-      clients_.train(own[k], parts_.sync.period(), std::span<const T>{global_},
+      clients_.train(own[k], sync_.epochs, std::span<const T>{global_},
                      random_stream{how_.seed, round, std::uint64_t(own[k])}, std::span<T>{trained});
       if (!wrote(trained)) {
         ++mine.silent;
         continue;
       }
-      if (mine.first_bad == nobody && !all_finite(trained)) mine.first_bad = own[k];
+      if (mine.first_bad == nobody && !detail::all_finite(std::span<const T>{trained})) mine.first_bad = own[k];
       double weight = weights[k];
       const int exponent = detail::scale_weights({&weight, 1});
       if (std::exchange(first, false)) mine.exponent = exponent;
@@ -215,15 +217,10 @@ private:
                       "write what was trained to `out`");
   }
 
-  static bool all_finite(const std::vector<T>& values) {
-    bool good = true;
-    for (const T v : values) good = good && is_finite(v);
-    return good;
-  }
   /// The reduced difference is the same on all ranks, and so is the verdict on it.
   bool usable(const std::vector<T>& total, std::uint32_t round, std::int64_t first_bad) {
-    if (parts_.how.non_finite == non_finite::pass || all_finite(total)) return true;
-    if (parts_.how.non_finite == non_finite::skip) return false;
+    if (training_.non_finite == non_finite::pass || detail::all_finite(std::span<const T>{total})) return true;
+    if (training_.non_finite == non_finite::skip) return false;
     const std::array<std::int64_t, 1> mine{first_bad};
     std::vector<std::int64_t> all(std::size_t(parts_.comm.size()));
     tutti::all_gather(parts_.comm, mine, all, options{.timeout = parts_.how.timeout});
@@ -241,7 +238,7 @@ private:
 
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
   double client_weight(int client) {
-    if constexpr (is_weighted<typename Ensemble::reducer_type>) {
+    if constexpr (is_weighted<std::remove_cvref_t<decltype(parts_.reducer)>>) {
       const double examples = double(clients_.examples(client));
       if (!(examples >= 0) || !is_finite(examples)) {
         failure why{.code = error_code::invalid_argument,
@@ -259,12 +256,6 @@ private:
       return 1.0;
     }
   }
-  [[noreturn]] void refuse(const char* detail) const {
-    throw error{{.code = error_code::invalid_argument,
-                 .call = "run",
-                 .rank = parts_.comm.rank(),
-                 .detail = detail}};
-  }
   void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
     const exact_mode held;
     const rounding rounded;
@@ -274,7 +265,7 @@ private:
   void apply(const std::vector<T>& difference) {
     const exact_mode held;
     const rounding rounded;
-    const T rate = static_cast<T>(parts_.sync.server_rate);
+    const T rate = static_cast<T>(sync_.server_rate);
     for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rounded(rate * difference[i]);
     auto from = global_.begin();
     for (tensor<T>& p : parameters_) {
@@ -296,7 +287,9 @@ private:
 
   static constexpr std::int64_t nobody = -1;
 
-  Ensemble parts_;
+  Parts parts_;
+  const Sync& sync_;
+  training_options training_;
   std::vector<tensor<T>> parameters_;
   Population& clients_;
   run_options how_;

@@ -4,19 +4,28 @@
 #include <tutti/collectives/checks.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/determinism.hpp>
+#include <tutti/core/float16.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
-#include <tutti/sync/ensemble.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/placement.hpp>
 
+#include <algorithm>
+#include <type_traits>
+
 namespace tutti::detail {
 
-template <class Sync>
-inline constexpr bool over_population = false;
-template <class Sync>
-  requires requires { Sync::over_population; }
-inline constexpr bool over_population<Sync> = Sync::over_population;
+/// What a policy, a reducer and a topology promise together: the least of the three. A topology that
+/// says nothing takes nothing away; one that chooses by what it has measured does.
+template <class Topology>
+inline constexpr determinism topology_repeats = determinism::rank_count_invariant;
+template <class Topology>
+  requires requires { Topology::repeats; }
+inline constexpr determinism topology_repeats<Topology> = Topology::repeats;
+
+template <class Sync, class Reducer, class Topology>
+inline constexpr determinism joint_determinism =
+    (std::min)((std::min)(policy_repeats<Sync>, repeats_of<Reducer>), topology_repeats<Topology>);
 
 template <class Topology>
 inline constexpr bool is_schedule =
@@ -25,41 +34,38 @@ inline constexpr bool is_schedule =
 /// Facts over float, the element that every reducer of real numbers takes; then sentences about them.
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
+  static constexpr bool by_servers = carrier_of<Sync> == carried_by::placement;
+  static constexpr bool by_schedule = carrier_of<Sync> == carried_by::schedule;
   static constexpr bool communicates = communicator<Comm>;
-  static constexpr bool has_placement =
-      Sync::carrier != carried_by::placement || placement_topology<Topology>;
-  static constexpr bool has_schedule = Sync::carrier != carried_by::schedule || is_schedule<Topology>;
-  static constexpr bool contributes_gradients =
-      over_population<Sync> || Sync::contribution == contributes::gradient;
-  static constexpr bool selects =
-      Sync::carrier != carried_by::placement || !communicates || selective_communicator<Comm>;
-  static constexpr bool pairwise_at_server =
-      Sync::carrier != carried_by::placement || !needs_every_contribution<Reducer, float>;
-  static constexpr bool unweighted_at_server =
-      Sync::carrier != carried_by::placement || !is_weighted<Reducer>;
-  static constexpr bool adds_at_server =
-      Sync::carrier != carried_by::placement || !unweighted_at_server || !pairwise_at_server ||
-      std::derived_from<Reducer, sum>;
+  static constexpr bool has_placement = !by_servers || placement_topology<Topology>;
+  static constexpr bool has_schedule = !by_schedule || is_schedule<Topology>;
+  static constexpr bool serves_gradients =
+      !by_servers || contribution_of<Sync> == contributes::gradient;
+  static constexpr bool has_outer = contribution_of<Sync> != contributes::difference ||
+                                    requires(const Sync s) {
+                                      requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
+                                    };
+  static constexpr bool pairwise_at_server = !by_servers || !needs_every_contribution<Reducer, float>;
+  static constexpr bool unweighted_at_server = !by_servers || !is_weighted<Reducer>;
+  static constexpr bool adds_at_server = !by_servers || !unweighted_at_server || !pairwise_at_server ||
+                                         std::derived_from<Reducer, sum>;
   static constexpr bool encodes = codec_of<Codec, float>;
   static constexpr bool forgets = !encodes || stateless_codec_of<Codec, float>;
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean>;
-  static constexpr bool reaches_all =
-      Sync::carrier != carried_by::schedule || Sync::update != updates_at::replica ||
-      !is_schedule<Topology> || carries_or_default<Topology>(collective::all_reduce);
-  static constexpr bool scatters =
-      Sync::carrier != carried_by::schedule || Sync::update != updates_at::owner ||
-      !is_schedule<Topology> ||
-      (carries_or_default<Topology>(collective::reduce_scatter) &&
-       carries_or_default<Topology>(collective::all_gather));
-  static constexpr bool meets = Sync::carrier != carried_by::schedule || !is_schedule<Topology> ||
+  static constexpr bool reaches_all = !by_schedule || has_owners<Sync> || !is_schedule<Topology> ||
+                                      carries_or_default<Topology>(collective::all_reduce);
+  static constexpr bool scatters = !by_schedule || !has_owners<Sync> || !is_schedule<Topology> ||
+                                   (carries_or_default<Topology>(collective::reduce_scatter) &&
+                                    carries_or_default<Topology>(collective::all_gather));
+  static constexpr bool meets = !by_schedule || !is_schedule<Topology> ||
                                 !needs_every_contribution<Reducer, float> ||
                                 gathers_or_default<Topology>();
   static constexpr bool decodes = kind_of<Codec> != codec_kind::opaque || !is_schedule<Topology> ||
                                   gathers_or_default<Topology>();
-  static constexpr bool value = communicates && has_placement && has_schedule && selects &&
-                                pairwise_at_server && unweighted_at_server && adds_at_server &&
-                                averages_clients && contributes_gradients && encodes && forgets &&
+  static constexpr bool value = communicates && has_placement && has_schedule && serves_gradients &&
+                                has_outer && pairwise_at_server && unweighted_at_server &&
+                                adds_at_server && averages_clients && encodes && forgets &&
                                 reaches_all && scatters && meets && decodes;
 };
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -73,12 +79,11 @@ struct strategy_sentences {
   static_assert(facts::has_schedule, "tutti::strategy: this sync policy reduces over a schedule, "
                                      "and this topology has none - use tutti::ring, tutti::direct "
                                      "or another schedule");
-  static_assert(facts::contributes_gradients, "tutti::strategy: no loop contributes differences or "
-                                              "parameters step by step - use tutti::synchronous, "
-                                              "or tutti::federated over a population");
-  static_assert(facts::selects, "tutti::strategy: asynchronous servers answer whoever is ready, "
-                                "and this communicator cannot tell who is - use tutti::threads or "
-                                "tutti::mpi");
+  static_assert(facts::serves_gradients, "tutti::strategy: servers apply gradients as they come, and this "
+                                         "sync policy contributes something else - use "
+                                         "tutti::asynchronous, or a schedule");
+  static_assert(facts::has_outer, "tutti::strategy: a sync policy that contributes differences makes a "
+                                  "common step with them - give it an optimizer as its member outer");
   static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "
                                            "contribution, and asynchronous servers apply each as "
                                            "it arrives - use tutti::synchronous, or tutti::mean");
@@ -111,44 +116,30 @@ struct strategy_sentences {
 /// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
 template <class Sync, class Value, class Optimizer>
 struct bind_checks {
-  using T = std::remove_const_t<Value>;
-  static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+  using V = std::remove_const_t<Value>;
+  static constexpr bool real = std::is_same_v<V, float> || std::is_same_v<V, double> ||
+                               std::is_same_v<V, bfloat16> || std::is_same_v<V, half>;
+  using T = std::conditional_t<std::is_same_v<V, double>, double, float>;
   static constexpr bool writable = !std::is_const_v<Value>;
   static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
   static constexpr bool looped = !over_population<Sync>;
-  static constexpr bool exact = Sync::carrier != carried_by::mixing;
+  static constexpr bool exact = carrier_of<Sync> != carried_by::mixing;
   static constexpr bool value = real && writable && optimizes && looped && exact;
 };
 template <class Sync, class Value, class Optimizer>
 struct bind_sentences {
   using facts = bind_checks<Sync, Value, Optimizer>;
-  static_assert(facts::real, "tutti::strategy::bind: parameters must be float or double - keep a "
-                             "float copy of shorter ones");
+  static_assert(facts::real, "tutti::strategy::bind: parameters must be float, double, or bfloat16 or half "
+                             "with masters in float - keep a float copy of others");
   static_assert(facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
                                  "these are const - give values that may be written");
   static_assert(facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
-                                  "tutti::adam or a type with slots and update, see "
+                                  "tutti::adam or a type with slots and at, see "
                                   "tutti/optimizers/optimizer.hpp");
   static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
                                "run() with a population");
-  static_assert(facts::exact, "tutti::strategy::bind: no loop runs on a mixing topology - use a "
+  static_assert(facts::exact, "tutti::strategy::bind: no carrier runs on a mixing topology - use a "
                               "schedule or tutti::star");
-};
-
-/// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so
-/// that the sentence stands alone.
-struct no_trainer {
-  tutti::role role() const noexcept { return tutti::role::worker; }
-  template <class Gradients>
-  void step(const Gradients&) {}
-  template <class Gradients>
-  void begin(const Gradients&) {}
-  void ready(std::size_t) {}
-  void finish() {}
-  void serve() {}
-  void finalize() {}
-  std::int64_t steps() const noexcept { return 0; }
-  std::int64_t skipped() const noexcept { return 0; }
 };
 
 } // namespace tutti::detail

@@ -7,7 +7,7 @@
 //   reducer    mean; weighted_mean over a population
 //   codec      identity
 //   sync       synchronous
-//   options    options{}
+//   options    options{}, and training_options{}
 // A communicator given as an lvalue is referred to and must outlive the strategy; everything else is
 // owned. `at_least<determinism::run_to_run>{}` among the parts asks for a level of determinism. What
 // cannot work does not compile, and one sentence says why.
@@ -16,10 +16,11 @@
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/federated/rounds.hpp>
 #include <tutti/strategy/checks.hpp>
+#include <tutti/strategy/bound.hpp>
 #include <tutti/sync/asynchronous.hpp>
+#include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
-#include <tutti/sync/replicated.hpp>
-#include <tutti/sync/served.hpp>
+#include <tutti/sync/local_sgd.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <tuple>
@@ -42,8 +43,8 @@ struct strategy_parts_sentences {
   static_assert(!std::is_same_v<Comm, no_communicator>,
                 "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
                 "communicator of tutti::threads::run, or tutti::self{}");
-  static_assert(sync_policy<Sync>, "tutti::strategy: this sync policy does not answer all eight "
-                                   "questions - derive from tutti::sync_defaults and override");
+  static_assert(sync_policy<Sync>, "tutti::strategy: a sync policy is a value that can be copied - see "
+                                   "tutti/sync/sync_policy.hpp");
 };
 
 /// The parts of a strategy, each as it was given or as its default.
@@ -54,7 +55,7 @@ struct strategy_parts {
   using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
   using topology = std::remove_cvref_t<part_type<
       topology_part,
-      std::conditional_t<sync::carrier == carried_by::placement, star, default_topology>, Parts...>>;
+      std::conditional_t<carrier_of<sync> == carried_by::placement, star, default_topology>, Parts...>>;
   using reducer = std::remove_cvref_t<
       part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
                 Parts...>>;
@@ -75,10 +76,6 @@ struct strategy_parts {
     if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
   }
 };
-
-/// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
-template <class Part>
-inline constexpr Part default_part{};
 
 template <class Demand>
 inline constexpr determinism demanded = determinism::none;
@@ -120,31 +117,35 @@ public:
   const sync_type& sync() const { return part<sync_part, sync_type>(); }
 
   /// Binds a model: `parameters` are tensors (or plain values) that belong to the caller, `optimizer` is
-  /// one of tutti/optimizers. Collective: all ranks bind the same names and lengths, or every rank
-  /// throws `mismatch`; then rank 0's values are broadcast. The strategy and the values must outlive the
-  /// trainer. Options given here take the place of the strategy's.
+  /// one of tutti/optimizers. Collective: all ranks bind the same names and shapes with the same numbers, or
+  /// every rank throws `mismatch`; then rank 0's values are broadcast. The strategy and the values must
+  /// outlive the trainer. Options given here take the place of the strategy's.
   template <class Parameters, class Optimizer>
   auto bind(Parameters&& parameters, Optimizer optimizer) & {
-    return bind(parameters, std::move(optimizer), given_options());
+    return bind(parameters, std::move(optimizer), given_training(), given_options());
+  }
+  template <class Parameters, class Optimizer>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training) & {
+    return bind(parameters, std::move(optimizer), training, given_options());
   }
   template <class Parameters, class Optimizer>
   auto bind(Parameters&& parameters, Optimizer optimizer, const options& how) & {
-    using value = typename decltype(detail::as_tensors(parameters))::value_type;
-    using V = typename decltype(value::values)::element_type;
+    return bind(parameters, std::move(optimizer), given_training(), how);
+  }
+  template <class Parameters, class Optimizer>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training,
+            const options& how) & {
+    using V = detail::tensor_value<Parameters>;
+    using checks = detail::bind_checks<sync_type, V, Optimizer>;
     detail::explain<detail::bind_sentences<sync_type, V, Optimizer>>();
-    if constexpr (chosen::valid && detail::bind_checks<sync_type, V, Optimizer>::value) {
-      if constexpr (sync_type::carrier == carried_by::schedule)
-        return replicated_trainer<ensemble, V, Optimizer>{
-            resolve(how), detail::as_tensors(parameters), std::move(optimizer)};
-      else
-        return served_trainer<ensemble, V, Optimizer>{
-            resolve(how), detail::as_tensors(parameters), std::move(optimizer)};
-    } else {
-      return detail::no_trainer{};
-    }
+    if constexpr (chosen::valid && checks::value)
+      return detail::bound_trainer(resolve(how), sync(), detail::as_tensors(parameters),
+                                   std::move(optimizer), training);
+    else
+      return detail::unbound{};
   }
   template <class... Arguments>
-  detail::no_trainer bind(Arguments&&...) && {
+  detail::unbound bind(Arguments&&...) && {
     static_assert(detail::always_false<Arguments...>,
                   "tutti::strategy::bind: the trainer refers to its strategy, which must outlive it - "
                   "give the strategy a name");
@@ -168,8 +169,8 @@ public:
     static_assert(fits, "tutti::strategy::run: this is no population - it needs clients(), "
                         "examples(client) and train(client, epochs, parameters, random, out)");
     if constexpr (chosen::valid && federates && real && fits) {
-      detail::federated_rounds<ensemble, T, Population> rounds{
-          resolve(given_options()), detail::as_tensors(parameters), clients, how};
+      detail::federated_rounds<carried, sync_type, T, Population> rounds{
+          resolve(given_options()), sync(), given_training(), detail::as_tensors(parameters), clients, how};
       return rounds.run(on_round);
     } else {
       return {};
@@ -181,9 +182,8 @@ public:
   }
 
 private:
-  using ensemble =
-      detail::ensemble<detail::stationary_type<comm_type>, topology_type, reducer_type, codec_type,
-                       sync_type>;
+  using carried = carrying_parts<detail::stationary_type<comm_type>, topology_type, reducer_type,
+                                 codec_type>;
 
   template <class Noun>
   static constexpr std::size_t index_of = [] {
@@ -200,8 +200,9 @@ private:
       return detail::default_part<Default>;
   }
   options given_options() const { return part<options_part, options>(); }
-  ensemble resolve(const options& how) {
-    return {detail::stationary(comm()), topology(), reducer(), codec(), sync(), how};
+  training_options given_training() const { return part<training_part, training_options>(); }
+  carried resolve(const options& how) {
+    return {detail::stationary(comm()), topology(), reducer(), codec(), how};
   }
 
   std::tuple<Parts...> parts_;

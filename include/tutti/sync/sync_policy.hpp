@@ -102,4 +102,22 @@ int period_of(const P& p, std::int64_t step) {
     return 1;
 }
 
+namespace detail {
+
+/// period_of a policy that outlives it.
+class period_answer {
+public:
+  template <sync_policy P>
+  explicit period_answer(const P& p)
+      : policy_{&p}, ask_{[](const void* policy, std::int64_t step) {
+          return period_of(*static_cast<const P*>(policy), step);
+        }} {}
+  int operator()(std::int64_t step) const { return ask_(policy_, step); }
+
+private:
+  const void* policy_;
+  int (*ask_)(const void*, std::int64_t);
+};
+
+} // namespace detail
 } // namespace tutti

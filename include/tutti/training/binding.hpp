@@ -8,6 +8,7 @@
 #include <tutti/core/hash.hpp>
 #include <tutti/core/members.hpp>
 #include <tutti/core/tensor.hpp>
+#include <tutti/topologies/cost.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -103,6 +104,21 @@ private:
   std::vector<std::uint64_t> bits_;
   std::vector<char> real_;
 };
+
+/// What ranks must agree on of the parts, and of a topology what it comes to on these ranks.
+template <class Parts, class Sync>
+compared_numbers numbers_of(const Parts& parts, const Sync& sync) {
+  compared_numbers all;
+  all.add(parts.topology);
+  all.add(parts.reducer);
+  all.add(parts.codec);
+  all.add(sync);
+  using topology = std::remove_cvref_t<decltype(parts.topology)>;
+  if constexpr (schedule_topology<topology>)
+    all.add(tutti::chunks_of(parts.topology, detail::layout_of(parts.comm)));
+  if constexpr (requires { parts.topology.costs(); }) all.add(text(parts.topology.costs()));
+  return all;
+}
 
 /// What bind compares of one tensor.
 struct tensor_facts {

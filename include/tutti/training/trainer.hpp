@@ -44,7 +44,7 @@ namespace detail {
 /// What the loop has to know of a strategy's parts.
 struct training_facts {
   answers policy;
-  function_ref<int(std::int64_t)> period;
+  period_answer period;
   bool means;        ///< contributions are means of micro-batches; otherwise their sums
   bool weighs;       ///< a contribution may have a weight
   bool whole;        ///< the gradient travels as one
@@ -210,8 +210,31 @@ public:
     bound_.publish();
   }
 
-  /// Everything that training goes on from, by name.
-  void state(archive& to);
+  /// Everything that training goes on from, by name; between two steps, and with nothing accumulated.
+  void state(archive& to) {
+    require_shut("state");
+    const bool apart = local() && at_.since > 0; // replicas differ
+    const held_by own = local() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
+    const held_by outer = plan_.policy.owners ? held_by::owner : held_by::everyone;
+    to.number("steps", at_.step);
+    to.number("skipped", at_.skipped);
+    to.number("since", at_.since);
+    to.number("exchanges", at_.exchanges);
+    to.number("since.weight", at_.weight);
+    scale_.state(to);
+    for (std::size_t k = 0; k < model().count(); ++k) {
+      const std::string name = model()[k].name;
+      to.values("", model()[k].values, model().place_of(k), apart ? held_by::each : held_by::everyone);
+      to.number("steps of " + name, at_.versions[k]);
+    }
+    for (auto& by : updates_) by.state(to, "", own);
+    for (std::size_t p = 0; p < outer_.size(); ++p) {
+      to.number("outer steps of " + std::to_string(p), at_.outer[p]);
+      outer_[p].state(to, "outer.", outer);
+    }
+    if (plan_.policy.contribution == contributes::difference)
+      to.values("agreed", agreed_.span(), {0, model().size()}, held_by::everyone);
+  }
 
 private:
   flat_model<T>& model() noexcept { return bound_.model; }

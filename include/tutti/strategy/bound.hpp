@@ -1,0 +1,107 @@
+// What bind makes of the parts of a strategy: a trainer, which names none of them.
+#pragma once
+
+#include <tutti/carriers/reducing.hpp>
+#include <tutti/carriers/serving.hpp>
+#include <tutti/reducers/elementary.hpp>
+#include <tutti/training/trainer.hpp>
+
+#include <concepts>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so that
+/// the sentence stands alone.
+struct unbound {
+  template <class... All> void step(const All&...) {}
+  template <class... All> void begin(const All&...) {}
+  template <class... All> void accumulate(const All&...) {}
+  void ready(std::size_t) {}
+  void finish() {}
+  void join() {}
+  void serve() {}
+  void finalize() {}
+  tutti::role role() const { return role::worker; }
+  std::int64_t steps() const { return 0; }
+  std::int64_t skipped() const { return 0; }
+};
+
+/// What is wrong with the roles of ranks; empty when nothing is.
+template <class Parts>
+std::string wrong_roles(const Parts& parts) {
+  if constexpr (requires { parts.topology.server_count(1); }) {
+    const int size = parts.comm.size(), servers = parts.topology.server_count(size);
+    if (servers < 1 || servers > size)
+      return "there are " + std::to_string(servers) + " servers for " + std::to_string(size) +
+             " ranks - give 1 to " + std::to_string(size);
+    if (parts.topology.dedicates() && servers == size)
+      return "all " + std::to_string(size) +
+             " ranks are dedicated servers and none is left to work - start more ranks";
+  }
+  return {};
+}
+
+template <class T, class Parts, class Sync>
+std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
+                                        std::span<const place> pieces) {
+  return [&]<class Comm, class Topology, class Reducer, class Codec>(
+             const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
+    if constexpr (carrier_of<Sync> == carried_by::placement)
+      return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
+          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness);
+    else
+      return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec>>(with, pieces,
+                                                                           has_owners<Sync>);
+  }(parts);
+}
+
+template <class Parts, class Sync, class V, class Optimizer>
+auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> given,
+                   Optimizer optimizer, const training_options& how) {
+  using T = master_of<V>;
+  using R = std::remove_cvref_t<decltype(parts.reducer)>;
+  constexpr bool served = carrier_of<Sync> == carried_by::placement;
+  constexpr bool weighs = is_weighted<working_reducer_t<R>> && !served;
+  compared_numbers numbers = numbers_of(parts, sync);
+  numbers.add(std::type_identity<V>{});
+  numbers.add(optimizer);
+  numbers.add(how);
+  std::string wrong = served ? detail::wrong_roles(parts) : std::string{};
+  if (!weighs && parts.how.weight != 1)
+    wrong = "options::weight is given, and this strategy counts every contribution alike - use "
+            "tutti::weighted_mean, or leave the weight out";
+  const auto carry = [&](std::span<const place> pieces) {
+    return detail::carrier_for<T>(parts, sync, pieces);
+  };
+  const auto outer = [&](place where) {
+    if constexpr (contribution_of<Sync> == contributes::difference)
+      return updater<T>{sync.outer, where};
+    else
+      return updater<T>{};
+  };
+  using comm_type = std::remove_reference_t<decltype(parts.comm)>;
+  return trainer<T, Optimizer>{
+      training_plan<T>{
+          .facts = {.policy = answers_of(sync),
+                    .period = period_answer{sync},
+                    .means = !std::derived_from<R, sum> || std::derived_from<R, mean>,
+                    .weighs = weighs,
+                    .whole = served || agreeing_reducer<R>,
+                    .weight = parts.how.weight},
+          .how = how,
+          .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),
+          .bound = detail::bound<T>(std::move(given)),
+          .numbers = std::move(numbers),
+          .wrong = std::move(wrong),
+          .carry = carry,
+          .outer = outer},
+      std::move(optimizer)};
+}
+
+} // namespace tutti::detail
