@@ -34,6 +34,8 @@ decltype(auto) prepare_copy(const char* call, Comm& comm, const call_data& data,
   const auto on = [&](const auto& t) -> decltype(auto) {
     work.word = detail::word_of<number_of<What>, T>(root, t);
     work.name = &name_of_copy<What, T, std::remove_cvref_t<decltype(t)>>;
+    if constexpr (asks_for_traffic<Comm>)
+      work.sent = tutti::traffic_of(t, What, root, detail::layout_of(comm), data.n);
     const auto by_messages = [&]() -> decltype(auto) {
       return use([&] {
         return execution<Comm>{comm,
@@ -371,6 +373,8 @@ decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
   work.in = work.out;
   const call_data data{work.out, 1, 1};
   auto& at = detail::stationary(comm);
+  if constexpr (asks_for_traffic<stationary_type<Comm>>)
+    work.sent = tutti::traffic_of(recursive_doubling{}, collective::all_reduce, 0, detail::layout_of(at), 1);
   return detail::without_messages(
       at, collective::all_reduce, 0, data, work, how, use, [&]() -> decltype(auto) {
         return use([&] {

@@ -32,6 +32,7 @@ struct task {
   std::vector<double> weights = {}; ///< of each rank; empty when all are 1
   bool keep_gathered = false;    ///< leave gathered contributions as they came, for gathered()
   std::unique_ptr<std::byte[]> own = {}; ///< data of a call that was given none
+  traffic sent = {};             ///< what messages would carry, for communicators that ask
 };
 
 template <communicator Comm>

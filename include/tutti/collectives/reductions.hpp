@@ -141,6 +141,8 @@ decltype(auto) prepare(const char* call, Comm& comm, const call_data& data, int 
                                    std::move(work), how};
           });
         };
+        if constexpr (asks_for_traffic<Comm>)
+          work.sent = tutti::traffic_of(t, What, root, detail::layout_of(comm), data.n);
         if constexpr (Codec::kind == codec_kind::exact && works_in_shared_memory<topology_type>)
           return detail::without_messages(comm, What, root, data, work, how, use, by_messages);
         else

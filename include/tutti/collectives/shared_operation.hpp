@@ -39,6 +39,19 @@ struct call_data {
   const symmetric_memory* memory = nullptr;
 };
 
+/// A communicator that is told what a call without messages would have sent by messages.
+template <class Comm>
+concept asks_for_traffic = requires(Comm& c) { c.carried(std::uint64_t{}, std::uint64_t{}); };
+
+/// Of a communicator that takes the time, its stopwatch.
+template <class Comm>
+auto timed(Comm& comm) {
+  if constexpr (requires { comm.timed(); })
+    return comm.timed();
+  else
+    return 0;
+}
+
 template <direct_access_communicator Comm> class shared_operation : public operation {
 public:
   shared_operation(Comm& comm, signals& all, collective what, int root, const call_data& data,
@@ -47,6 +60,7 @@ public:
         task_{std::move(work)}, rank_{comm.rank()}, size_{comm.size()}, timeout_{how.timeout} {}
 
   bool advance() final {
+    [[maybe_unused]] const auto timing = detail::timed(comm_);
     try {
       return run();
     } catch (const error& e) {
@@ -213,6 +227,8 @@ private:
     deadline_ = {};
     comparing_ = {};
     begun_ = false;
+    if constexpr (asks_for_traffic<Comm>)
+      comm_.carried(task_.sent.messages, task_.sent.elements * task_.math.value_bytes);
     reset();
   }
   bool run() {

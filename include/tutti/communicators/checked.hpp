@@ -14,10 +14,10 @@ namespace tutti {
 /// moved then, and the communicator remains usable. Costs size - 1 messages of 32 bytes a rank and
 /// call.
 template <class Inner>
-class checked : public decorator<Inner> {
+class checked : public transparent_decorator<Inner> {
 public:
   explicit checked(Inner&& inner, const options& how = {})
-      : decorator<Inner>{std::forward<Inner>(inner)}, how_{how} {}
+      : transparent_decorator<Inner>{std::forward<Inner>(inner)}, how_{how} {}
 
   /// `numbers` are a call's length, type and root; `valid` says whether this rank can make it, and the
   /// caller throws when it cannot. Called by the collectives.

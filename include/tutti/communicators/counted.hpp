@@ -13,9 +13,9 @@ struct sent_traffic {
 };
 
 template <class Inner>
-class counted : public decorator<Inner> {
+class counted : public transparent_decorator<Inner> {
 public:
-  explicit counted(Inner&& inner) : decorator<Inner>{std::forward<Inner>(inner)} {}
+  explicit counted(Inner&& inner) : transparent_decorator<Inner>{std::forward<Inner>(inner)} {}
 
   template <class Execution>
   auto exchange(Execution execution, channel on, const exchange_round& round) {
@@ -23,6 +23,12 @@ public:
     for (const outgoing& m : round.sends) sent_.bytes += m.bytes.size();
     ++sent_.exchanges;
     return this->inner_.exchange(execution, on, round);
+  }
+  /// Of a call without messages, what it would have sent: its topology's traffic, in one exchange.
+  void carried(std::uint64_t messages, std::uint64_t bytes) noexcept {
+    sent_.messages += messages;
+    sent_.bytes += bytes;
+    ++sent_.exchanges;
   }
   auto split(int color, int key)
     requires splitting_communicator<typename decorator<Inner>::inner_type>

@@ -12,6 +12,8 @@ namespace tutti {
 /// it ends, what is in flight through it is waited for, as when a communicator does; persistent requests
 /// made through it are not started after that, nor after a move.
 ///
+/// Everything goes through exchange(): where ranks share memory, too, collectives are messages.
+///
 /// A decorator with members that have destructors calls end() first in its own.
 template <class Inner>
 class decorator : public forwarding<decorator<Inner>, std::remove_reference_t<Inner>> {
@@ -46,6 +48,16 @@ private:
                  .detail = "a decorated communicator is moved while calls on it are in flight - wait for "
                            "them first, or decorate it where it stays"}};
   }
+};
+
+/// A decorator under which ranks that share memory go on to use it: collectives without messages do not come
+/// through exchange(), so what it adds there has to be added to them as well - see counted and traced.
+template <class Inner>
+class transparent_decorator
+    : public decorator<Inner>,
+      public forwarding_access<transparent_decorator<Inner>, std::remove_reference_t<Inner>> {
+public:
+  using decorator<Inner>::decorator;
 };
 
 } // namespace tutti

@@ -41,9 +41,9 @@ private:
 /// collective's start and its wait is not in it, so overlapped communication costs what it really
 /// costs. Two clock readings a call.
 template <class Inner>
-class traced : public decorator<Inner> {
+class traced : public transparent_decorator<Inner> {
 public:
-  explicit traced(Inner&& inner) : decorator<Inner>{std::forward<Inner>(inner)} {}
+  explicit traced(Inner&& inner) : transparent_decorator<Inner>{std::forward<Inner>(inner)} {}
 
   template <class Execution>
   auto exchange(Execution execution, channel on, const exchange_round& round) {
@@ -51,6 +51,8 @@ public:
     auto handle = this->inner_.exchange(execution, on, round);
     return detail::timed_handle<decltype(handle)>{std::move(handle), spent_};
   }
+  /// Collectives without messages are timed as a whole: they copy and combine in the others' memory.
+  detail::stopwatch timed() { return detail::stopwatch{spent_}; }
   std::uint64_t progress() {
     const detail::stopwatch timing{spent_};
     return this->inner_.progress();

@@ -4,8 +4,6 @@
 #include <tutti/communicators/forwarding.hpp>
 #include <tutti/mpi/endpoint.hpp>
 
-#include <cstddef>
-#include <span>
 #include <utility>
 
 namespace tutti::mpi {
@@ -33,11 +31,6 @@ public:
   /// Returns when every rank has come here - after a failure at most 20 s later, false if somebody
   /// has not.
   bool leave() { return inner().leave(); }
-
-  /// Memory of every rank for data out of reach; empty where there is none.
-  std::span<std::byte* const> stages() const noexcept { return inner().stages(); }
-  /// Where the kernel copies between the ranks; null where it does not.
-  const detail::attachment* attached() const noexcept { return inner().attached(); }
 
 private:
   communicator(std::shared_ptr<detail::group> all, const limits& how)
