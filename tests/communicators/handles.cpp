@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(more_in_flight_than_there_are_channels) {
     handles::many_in_flight(world, r, tutti::ring{});
     handles::many_in_flight(world, r, tutti::halving_doubling{});
     handles::many_in_flight(world, r, tutti::binomial_tree{});
-    tutti::counted by_messages{world};
+    tutti::decorator<decltype((world))> by_messages{world};
     handles::many_in_flight(by_messages, r);
     handles::many_in_flight(world, r);
   });

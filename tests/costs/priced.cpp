@@ -1,7 +1,7 @@
 // Topologies chosen by their price: the same on all ranks, explained, kept and given again.
 #include <tutti/collectives/priced.hpp>
 #include <tutti/communicators/checked.hpp>
-#include <tutti/communicators/counted.hpp>
+#include <tutti/communicators/decorator.hpp>
 #include <tutti/communicators/threads.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/strategy/strategy.hpp>
@@ -22,7 +22,7 @@ using tutti::collective;
 
 /// By messages only, so that the model of messages decides.
 template <class World> auto by_messages(World& world) {
-  return tutti::counted<World&>{world};
+  return tutti::decorator<World&>{world};
 }
 
 /// Latency is everything, or bandwidth is.

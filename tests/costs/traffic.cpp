@@ -44,7 +44,8 @@ void compare_with_traffic(const char* name, const Topology& topology, int ranks)
   std::string wrong;
   std::mutex guard;
   tutti::threads::run(ranks, [&](auto& world) {
-    tutti::counted comm{world};
+    tutti::decorator<decltype((world))> by_messages{world};
+    tutti::counted comm{by_messages};
     const auto p = std::size_t(ranks);
     for (const collective what : tutti::all_collectives) {
       if (!topology.carried(what)) continue;
