@@ -3,12 +3,18 @@
 // test: --steps 30 --ranks 2 --batch 4 --transport threads
 // test: --steps 30 --ranks 3 --batch 2 --transport threads --sync asynchronous
 // test: --steps 30 --ranks 2 --batch 4 --transport threads --sync federated
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync sharded --accumulate 2 --clip 1
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync local_sgd --period 5
+// test: --steps 30 --ranks 3 --batch 2 --transport threads --sync diloco --period 10
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
 // refuses: --ranks 1000000 => --ranks 1000000: give 1 to
 // refuses: --data /no/such/file => cannot read /no/such/file: No such file .* - give an existing
 // refuses: --data /dev/null => cannot read /dev/null: it is empty - give a text file
 // refuses: --sync asynchronous --topology ring => --topology ring has none - use --topology star
+// refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
+// refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out
+// refuses: --period 0 => --period: Value 0 not in range
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --transport threads --json / => --json /: Is a directory - give a file

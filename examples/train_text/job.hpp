@@ -44,6 +44,12 @@ public:
         with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
       else if (s_.sync == "federated")
         with_topology(s_.topology, comm_, [&](auto topology) { federated(topology, codec); });
+      else if (s_.sync == "sharded")
+        by_default(codec, tutti::sharded{});
+      else if (s_.sync == "local_sgd")
+        by_default(codec, tutti::local_sgd{.period = s_.period});
+      else if (s_.sync == "diloco")
+        by_default(codec, tutti::diloco{.period = s_.period});
       else
         asynchronous(codec);
     });
@@ -58,6 +64,13 @@ private:
     train(strategy, 1);
   }
 
+  template <class Codec, class Sync>
+  void by_default(Codec codec, Sync sync) {
+    explain(tutti::default_topology{});
+    tutti::strategy strategy{comm_, codec, tutti::mean{}, sync};
+    train(strategy, 1);
+  }
+
   /// Every push is an update of its own, so a round of all ranks makes as many as there are ranks.
   template <class Codec>
   void asynchronous(Codec codec) {
@@ -69,7 +82,8 @@ private:
   template <class Strategy>
   void train(Strategy& strategy, int updates_a_step) {
     results_.determinism = name(Strategy::determinism);
-    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe));
+    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe),
+                                 tutti::training_options{.clip = s_.clip});
     train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
                 [&](int step, double loss) {
                   seen_.add(step, loss);

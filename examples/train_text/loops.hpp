@@ -44,16 +44,26 @@ void train_bound(Trainer& trainer, model_type& model, const models::text_data& t
                  const settings& s, int rank, int updates_a_step, OnStep&& on_step) {
   std::vector<std::uint8_t> rows;
   const auto& recipe = s.recipe;
-  for (int step = 0; step < recipe.steps; ++step) {
-    models::sample_rows(text.training(), recipe.shape.context, recipe.batch, s.seed,
-                        std::uint64_t(step), std::uint64_t(rank), rows);
+  for (int step = int(trainer.steps()); step < recipe.steps; ++step) {
+    const auto next_rows = [&](int batch) {
+      models::sample_rows(text.training(), recipe.shape.context, recipe.batch, s.seed,
+                          std::uint64_t(step) * std::uint64_t(s.accumulate) + std::uint64_t(batch),
+                          std::uint64_t(rank), rows);
+    };
+    double loss = 0;
+    for (int batch = 0; batch + 1 < s.accumulate; ++batch) {
+      next_rows(batch);
+      loss += model.loss_and_gradients(rows, recipe.batch);
+      trainer.accumulate(model.gradients());
+    }
+    next_rows(s.accumulate - 1);
     trainer.optimizer().learning_rate = recipe.learning_rate(step) / updates_a_step;
     trainer.begin(model.gradients());
-    const double loss = model.loss_and_gradients(rows, recipe.batch, [&](int tensor) {
+    loss += model.loss_and_gradients(rows, recipe.batch, [&](int tensor) {
       trainer.ready(std::size_t(tensor));
     });
     trainer.finish();
-    on_step(step + 1, loss);
+    on_step(step + 1, loss / s.accumulate);
   }
   trainer.finalize();
 }

@@ -27,7 +27,15 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--topology", s.topology, "who talks to whom")->check(CLI::IsMember(topologies()));
   app.add_flag("--explain", s.explain, "say why this topology, and what others would cost");
   app.add_option("--sync", s.sync, "when they agree")
-      ->check(CLI::IsMember({"synchronous", "asynchronous", "federated"}));
+      ->check(CLI::IsMember(policies()));
+  app.add_option("--period", s.period, "steps between two agreements of local_sgd and diloco")
+      ->check(CLI::Range(1, 1000000));
+  app.add_option("--accumulate", s.accumulate, "batches that make one step")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--clip", s.clip, "the greatest norm of a gradient; 0 for any")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--save", s.save, "write a checkpoint into this folder at the end");
+  app.add_option("--resume", s.resume, "go on from the checkpoint in this folder");
   app.add_option("--codec", s.codec, "what travels")
       ->check(CLI::IsMember({"identity", "bfloat16"}));
   app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
@@ -56,6 +64,12 @@ inline void check(const settings& s) {
   if (s.sync == "asynchronous" && s.topology != "default" && s.topology != "star")
     throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
                              s.topology + " has none - use --topology star");
+  if ((s.sync == "sharded" || s.sync == "local_sgd" || s.sync == "diloco") && s.topology != "default")
+    throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
+                             "leave --topology out");
+  if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0 || !s.save.empty() || !s.resume.empty()))
+    throw std::runtime_error("train_text: --accumulate, --clip, --save and --resume are for steps of a "
+                             "trainer, and --sync federated runs rounds - leave them out");
   support::check_writable("--json", s.json);
   support::check_writable("--plot", s.plot);
 }

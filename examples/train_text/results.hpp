@@ -62,6 +62,9 @@ inline void write(const results& r, const settings& s, const history& seen) {
                                {"topology", s.topology},
                                {"codec", s.codec},
                                {"steps", s.recipe.steps},
+                               {"period", s.period},
+                               {"accumulate", s.accumulate},
+                               {"clip", s.clip},
                                {"seed", s.seed}});
   if (s.plot.empty()) return;
   const std::string title =

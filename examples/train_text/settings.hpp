@@ -22,6 +22,11 @@ struct settings {
   bool explain = false;
   std::string sync = "synchronous";
   std::string codec = "identity";
+  int period = 20;
+  int accumulate = 1;
+  double clip = 0;
+  std::string save;
+  std::string resume;
   models::text_recipe recipe;
   std::uint64_t seed = 1;
   std::string sample = "The ";
@@ -35,6 +40,10 @@ constexpr std::size_t clients_a_rank = 8;
 inline std::vector<std::string> topologies() {
   return {"default",       "ring", "recursive_doubling", "halving_doubling",
           "binomial_tree", "star", "direct",             "automatic"};
+}
+
+inline std::vector<std::string> policies() {
+  return {"synchronous", "sharded", "local_sgd", "diloco", "asynchronous", "federated"};
 }
 
 inline std::string name_of_text(const settings& s) {
