@@ -51,30 +51,32 @@ struct ways_of_counting<R> {
 
 } // namespace detail
 
-/// An all_reduce of each part, in place; with `owners` a reduce_scatter, of which rank r keeps its shard.
+/// An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
-template <class T, class Comm, class Topology, class Reducer, class Codec>
+template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
 class reducing final : public carrier<T> {
 public:
   /// Collective.
-  reducing(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::span<const place> parts,
-           bool owners)
-      : with_{with}, owners_{owners} {
+  reducing(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::span<const place> parts)
+      : with_{with} {
     with_.how.weight = 1; // weights come with each offer
     pieces_.reserve(parts.size());
     for (const place where : parts) {
       pieces_.push_back({where, detail::shared_values<T>(with_.comm, where.size()), {}, {}, false});
       if constexpr (counts_alike && !agrees)
-        pieces_.back().often = owners_ ? call(pieces_.back(), [](auto&&... all) {
-          return tutti::persistent_reduce_scatter(all...);
-        }) : call(pieces_.back(), [](auto&&... all) { return tutti::persistent_all_reduce(all...); });
+        pieces_.back().often = call(pieces_.back(), [](auto&&... all) {
+          if constexpr (Owners)
+            return tutti::persistent_reduce_scatter(all...);
+          else
+            return tutti::persistent_all_reduce(all...);
+        });
     }
   }
 
   place owned(std::size_t part) const override {
     const place all = pieces_[part].where;
-    if (!owners_) return all;
+    if (!Owners) return all;
     const shard mine = shard_of(all.size(), with_.comm.rank(), with_.comm.size());
     return {all.begin + mine.begin, all.begin + mine.end};
   }
@@ -89,17 +91,20 @@ public:
       offer_weighed(p, weights);
     else if constexpr (!agrees)
       p.often.start();
-    else if (owners_)
-      call(p, [](auto&&... all) { tutti::reduce_scatter(all...); });
     else
-      call(p, [](auto&&... all) { tutti::all_reduce(all...); });
+      call(p, [](auto&&... all) {
+        if constexpr (Owners)
+          tutti::reduce_scatter(all...);
+        else
+          tutti::all_reduce(all...);
+      });
   }
   void settle(std::size_t part) override {
     piece& p = pieces_[part];
     p.weighed ? p.once.wait() : p.often.wait();
   }
   void hand_out(std::size_t part) override {
-    if (owners_) tutti::all_gather(with_.comm, pieces_[part].values, with_.topology, with_.how);
+    if constexpr (Owners) tutti::all_gather(with_.comm, pieces_[part].values, with_.topology, with_.how);
   }
 
 private:
@@ -134,17 +139,13 @@ private:
   }
   template <class R>
   request weighed(piece& p, const R& reducer, std::span<const double> weights) {
-    const auto make = [&](auto what) {
-      return detail::weighed_reduction<what(), R>(with_.comm, p.values, reducer, with_.topology,
-                                                  with_.codec, with_.how, weights);
-    };
-    using scatter = std::integral_constant<collective, collective::reduce_scatter>;
-    using whole = std::integral_constant<collective, collective::all_reduce>;
-    return {owners_ ? make(scatter{}) : make(whole{}), with_.comm.in_flight()};
+    constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
+    return {detail::weighed_reduction<what, R>(with_.comm, p.values, reducer, with_.topology,
+                                               with_.codec, with_.how, weights),
+            with_.comm.in_flight()};
   }
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
-  bool owners_;
   std::vector<piece> pieces_;
 };
 

@@ -56,8 +56,8 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
           with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness);
     else
-      return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec>>(with, pieces,
-                                                                           has_owners<Sync>);
+      return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
+                                                                                             pieces);
   }(parts);
 }
 
