@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,6 +31,9 @@ void collect_values(const G* __restrict from, T* __restrict to, std::size_t n, b
     for (std::size_t i = 0; i < n; ++i) to[i] = rounded(factor * element_cast<T>(from[i])) / divisor;
   }
 }
+
+/// Whether a contribution can count for so much.
+inline bool is_weight(double w) noexcept { return w >= 0 && w <= (std::numeric_limits<double>::max)(); }
 
 /// A gradient where its owner has it; empty where a tensor has none.
 template <class T>
@@ -66,7 +70,7 @@ public:
     gradients_ = std::move(gradients);
     counts_ = weight > 0;
     if (counts_ && first_ == 0) first_ = weight;
-    weight_ += weight;
+    weight_ += is_weight(weight) ? weight : std::numeric_limits<double>::quiet_NaN();
     factor_ = counts_ && means_ ? T(weight / first_) : T(1);
     scale_ = loss_scale;
     open_ = true;

@@ -127,6 +127,8 @@ public:
   }
   /// One step of what was accumulated.
   void step() {
+    require_shut("step");
+    if (!reduces() && !(collect_.weight() > 0)) refuse("step", "nothing was accumulated");
     open_without("step");
     finish();
   }
@@ -160,8 +162,10 @@ public:
   void ready(std::size_t k) {
     require_expected(k);
     take(k);
+    closing unless_it_goes_on{*this};
     if (reduces() && !carrier_->waits() && roll_.called()) offer_complete();
     ranks_->progress();
+    unless_it_goes_on.ends = false;
   }
   /// Ends the step: what travels is waited for, judged, and committed.
   void finish() {
@@ -181,11 +185,11 @@ public:
   /// have called it. Training may go on after that. Where servers answer there is nothing to do.
   void join() {
     if (carrier_->serves()) return;
-    for (joined_ = true; joined_;) {
+    const joining from_here_on{*this};
+    do {
       open_without("join");
       finish();
-      if (roll_.all_joined()) joined_ = false;
-    }
+    } while (!roll_.all_joined());
   }
 
   /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
@@ -247,7 +251,7 @@ private:
   /// Gradients that all ranks reduce.
   void reduced_step() {
     offer_complete();
-    if (roll_.all_joined()) return;
+    if (roll_.over()) return;
     const detail::verdict found = settle_offered();
     if (is_usable(found, at_.step + 1)) {
       commit(clip_factor(found));
@@ -301,6 +305,8 @@ private:
     require_shut(call);
     if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
     if (!plan_.weighs && weight != 1) refuse(call, unused_weight());
+    if (!reduces() && !detail::is_weight(weight))
+      refuse(call, "the weight is negative or not finite - give what the micro-batch counts for");
     std::vector<detail::gradient_view<T>> views;
     for (const auto& g : detail::as_tensors(gradients)) views.emplace_back(g.values);
     if (views.size() != model().count())
@@ -326,8 +332,8 @@ private:
     if (reduces()) say(collect_.weight());
   }
   void say(double weight) {
-    if (!plan_.means || how_.uneven == uneven::by_world) weight = 1;
-    detail::presence mine{.weight = weight, .joined = joined_};
+    detail::presence mine{.weight = weight, .counts = weight > 0, .joined = joined_};
+    if ((!plan_.means || how_.uneven == uneven::by_world) && detail::is_weight(weight)) mine.weight = 1;
     for (std::size_t k = 0; k < model().count(); ++k) {
       mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
       mine.frozen.push_back(collect_.is_frozen(k));
@@ -352,7 +358,7 @@ private:
   void offer_complete() {
     roll_.wait();
     if (!std::exchange(offering_, true)) check_roll();
-    if (roll_.all_joined()) return;
+    if (roll_.over()) return;
     for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
       if (travels(launched_)) carrier_->offer(launched_, roll_.weights());
   }
@@ -366,7 +372,7 @@ private:
     say(plan_.weighs ? at_.weight : at_.weight > 0 ? 1.0 : 0.0);
     roll_.wait();
     const bool all = roll_.all_joined();
-    if (all && !roll_.counts()) return;
+    if (roll_.over()) return;
     check_roll();
     for (std::size_t p = 0; p < parts_.size(); ++p)
       if (all || p == std::size_t(at_.exchanges) % parts_.size()) {
@@ -661,11 +667,11 @@ private:
                 std::to_string(unlike.peer) + " - freeze the same tensors on every rank");
     const auto weights = roll_.weights();
     for (std::size_t r = 0; r < weights.size(); ++r)
-      if (!(weights[r] >= 0) || !std::isfinite(weights[r]))
+      if (!detail::is_weight(weights[r]))
         raise(error_code::invalid_argument, int(r),
               "rank " + std::to_string(r) + " gave a weight that is negative or not finite - give what "
               "its contribution counts for");
-    if (!roll_.all_joined() && !roll_.counts())
+    if (!roll_.over() && !roll_.counts())
       raise(error_code::invalid_argument, -1, "all weights are zero - at least one rank must count");
     if (!roll_.alike() && !carrier_->weighs())
       raise(error_code::invalid_argument, -1,
@@ -711,7 +717,17 @@ private:
   /// At the end of a step, however it ends.
   struct closing {
     trainer& of;
-    ~closing() { of.collect_.clear(); }
+    bool ends = true;
+    ~closing() {
+      if (ends) of.collect_.clear();
+    }
+  };
+
+  /// While this rank is in join().
+  struct joining {
+    trainer& of;
+    explicit joining(trainer& t) : of{t} { of.joined_ = true; }
+    ~joining() { of.joined_ = false; }
   };
 
   std::unique_ptr<control> ranks_;
