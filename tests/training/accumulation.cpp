@@ -9,6 +9,7 @@ using small_model::by_one;
 using small_model::expect_all;
 using small_model::floats;
 using small_model::gradients;
+using small_model::must_equal;
 using small_model::on;
 using small_model::tensors;
 
@@ -112,7 +113,7 @@ BOOST_AUTO_TEST_CASE(an_unfinished_window_is_a_step_of_what_came) {
       trainer.accumulate(floats{1});
       if (k % 2 == 0 || k == 5) trainer.step();
     }
-    BOOST_TEST(trainer.steps() == 3);
+    must_equal(trainer.steps(), 3, "trainer.steps()");
   };
   everywhere("5 in windows of 2", -3, use);
   expect_all("a rank alone", value_on(2, use, tutti::local_sgd{.period = 3}), {-3});

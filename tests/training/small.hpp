@@ -34,6 +34,16 @@ auto on(int ranks, Body&& body) {
   return out;
 }
 
+/// Within a rank's thread, where Boost.Test must not be called: what is wrong ends the run.
+template <class A, class B>
+void must_equal(const A& got, const B& wanted, const char* what) {
+  if (got == wanted) return;
+  std::ostringstream out;
+  out.precision(9);
+  out << what << " is " << got << ", wanted " << wanted;
+  throw std::logic_error{out.str()};
+}
+
 /// Tensors by name; a gradient without values is absent.
 template <class V = float>
 struct tensors {
@@ -84,6 +94,8 @@ inline void expect_texts(const std::string& what, const std::vector<std::string>
 /// A state in memory: written by one visit, read by others.
 class memory final : public tutti::archive {
 public:
+  memory() = default;
+  memory(memory&& other) noexcept : archive{}, entries_{std::move(other.entries_)} {}
   void begin_reading() { reading_ = true, next_ = 0; }
 
   void values(std::string_view name, std::span<float> mine, tutti::place, tutti::held_by) override {

@@ -177,7 +177,27 @@ inline std::string text_from(control& ranks, std::string text, int who) {
   ranks.broadcast(std::as_writable_bytes(std::span{&length, 1}), who);
   text.resize(length);
   ranks.broadcast(std::as_writable_bytes(std::span{text.data(), text.size()}), who);
-  return "rank " + std::to_string(who) + ": " + text;
+  return text;
+}
+
+/// The first tensor that ranks 0 and `odd`, with so many tensors each, do not have in common; `each` are the
+/// hashes of this rank's.
+inline std::string unlike_tensors(control& ranks, std::span<const tensor_facts> tensors,
+                                  const std::vector<std::uint64_t>& each, std::size_t of_first,
+                                  std::size_t of_odd, int odd) {
+  std::vector<std::uint64_t> first = each, other = each;
+  first.resize(of_first);
+  other.resize(of_odd);
+  ranks.broadcast(std::as_writable_bytes(std::span{first}), 0);
+  ranks.broadcast(std::as_writable_bytes(std::span{other}), odd);
+  std::size_t k = 0;
+  while (k < of_first && k < of_odd && first[k] == other[k]) ++k;
+  const std::string mine = k >= tensors.size() ? "missing"
+                                               : "\"" + tensors[k].name + "\" (" + tensors[k].shape +
+                                                     (tensors[k].frozen ? ", frozen)" : ")");
+  const std::string a = detail::text_from(ranks, mine, 0), b = detail::text_from(ranks, mine, odd);
+  return "tensor " + std::to_string(k) + " is " + a + " on rank 0 and " + b + " on rank " +
+         std::to_string(odd);
 }
 
 /// All ranks bind the same thing: parts, options, names and shapes. Throws on every rank `mismatch` when
@@ -210,7 +230,8 @@ inline void verify_binding(control& ranks, std::span<const tensor_facts> tensors
   };
   for (int r = 0; r < ranks.size(); ++r)
     if (at(r, 0)) {
-      raise(error_code::invalid_argument, r, detail::text_from(ranks, wrong, r));
+      raise(error_code::invalid_argument, r,
+            "rank " + std::to_string(r) + ": " + detail::text_from(ranks, wrong, r));
     }
   int odd = 0;
   const auto differ = [&](std::size_t k) {
@@ -220,6 +241,9 @@ inline void verify_binding(control& ranks, std::span<const tensor_facts> tensors
     return odd > 0;
   };
   const auto plans = [&] { return "ranks 0 and " + std::to_string(odd) + " plan different runs"; };
+  if (differ(1) || differ(2)) {
+    disagree(odd, detail::unlike_tensors(ranks, tensors, each, at(0, 1), at(odd, 1), odd));
+  }
   if (differ(3)) disagree(odd, plans() + " (parts, options or element types)");
   if (differ(4)) {
     const int other = odd;
@@ -229,18 +253,6 @@ inline void verify_binding(control& ranks, std::span<const tensor_facts> tensors
     disagree(other, plans() + ": " + numbers.difference(values.first(n), 0,
                                                         values.subspan(std::size_t(other) * n, n), other));
   }
-  if (differ(1))
-    disagree(odd, "rank 0 has " + std::to_string(at(0, 1)) + " tensors, rank " + std::to_string(odd) +
-                      " has " + std::to_string(at(odd, 1)));
-  if (!differ(2)) return;
-  const auto every = ranks.gather(each);
-  for (std::size_t k = 0; k < each.size(); ++k)
-    for (int r = 1; r < ranks.size(); ++r)
-      if (every[std::size_t(r) * each.size() + k] != every[k])
-        disagree(r, "tensor " + std::to_string(k) + " (here \"" + tensors[k].name + "\", " +
-                        tensors[k].shape + (tensors[k].frozen ? ", frozen" : "") +
-                        ") has another name or shape, or is frozen, on rank " + std::to_string(r) +
-                        " than on rank 0");
 }
 
 } // namespace tutti::detail

@@ -36,12 +36,20 @@ inline std::string wrong_options(const training_options& how, const answers& pol
   if (auto wrong = detail::wrong_answers(policy, period); !wrong.empty()) return wrong;
   if (!(how.clip >= 0)) return "training_options::clip is negative or not a number - give the greatest norm, or 0";
   const loss_scaling& s = how.loss_scale;
-  if (!(s.initial > 0) || !(s.least > 0) || !(s.greatest >= s.least) || !(s.initial < 1e300))
-    return "the scale of the loss is not greater than 0 and finite - give loss_scale.initial and least "
-           "above 0, or leave it out";
-  if (!(s.growth >= 1) || !(s.backoff > 1) || s.every < 1)
+  constexpr double most = 1e38; // that a float holds
+  if (!(s.initial > 0 && s.initial <= most))
+    return "the scale of the loss is not greater than 0 and finite - give loss_scale.initial above 0, or "
+           "leave it out";
+  if (s.growth == 1) return {};
+  if (!(s.growth > 1) || !(s.backoff > 1) || s.every < 1)
     return "the scale of the loss cannot adapt - give a growth of at least 1, a backoff above 1, and every "
            "of at least 1 step";
+  if (!(s.least > 0 && s.least <= s.initial && s.initial <= s.greatest && s.greatest <= most))
+    return "the scale of the loss has no room to adapt - give loss_scale.least above 0, a finite greatest, and "
+           "initial between them";
+  if (how.non_finite == non_finite::pass)
+    return "non_finite::pass lets pass what a scale of the loss adapts to - give non_finite::skip, or a growth "
+           "of 1";
   return {};
 }
 

@@ -193,13 +193,17 @@ public:
   }
 
   /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
-  /// between two steps. One that was frozen has no part in norms, decay and averages, and keeps its values.
+  /// between two steps, and where replicas train apart, after an agreement. One that is frozen has no part in
+  /// norms, decay and averages, and keeps its values; when it is trained again, its slots are fresh.
   void freeze(std::string_view names, bool frozen = true) {
+    require_shut("freeze");
+    if (apart()) refuse("freeze", "replicas differ, and would for ever - freeze after an agreement");
     bool any = false;
     for (std::size_t k = 0; k < model().count(); ++k)
       if (detail::matches(names, model()[k].name)) {
-        collect_.freeze(k, frozen);
         any = true;
+        if (collect_.is_frozen(k) && !frozen) begin_afresh(k);
+        collect_.freeze(k, frozen);
       }
     if (!any) refuse("freeze", "no tensor has a name like \"" + std::string{names} + "\"");
   }
@@ -217,7 +221,6 @@ public:
   /// Everything that training goes on from, by name; between two steps, and with nothing accumulated.
   void state(archive& to) {
     require_shut("state");
-    const bool apart = local() && at_.since > 0; // replicas differ
     const held_by own = local() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
     const held_by outer = plan_.policy.owners ? held_by::owner : held_by::everyone;
     to.number("steps", at_.step);
@@ -228,7 +231,7 @@ public:
     scale_.state(to);
     for (std::size_t k = 0; k < model().count(); ++k) {
       const std::string name = model()[k].name;
-      to.values("", model()[k].values, model().place_of(k), apart ? held_by::each : held_by::everyone);
+      to.values("", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
       to.number("steps of " + name, at_.versions[k]);
     }
     for (auto& by : updates_) by.state(to, "", own);
@@ -245,6 +248,11 @@ private:
   const flat_model<T>& model() const noexcept { return bound_.model; }
   bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
   bool reduces() const noexcept { return !local() && !carrier_->serves(); }
+  /// Whether replicas differ.
+  bool apart() const noexcept {
+    const answers& p = plan_.policy;
+    return local() && (at_.since > 0 || !under_way_.empty() || (at_.step > 0 && (p.fragments > 1 || p.keep > 0)));
+  }
 
   // --- the loop: three ways through a step ------------------------------------------------------
 
@@ -279,6 +287,7 @@ private:
     const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
     const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
     const detail::counters before = at_;
+    const detail::loss_scale scale = scale_;
     if (due || settles) keep_all();
     try {
       if (usable) descend(clip_factor(own));
@@ -292,6 +301,7 @@ private:
     } catch (...) {
       snapshot_.restore();
       at_ = before;
+      scale_ = scale;
       throw;
     }
     snapshot_.forget();
@@ -426,9 +436,12 @@ private:
       together = both(together, {all[k] != 0, std::bit_cast<double>(all[k + 1])});
     return together;
   }
+  bool passes(const detail::verdict& found) const noexcept {
+    return how_.non_finite == non_finite::pass || (found.finite && std::isfinite(found.squares));
+  }
   /// What all ranks do about a verdict that is the same on all.
   bool is_usable(const detail::verdict& found, std::int64_t step) {
-    if (found.finite && std::isfinite(found.squares)) return true;
+    if (passes(found)) return true;
     if (!skips()) raise_culprit(step);
     ++at_.skipped;
     if (scale_.adapts()) scale_.bad();
@@ -436,7 +449,7 @@ private:
   }
   /// What this rank does about its own.
   bool is_usable_here(const detail::verdict& found) {
-    if (found.finite && std::isfinite(found.squares)) return true;
+    if (passes(found)) return true;
     if (!skips())
       ranks_->fail({.code = error_code::non_finite,
                     .call = "step",
@@ -449,7 +462,7 @@ private:
   bool skips() const noexcept { return scale_.adapts() || how_.non_finite != non_finite::error; }
   T clip_factor(const detail::verdict& found) {
     norm_ = std::sqrt(found.squares);
-    return how_.clip > 0 && norm_ > how_.clip ? T(how_.clip / norm_) : T(1);
+    return how_.clip > 0 && norm_ > how_.clip && std::isfinite(norm_) ? T(how_.clip / norm_) : T(1);
   }
 
   // --- the commit -------------------------------------------------------------------------------
@@ -500,12 +513,17 @@ private:
   void agree_on(std::size_t part) {
     detail::verdict found = settle(part);
     if (plan_.policy.owners) found = agreed_on(found);
-    if (!is_usable(found, at_.step)) return;
+    if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
     const place mine = carrier_->owned(part);
     const std::span<T> room = carrier_->room(part), own = owned_room(part);
     if (plan_.policy.contribution == contributes::difference) {
       const std::span<T> agreed = agreed_.span().subspan(mine.begin, mine.size());
-      outer_[part](mine, {++at_.outer[part], agreed, own, T(1), {}});
+      ++at_.outer[part];
+      model().each(mine, [&](std::size_t k, place at) {
+        if (collect_.is_frozen(k)) return;
+        const auto piece = [&](std::span<T> of) { return of.subspan(at.begin - mine.begin, at.size()); };
+        outer_[part](at, {at_.outer[part], piece(agreed), piece(own), T(1), {}});
+      });
       std::copy(agreed.begin(), agreed.end(), own.begin());
     }
     if (plan_.policy.owners) carrier_->hand_out(part);
@@ -526,6 +544,15 @@ private:
       for (std::size_t i = 0; i < p.size(); ++i)
         p[i] = keep == 0 ? x[i] : x[i] + rounded(keep * (p[i] - x[i]));
     });
+  }
+  /// Tensor k, which was frozen and will be trained.
+  void begin_afresh(std::size_t k) {
+    at_.versions[k] = 0;
+    for (auto* all : {&updates_, &outer_})
+      for (auto& by : *all)
+        if (const place at = common(model().place_of(k), by.where()); !at.empty()) by.forget(at);
+    if (plan_.policy.contribution == contributes::difference)
+      model().read(model().place_of(k), agreed_.begin() + std::ptrdiff_t(model().place_of(k).begin));
   }
   void write(std::size_t part) {
     const std::span<const T> room = carrier_->room(part);
@@ -678,18 +705,29 @@ private:
             "this reducer counts every contribution alike, and ranks have unlike numbers of batches in "
             "this step - use tutti::mean, or give every rank as many");
   }
+  /// A tensor of this rank that spoils what is agreed on; as many as there are when none does.
+  std::size_t culprit() const {
+    if (!local()) return collect_.weight() > 0 ? collect_.culprit() : model().count();
+    std::size_t k = 0;
+    while (k < model().count() && detail::all_finite(std::span<const T>{model()[k].values})) ++k;
+    return k;
+  }
   /// Which rank's gradient it is.
   [[noreturn]] void raise_culprit(std::int64_t step) {
     const std::uint64_t none = model().count();
-    const std::uint64_t mine[] = {collect_.weight() > 0 ? collect_.culprit() : none};
+    const std::uint64_t mine[] = {culprit()};
     const auto all = ranks_->gather(mine);
     failure f{.code = error_code::non_finite, .call = "step", .rank = ranks_->rank()};
     f.detail = "step " + std::to_string(step) +
-               ": the reduced gradient overflowed although every rank's own is finite" + advice();
+               ": the reduced " + (local() ? "values" : "gradient") +
+               " overflowed although every rank's own is finite" + advice();
     for (std::size_t r = all.size(); r-- > 0;)
       if (all[r] != none) {
         f.peer = int(r);
         f.detail = holds_no_number(step, all[r], int(r));
+        if (local()) f.detail = "step " + std::to_string(step) + ": what rank " + std::to_string(r) +
+                                " has learnt of \"" + model()[all[r]].name + "\" holds a NaN or an infinity" +
+                                advice();
       }
     throw error{std::move(f)};
   }
