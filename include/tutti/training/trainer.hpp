@@ -27,6 +27,8 @@
 #include <tutti/training/snapshot.hpp>
 #include <tutti/training/updating.hpp>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -60,7 +62,7 @@ struct pending {
 struct counters {
   std::int64_t step = 0, skipped = 0;
   std::int64_t since = 0, exchanges = 0; ///< steps since the last agreement, and agreements
-  double weight = 0;                     ///< of what came since then
+  std::vector<double> learnt;            ///< weight of what each part has not offered yet
   std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
 };
 
@@ -190,6 +192,11 @@ public:
       open_without("join");
       finish();
     } while (!roll_.all_joined());
+    if (local()) { // who had fewer batches counts on from where the others are
+      const std::uint64_t mine[] = {std::uint64_t(at_.step)};
+      for (const std::uint64_t other : ranks_->gather(mine))
+        at_.step = (std::max)(at_.step, std::int64_t(other));
+    }
   }
 
   /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
@@ -227,7 +234,8 @@ public:
     to.number("skipped", at_.skipped);
     to.number("since", at_.since);
     to.number("exchanges", at_.exchanges);
-    to.number("since.weight", at_.weight);
+    for (std::size_t p = 0; p < at_.learnt.size(); ++p)
+      to.number("weight of " + std::to_string(p), at_.learnt[p]);
     scale_.state(to);
     for (std::size_t k = 0; k < model().count(); ++k) {
       const std::string name = model()[k].name;
@@ -250,8 +258,8 @@ private:
   bool reduces() const noexcept { return !local() && !carrier_->serves(); }
   /// Whether replicas differ.
   bool apart() const noexcept {
-    const answers& p = plan_.policy;
-    return local() && (at_.since > 0 || !under_way_.empty() || (at_.step > 0 && (p.fragments > 1 || p.keep > 0)));
+    return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() ||
+                       (at_.step > 0 && plan_.policy.keep > 0));
   }
 
   // --- the loop: three ways through a step ------------------------------------------------------
@@ -285,19 +293,19 @@ private:
     const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
     const bool usable = works && is_usable_here(own);
     const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
-    const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
+    const bool settles = !under_way_.empty() && (joined_ || under_way_.front().due <= at_.step + 1);
     const detail::counters before = at_;
     const detail::loss_scale scale = scale_;
     if (due || settles) keep_all();
     try {
+      if (joined_) agree_until(at_.step + plan_.policy.delay); // the others do between two exchanges
       if (usable) descend(clip_factor(own));
-      if (works) ++at_.step, ++at_.since, at_.weight += collect_.weight();
-      if (due) offer_what_was_learnt();
-      while (!under_way_.empty() && (under_way_.front().due <= at_.step || roll_.all_joined())) {
-        const std::size_t part = under_way_.front().part;
-        under_way_.pop_front();
-        agree_on(part);
+      if (works) {
+        ++at_.step, ++at_.since;
+        for (double& w : at_.learnt) w += collect_.weight();
       }
+      if (due) offer_what_was_learnt();
+      agree_until(at_.step + (joined_ && roll_.all_joined() ? plan_.policy.delay : 0));
     } catch (...) {
       snapshot_.restore();
       at_ = before;
@@ -339,11 +347,15 @@ private:
     launched_ = 0;
     offering_ = false;
     for (std::size_t p = 0; p < parts_.size(); ++p) missing_[p] = tensors_in_[p];
-    if (reduces()) say(collect_.weight());
+    if (reduces()) say(collect_.weight(), collect_.weight() > 0);
   }
-  void say(double weight) {
-    detail::presence mine{.weight = weight, .counts = weight > 0, .joined = joined_};
-    if ((!plan_.means || how_.uneven == uneven::by_world) && detail::is_weight(weight)) mine.weight = 1;
+  /// What a contribution counts for, beside others.
+  double worth(double weight) const {
+    const bool alike = !plan_.means || how_.uneven == uneven::by_world;
+    return alike && detail::is_weight(weight) ? 1 : weight;
+  }
+  void say(double weight, bool counts) {
+    detail::presence mine{.weight = worth(weight), .counts = counts, .joined = joined_};
     for (std::size_t k = 0; k < model().count(); ++k) {
       mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
       mine.frozen.push_back(collect_.is_frozen(k));
@@ -379,20 +391,44 @@ private:
     return any;
   }
   void offer_what_was_learnt() {
-    say(plan_.weighs ? at_.weight : at_.weight > 0 ? 1.0 : 0.0);
+    const std::size_t turn = std::size_t(at_.exchanges) % at_.learnt.size();
+    say(weight_learnt(turn), has_learnt());
     roll_.wait();
-    const bool all = roll_.all_joined();
     if (roll_.over()) return;
     check_roll();
-    for (std::size_t p = 0; p < parts_.size(); ++p)
-      if (all || p == std::size_t(at_.exchanges) % parts_.size()) {
-        write_what_was_learnt(p);
-        carrier_->offer(p, roll_.weights());
-        under_way_.push_back({at_.step + plan_.policy.delay, p});
-      }
+    if (roll_.all_joined())
+      offer_every_part();
+    else if (!parts_.empty())
+      offer_what_was_learnt(turn, roll_.weights());
     ++at_.exchanges;
     at_.since = 0;
-    at_.weight = 0;
+  }
+  void offer_what_was_learnt(std::size_t part, std::span<const double> weights) {
+    write_what_was_learnt(part);
+    carrier_->offer(part, weights);
+    under_way_.push_back({at_.step + plan_.policy.delay, part});
+    at_.learnt[part] = 0;
+  }
+  /// Ends with the same parameters on all ranks: whatever any of them has learnt.
+  void offer_every_part() {
+    std::vector<std::uint64_t> mine;
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      mine.push_back(std::bit_cast<std::uint64_t>(weight_learnt(p)));
+    const auto all = ranks_->gather(mine);
+    std::vector<double> weights(std::size_t(ranks_->size()));
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      for (std::size_t r = 0; r < weights.size(); ++r)
+        weights[r] = std::bit_cast<double>(all[r * parts_.size() + p]);
+      if (std::none_of(weights.begin(), weights.end(), [](double w) { return w > 0; })) continue;
+      for (double& w : weights) w = carrier_->weighs() ? worth(w) : 1;
+      offer_what_was_learnt(p, weights);
+    }
+  }
+  double weight_learnt(std::size_t part) const {
+    return plan_.weighs ? at_.learnt[part] : at_.learnt[part] > 0 ? 1.0 : 0.0;
+  }
+  bool has_learnt() const noexcept {
+    return std::any_of(at_.learnt.begin(), at_.learnt.end(), [](double w) { return w > 0; });
   }
   /// This rank's parameters, or how far they have come away from what was agreed on.
   void write_what_was_learnt(std::size_t part) {
@@ -508,6 +544,14 @@ private:
       if (collect_.present(k)) move(updates_[0], k, at, local_.span().subspan(at.begin), factor);
     });
     scale_.good();
+  }
+  /// What is due by then.
+  void agree_until(std::int64_t step) {
+    while (!under_way_.empty() && under_way_.front().due <= step) {
+      const std::size_t part = under_way_.front().part;
+      under_way_.pop_front();
+      agree_on(part);
+    }
   }
   /// What is agreed on of a part, and the parameters as it leaves them.
   void agree_on(std::size_t part) {
@@ -632,6 +676,7 @@ private:
     const place all{0, model().size()};
     at_.versions.assign(model().count(), 0);
     at_.outer.assign(parts_.size(), 0);
+    at_.learnt.assign((std::max)(parts_.size(), std::size_t{1}), 0);
     if (local()) {
       local_ = detail::aligned_values<T>{all.size()};
       updates_.emplace_back(optimizer_, all);
