@@ -49,7 +49,7 @@ public:
   /// them.
   ~serving() override {
     try {
-      if (server_ && std::uncaught_exceptions() == 0)
+      if (server_ && !server_->done() && std::uncaught_exceptions() == 0)
         wait("serve", [&] { return server_->has_answered() || server_->has_lost(); }, [] { return -1; });
     } catch (...) {
     }
