@@ -274,6 +274,49 @@ template <class Comm> void dropped_handles_let_go(Comm& comm, report& r) {
           "a dropped handle wrote into its memory");
 }
 
+/// What was taken back was never posted: the next message on the channel meets the next receive.
+template <class Comm> void receives_taken_back(Comm& comm, report& r) {
+  if (comm.size() == 1) return;
+  auto group = comm.split(0, comm.rank());
+  const int next = (group.rank() + 1) % group.size();
+  const int previous = (group.rank() + group.size() - 1) % group.size();
+  for (const std::size_t length : {std::size_t{8}, std::size_t{100000}}) {
+    mail never;
+    const bytes& untouched = never.receive(previous, length);
+    {
+      auto handle = post(group, 1, never);
+      r.check(!handle.test(), "nothing has been sent yet");
+      r.check(tutti::detail::take_back(handle), "a receive that nothing has met is taken back");
+      r.check(handle.test(), "and complete");
+    }
+    meet(group);
+    mail m;
+    m.send(next, letter(group.rank(), next, 4, length));
+    const bytes& got = m.receive(previous, length);
+    exchange(group, 1, m);
+    r.check(got == letter(previous, group.rank(), 4, length), "a message was lost");
+    r.check(untouched == bytes(length, std::byte{0xee}), "what was taken back was written to");
+    meet(group);
+  }
+}
+/// A message that is there is not lost in silence.
+template <class Comm> void receives_met_are_not_taken_back(Comm& comm, report& r) {
+  if (comm.size() == 1) return;
+  auto group = comm.split(0, comm.rank());
+  const int next = (group.rank() + 1) % group.size();
+  const int previous = (group.rank() + group.size() - 1) % group.size();
+  mail in, out;
+  in.receive(previous, 8);
+  out.send(next, letter(group.rank(), next, 0, 8));
+  auto receiving = post(group, 1, in), sending = post(group, 1, out);
+  meet(comm);
+  if constexpr (requires { receiving.take_back(); })
+    r.check(!receiving.take_back(), "a message is there, and its receive was taken back");
+  meet(comm);
+  group.revoke({.code = error_code::bad_data}); // what was sent has no receive
+  meet(comm);
+}
+
 // --- errors
 // -----------------------------------------------------------------------------------------
 
@@ -449,6 +492,9 @@ template <class Run> void each(Run&& run) {
   run("handles_move", [](auto& comm, report& r) { handles_move(comm, r); });
   run("waiting_is_bounded", [](auto& comm, report& r) { waiting_is_bounded(comm, r); });
   run("dropped_handles_let_go", [](auto& comm, report& r) { dropped_handles_let_go(comm, r); });
+  run("receives_taken_back", [](auto& comm, report& r) { receives_taken_back(comm, r); });
+  run("receives_met_are_not_taken_back",
+      [](auto& comm, report& r) { receives_met_are_not_taken_back(comm, r); });
   run("wrong_lengths", [](auto& comm, report& r) { wrong_lengths(comm, r); });
   run("wrong_length_among_others",
       [](auto& comm, report& r) { wrong_length_among_others(comm, r); });

@@ -157,6 +157,49 @@ BOOST_AUTO_TEST_CASE(channels_in_use_are_not_given_again) {
   never = true;
 }
 
+namespace {
+
+/// A server, say: in flight until it is taken out.
+struct resident final : tutti::operation {
+  void begin() override {}
+  bool advance() override { return ++looks, false; }
+  std::uint64_t progress() override { return 0; }
+  void idle(std::uint64_t) override { waited_for = true; }
+  void check_deadline() override {}
+  void abandon() noexcept override { ++abandoned; }
+  bool stays() const noexcept override { return true; }
+
+  int looks = 0, abandoned = 0;
+  bool waited_for = false;
+};
+
+} // namespace
+
+// What stays is looked at whenever anything is waited for, holds no channel, and nobody waits for it.
+BOOST_AUTO_TEST_CASE(what_stays_is_moved_on_and_never_waited_for) {
+  resident server, left;
+  int looks = 0;
+  bool open = false;
+  {
+    tutti::operations all;
+    for (resident* one : {&server, &left}) {
+      all.start(*one);
+      all.enter(*one);
+    }
+    tutti::request{std::make_unique<countdown>(looks, 3), all}.wait();
+    BOOST_CHECK(server.looks > 0 && left.looks > 0);
+    const int before = server.looks;
+    for (std::uint32_t k = 0; k < 2 * tutti::operations::channel_count; ++k)
+      tutti::request{std::make_unique<on_channel>(all, open), all}.wait();
+    BOOST_CHECK(server.looks > before);
+    BOOST_CHECK_EQUAL(all.count(), 2u);
+    all.leave(left);
+  }
+  BOOST_CHECK_EQUAL(server.abandoned, 1);
+  BOOST_CHECK_EQUAL(left.abandoned, 0);
+  BOOST_CHECK(!server.waited_for && !left.waited_for);
+}
+
 BOOST_AUTO_TEST_CASE(a_reserved_channel_that_is_held_is_not_reserved_again) {
   tutti::operations all;
   const tutti::reserved_channel first{all};

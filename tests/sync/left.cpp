@@ -30,17 +30,41 @@ struct adding_up {
 
 /// Looks for pushes for the first time when one is there and rank `leaver` has left.
 template <class Inner> class looks_late : public tutti::decorator<Inner> {
+  using inner_handle = tutti::detail::exchange_of<typename tutti::decorator<Inner>::inner_type>;
+
 public:
+  class handle {
+  public:
+    handle(inner_handle&& inner, looks_late& of, tutti::channel on)
+        : inner_{std::move(inner)}, of_{&of}, on_{on} {}
+    bool test() {
+      of_->look(on_);
+      return inner_.test();
+    }
+    bool take_back() { return tutti::detail::take_back(inner_); }
+    int waiting_for() const { return inner_.waiting_for(); }
+
+  private:
+    inner_handle inner_;
+    looks_late* of_;
+    tutti::channel on_;
+  };
+
   looks_late(Inner&& inner, int leaver)
       : tutti::decorator<Inner>{std::forward<Inner>(inner)}, leaver_{leaver} {}
-  std::optional<tutti::arrival> probe(tutti::channel on) {
-    while (!looked_ && (!this->inner_.probe(on) || !this->inner_.has_left(leaver_)))
-      std::this_thread::yield();
-    looked_ = true;
-    return this->inner_.probe(on);
+  template <class Execution>
+  auto exchange(Execution execution, tutti::channel on, const tutti::exchange_round& round) {
+    return handle{this->inner_.exchange(execution, on, round), *this, on};
   }
 
 private:
+  void look(tutti::channel on) {
+    if (this->rank() != 0 || on < tutti::operations::channel_count) return;
+    while (!looked_ && (!this->inner_.probe(on) || !this->inner_.has_left(leaver_)))
+      std::this_thread::yield();
+    looked_ = true;
+  }
+
   int leaver_;
   bool looked_ = false;
 };

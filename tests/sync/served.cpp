@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(a_nan_in_a_push_is_everybodys_error_or_nobodys_update) {
     std::vector<float> values(3), gradient(3, world.rank() == 0 ? 1.0f : INFINITY);
     tutti::strategy strategy{world, tutti::sum{}, tutti::asynchronous{}};
     auto trainer = strategy.bind(values, counting{},
-                                 tutti::options{.non_finite = tutti::non_finite::skip});
+                                 tutti::training_options{.non_finite = tutti::non_finite::skip});
     for (int step = 0; step < 5; ++step) trainer.step(gradient);
     trainer.finalize();
     results[std::size_t(world.rank())] = values;
@@ -146,14 +146,20 @@ BOOST_AUTO_TEST_CASE(roles_that_leave_no_one_to_work_and_misuse_are_refused) {
 
 namespace {
 
-struct pushes_every_other_step : tutti::asynchronous {
-  constexpr int period() const noexcept { return 2; }
+struct pushes_every_other_step {
+  using part = tutti::sync_part;
+  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
+  int period = 2;
 };
-struct waits_for_two : tutti::asynchronous {
-  constexpr int quorum(int) const noexcept { return 2; }
+struct pushes_in_pieces {
+  using part = tutti::sync_part;
+  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
+  int fragments = 2;
 };
-struct discounts_what_is_late : tutti::asynchronous {
-  constexpr double worth(int late) const noexcept { return 1.0 / (1 + late); }
+struct applies_late {
+  using part = tutti::sync_part;
+  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
+  int delay = 1;
 };
 
 template <class Sync> std::vector<std::string> bound_to(Sync sync) {
@@ -170,16 +176,17 @@ BOOST_AUTO_TEST_CASE(answers_that_servers_do_not_carry_out_are_refused) {
   const auto refused = [](const char* answer, auto sync) {
     const auto errors = bound_to(sync);
     BOOST_CHECK_MESSAGE(trial::all_contain(errors, answer) &&
-                            trial::all_contain(errors, "unsupported"),
+                            trial::all_contain(errors, "invalid_argument"),
                         trial::joined(errors));
   };
-  refused("the sync policy's period() is not 1", pushes_every_other_step{});
-  refused("the sync policy's quorum() is not 1", waits_for_two{});
-  refused("the sync policy's worth() is not 1", discounts_what_is_late{});
-  refused("the sync policy's lead() is negative", tutti::asynchronous{.staleness = -2});
+  refused("servers apply every whole push as it comes, and the sync policy's period is not 1",
+          pushes_every_other_step{});
+  refused("the sync policy's fragments are not 1", pushes_in_pieces{});
+  refused("the sync policy's delay is not 0", applies_late{});
+  refused("staleness", tutti::asynchronous{.staleness = -2});
 }
 
-// That only one rank would refuse is the disagreement that all of them see.
+// Nor does one that only one rank would refuse.
 BOOST_AUTO_TEST_CASE(an_answer_that_cannot_be_carried_out_on_one_rank_ends_all) {
   const auto errors = trial::errors_on_ranks(3, [](auto& world) {
     std::vector<float> values(3);
@@ -187,7 +194,7 @@ BOOST_AUTO_TEST_CASE(an_answer_that_cannot_be_carried_out_on_one_rank_ends_all) 
     tutti::strategy strategy{world, tutti::asynchronous{.staleness = lead}};
     strategy.bind(values, tutti::sgd{});
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "ranks 0 and 1 plan different runs"),
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "rank 1: the staleness of the sync policy is -2"),
                       trial::joined(errors));
 }
 

@@ -103,7 +103,8 @@ BOOST_AUTO_TEST_CASE(a_step_with_a_nan_is_left_out_of_all_key_ranges) {
         std::vector<float> values(7);
         tutti::strategy strategy{world, tutti::star{.servers = servers, .dedicated = dedicated},
                                  tutti::sum{}, tutti::asynchronous{.staleness = 1}};
-        auto trainer = strategy.bind(values, adding{}, {.non_finite = tutti::non_finite::skip});
+        auto trainer = strategy.bind(values, adding{},
+                                     tutti::training_options{.non_finite = tutti::non_finite::skip});
         if (trainer.role() == tutti::role::server) trainer.serve();
         for (int step = 0; step < 6 && trainer.role() != tutti::role::server; ++step) {
           std::vector<float> gradient(7, 1.0f);
@@ -201,7 +202,7 @@ std::vector<std::string> waiting_for_a_server(int silent) {
     tutti::strategy strategy{world, tutti::star{.servers = 2, .dedicated = true},
                              tutti::asynchronous{}};
     auto trainer = strategy.bind(values, tutti::sgd{},
-                                 {.timeout = std::chrono::milliseconds{works ? 100 : 100'000}});
+                                 tutti::options{.timeout = std::chrono::milliseconds{works ? 100 : 100'000}});
     if (world.rank() == silent) {
       while (given_up.load() < 2) std::this_thread::yield();
       return;

@@ -39,6 +39,9 @@ public:
   /// The contribution is complete and may leave. `weights` are those of all ranks. Never waits, unless
   /// `waits()`.
   virtual void offer(std::size_t part, std::span<const double> weights) = 0;
+  /// What a lossy codec leaves of a complete contribution takes its place, so that it can be judged before it
+  /// leaves; then it is not changed before offer(). Whether it may be another now.
+  virtual bool as_sent(std::size_t /*part*/) { return false; }
   /// Whether offer() waits for the other ranks, because the reducer agrees on something first.
   virtual bool waits() const { return false; }
   /// Whether contributions may count differently; otherwise all weights are equal.

@@ -23,6 +23,12 @@
 //   test() -> bool          true once everything has arrived and left; throws tutti::error
 //   waiting_for() -> int    a peer that has not played its part yet, for messages
 //
+// and, optional, of a round that only receives
+//
+//   take_back() -> bool     true once nothing of it is in flight and nothing will arrive, as if it had not
+//                           been posted; false when a message for it is there. Without it a round that is
+//                           dropped is taken back, or ends the communicator
+//
 // Refinements, each optional and found by a requires-expression:
 //   selective receive   probe(channel) -> std::optional<arrival>: a message is waiting
 //   noticing            has_left(peer): it has left for no failure, and sends nothing more
@@ -48,6 +54,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace tutti {
 
@@ -123,6 +130,23 @@ concept communicator =
       c.revoke(why);
       { c.in_flight() } -> std::same_as<operations&>;
     };
+
+namespace detail {
+
+template <class Comm>
+using exchange_of = decltype(std::declval<Comm&>().exchange(host_execution{}, channel{},
+                                                            std::declval<const exchange_round&>()));
+
+/// Of a round that only receives: whether it was taken back.
+template <exchange_handle Handle>
+bool take_back(Handle& handle) {
+  if constexpr (requires { { handle.take_back() } -> std::same_as<bool>; })
+    return handle.take_back();
+  else
+    return true;
+}
+
+} // namespace detail
 
 /// On how many channels a communicator may have exchanges in flight; 0 for any number.
 template <class C>

@@ -36,6 +36,7 @@ public:
     }
     return inner_.test();
   }
+  bool take_back() { return detail::take_back(inner_); }
   int waiting_for() const { return inner_.waiting_for(); }
 
 private:

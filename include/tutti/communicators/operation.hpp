@@ -48,6 +48,9 @@ public:
   virtual bool refers_to(const void* /*communicator*/) const noexcept { return false; }
   /// Whether it begins only when those of its kind that were started before it are complete.
   virtual bool takes_turns() const noexcept { return false; }
+  /// Whether it is there until it is taken out, and never complete: nobody waits for it, and a communicator
+  /// that ends abandons it.
+  virtual bool stays() const noexcept { return false; }
 
   bool done() const noexcept { return done_; }
   std::exception_ptr fault() const noexcept { return fault_; }
@@ -289,7 +292,7 @@ private:
   void end(Chosen&& chosen) noexcept {
     while (operation* const o = find(chosen)) {
       try {
-        if (std::uncaught_exceptions() == 0)
+        if (std::uncaught_exceptions() == 0 && !o->stays())
           complete(*o);
         else
           abandon(*o);
@@ -322,7 +325,7 @@ private:
   }
   void free_a_channel() {
     for (;;) {
-      operation* const first = find([](const operation&) { return true; });
+      operation* const first = find([](const operation& o) { return !o.stays(); });
       oldest_ = first ? first->first_channel_ : next_;
       if (next_ - oldest_ < channel_count) return;
       complete(*first);

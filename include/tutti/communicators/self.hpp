@@ -26,6 +26,7 @@ public:
     handle(handle&&) = default;
     handle& operator=(handle&&) = default;
     bool test() noexcept { return true; }
+    bool take_back() noexcept { return true; }
     int waiting_for() const noexcept { return -1; }
   };
 

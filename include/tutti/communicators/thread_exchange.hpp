@@ -53,6 +53,17 @@ public:
     return false;
   }
 
+  bool take_back() {
+    {
+      mailbox& mine = box(rank_);
+      std::scoped_lock lock{mine.guard};
+      for (const incoming& m : receives_)
+        if (mine.posted.oldest(m.peer, on_)) return false;
+    }
+    receives_.clear();
+    return true;
+  }
+
   int waiting_for() const {
     if (!receives_.empty()) return receives_.front().peer;
     for (const slot& s : sends_)

@@ -28,6 +28,7 @@ public:
     const stopwatch timing{*total_};
     return inner_.test();
   }
+  bool take_back() { return detail::take_back(inner_); }
   int waiting_for() const { return inner_.waiting_for(); }
 
 private:

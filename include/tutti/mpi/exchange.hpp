@@ -90,6 +90,17 @@ public:
     return true;
   }
 
+  /// A receive can be cancelled as long as no message has met it.
+  bool take_back() {
+    if (count_ == 0) return true;
+    if (!all_->notices->is_usable()) return forget_all(), true;
+    const auto held = all_->hold();
+    if (all_->notices->failed()) return false;
+    cancel_receives();
+    forget_all();
+    return !met_;
+  }
+
   /// Called by the board, after a failure: it fails when it is tested. What it has sent is waited for when
   /// it is dropped.
   void receive_no_more() noexcept override {
@@ -282,11 +293,15 @@ private:
   template <class Matters> bool settle(Matters&& matters) noexcept {
     bool settled = true;
     for (std::size_t k = 0; k < count_; ++k) {
-      int done = 1;
+      int done = 1, cancelled = 0;
+      MPI_Status status;
       if (requests_[k] == MPI_REQUEST_NULL) continue;
-      if (MPI_Test(&requests_[k], &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+      if (MPI_Test(&requests_[k], &done, &status) != MPI_SUCCESS)
         requests_[k] = MPI_REQUEST_NULL;
-      else if (!done && matters(pieces_[k])) settled = false;
+      else if (!done)
+        settled = settled && !matters(pieces_[k]);
+      else if (pieces_[k].receives && MPI_Test_cancelled(&status, &cancelled) == MPI_SUCCESS)
+        met_ = met_ || !cancelled;
     }
     return settled;
   }
@@ -329,6 +344,7 @@ private:
   bool gave_up_ = false;  ///< its receives were taken back: it fails
   bool measures_ = false; ///< some tag does not say all of its length
   bool long_ = false;     ///< it has a long receive
+  bool met_ = false;      ///< a message came for a receive that was no longer wanted
   bool ended_ = false;    ///< the board does not know it any more; of its own, to be asked without being held
   int waited_for_ = -1;   ///< by whom it would have been completed, before it gave up
   unsigned looks_ = 0;
@@ -350,6 +366,7 @@ public:
   }
 
   bool test() { return !round_ || round_->test(); }
+  bool take_back() { return !round_ || round_->take_back(); }
   /// A peer whose message has not come or gone; -1 when it is complete.
   int waiting_for() const { return round_ ? round_->waiting_for() : -1; }
 

@@ -277,9 +277,10 @@ private:
   }
   /// Gradients that servers apply as they come; a rank judges its own.
   void served_step() {
-    const detail::verdict own = judge(carrier_->room(0));
-    const bool usable = is_usable_here(own);
+    detail::verdict own = judge(carrier_->room(0));
     scale(carrier_->room(0), clip_factor(own));
+    if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
+    const bool usable = is_usable_here(own, carrier_->room(0));
     const double weight[] = {usable ? 1.0 : 0.0};
     carrier_->offer(0, weight);
     carrier_->settle(0);
@@ -291,7 +292,7 @@ private:
   void local_step() {
     const bool works = !joined_ || collect_.weight() > 0;
     const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
-    const bool usable = works && is_usable_here(own);
+    const bool usable = works && is_usable_here(own, local_.span());
     const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
     const bool settles = !under_way_.empty() && (joined_ || under_way_.front().due <= at_.step + 1);
     const detail::counters before = at_;
@@ -484,13 +485,13 @@ private:
     return false;
   }
   /// What this rank does about its own.
-  bool is_usable_here(const detail::verdict& found) {
+  bool is_usable_here(const detail::verdict& found, std::span<const T> values) {
     if (passes(found)) return true;
     if (!skips())
       ranks_->fail({.code = error_code::non_finite,
                     .call = "step",
                     .peer = ranks_->rank(),
-                    .detail = holds_no_number(at_.step + 1, collect_.culprit(), ranks_->rank())});
+                    .detail = holds_no_number(at_.step + 1, culprit(values), ranks_->rank())});
     ++at_.skipped;
     if (scale_.adapts()) scale_.bad();
     return false;
@@ -776,6 +777,13 @@ private:
       }
     throw error{std::move(f)};
   }
+  /// The tensor of this rank's own gradient: as it was given, or as it came out of unscaling or the codec.
+  std::size_t culprit(std::span<const T> collected) const {
+    const std::size_t given = collect_.culprit();
+    if (given < model().count()) return given;
+    const auto bad = std::find_if_not(collected.begin(), collected.end(), [](T v) { return is_finite(v); });
+    return bad == collected.end() ? given : model().tensor_at(std::size_t(bad - collected.begin()));
+  }
   std::string holds_no_number(std::int64_t step, std::size_t k, int rank) const {
     const std::string which = k < model().count() ? "the gradient of \"" + model()[k].name + "\""
                                                   : std::string{"the norm of the gradient"};
@@ -829,7 +837,6 @@ private:
   std::size_t launched_ = 0;                           ///< parts that were offered, or need not be
   bool offering_ = false, joined_ = false;
   std::deque<detail::pending> under_way_;              ///< fragments
-  std::unique_ptr<carrier<T>> carrier_;
 
   detail::counters at_;
   std::vector<detail::updater<T>> updates_, outer_;    ///< of each part; a local one has everything
@@ -841,6 +848,7 @@ private:
     trainer& of;
     void operator()(place where, std::span<const T> gradient) const { of.apply_push(where, gradient); }
   } apply_push_{*this};
+  std::unique_ptr<carrier<T>> carrier_; ///< ends before what it applies pushes to
 };
 
 } // namespace tutti
