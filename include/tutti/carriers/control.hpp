@@ -6,6 +6,9 @@
 #pragma once
 
 #include <tutti/collectives/collectives.hpp>
+#include <tutti/topologies/binomial_tree.hpp>
+#include <tutti/topologies/bruck.hpp>
+#include <tutti/topologies/direct.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +48,8 @@ public:
   [[noreturn]] virtual void fail(failure why) = 0;
 };
 
-/// Refers to the communicator, which outlives it.
+/// Refers to the communicator, which outlives it. Few topologies, as every one that may be chosen is compiled:
+/// in shared memory none is needed, and elsewhere these take the fewest rounds.
 template <class Comm>
 class control_on final : public control {
 public:
@@ -54,29 +58,20 @@ public:
   int rank() const override { return comm_.rank(); }
   int size() const override { return comm_.size(); }
   std::vector<std::uint64_t> gather(std::span<const std::uint64_t> words) override {
-    std::vector<std::uint64_t> every(words.size() * std::size_t(size()));
-    tutti::all_gather(comm_, words, every, how_);
-    return every;
+    start(asked_, words);
+    asked_.exchange.wait();
+    return asked_.all;
   }
   void broadcast(std::span<std::byte> bytes, int root) override {
     tutti::broadcast(comm_, std::span{reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()},
-                     root, how_);
+                     root, binomial_tree{}, how_);
   }
 
-  void say(std::span<const std::uint64_t> words) override {
-    if (all_.size() != words.size() * std::size_t(size())) {
-      exchange_ = {}; // it refers to what is about to move
-      all_.assign(words.size() * std::size_t(size()), 0);
-      exchange_ = tutti::persistent_all_gather(comm_, all_, how_);
-    }
-    std::copy(words.begin(), words.end(),
-              all_.begin() + std::ptrdiff_t(words.size() * std::size_t(rank())));
-    exchange_.start();
-  }
-  bool said() override { return exchange_.test(); }
+  void say(std::span<const std::uint64_t> words) override { start(said_, words); }
+  bool said() override { return said_.exchange.test(); }
   std::span<const std::uint64_t> all() override {
-    exchange_.wait();
-    return all_;
+    said_.exchange.wait();
+    return said_.all;
   }
 
   void progress() override { comm_.in_flight().step(); }
@@ -87,10 +82,30 @@ public:
   }
 
 private:
+  struct words_of_all {
+    std::vector<std::uint64_t> all; ///< size() blocks, this rank's own among them
+    persistent_request exchange;
+  };
+
+  void start(words_of_all& what, std::span<const std::uint64_t> words) {
+    if (what.all.size() != words.size() * std::size_t(size())) {
+      what.exchange = {}; // it refers to what is about to move
+      what.all.assign(words.size() * std::size_t(size()), 0);
+      what.exchange = prepared(what.all);
+    }
+    std::copy(words.begin(), words.end(),
+              what.all.begin() + std::ptrdiff_t(words.size() * std::size_t(rank())));
+    what.exchange.start();
+  }
+  persistent_request prepared(std::vector<std::uint64_t>& all) {
+    if constexpr (direct_access_communicator<Comm>)
+      if (comm_.shared()) return tutti::persistent_all_gather(comm_, all, direct{}, how_);
+    return tutti::persistent_all_gather(comm_, all, bruck{}, how_);
+  }
+
   Comm& comm_;
   options how_;
-  std::vector<std::uint64_t> all_; ///< size() blocks, this rank's own among them
-  persistent_request exchange_;
+  words_of_all said_, asked_;
 };
 
 } // namespace tutti

@@ -35,19 +35,13 @@ auto shared_values(Comm& comm, std::size_t n) {
     return aligned_values<T>{n};
 }
 
-/// By what a reducer reduces where all ranks count alike, and where they do not; void where it cannot. A
-/// mean of equal weights is a mean, with the same bits.
-template <class R>
-struct ways_of_counting {
-  using alike = std::conditional_t<is_weighted<working_reducer_t<R>>, void, R>;
-  using weighed = std::conditional_t<is_weighted<R>, R, void>;
-};
-template <class R>
-  requires(std::is_same_v<R, mean> || std::is_same_v<R, weighted_mean>)
-struct ways_of_counting<R> {
-  using alike = mean;
-  using weighed = weighted_mean;
-};
+/// values = factor values; of factor 0 zeros, whatever they were.
+template <class T>
+void scale_contribution(std::span<T> values, double factor) {
+  const exact_mode held;
+  const T by = static_cast<T>(factor);
+  for (T& v : values) v = by == 0 ? T{} : v * by;
+}
 
 } // namespace detail
 
@@ -63,8 +57,8 @@ public:
     with_.how.weight = 1; // weights come with each offer
     pieces_.reserve(parts.size());
     for (const place where : parts) {
-      pieces_.push_back({where, detail::shared_values<T>(with_.comm, where.size()), {}, {}, false});
-      if constexpr (counts_alike && !agrees)
+      pieces_.push_back({where, detail::shared_values<T>(with_.comm, where.size())});
+      if constexpr (!weighted && !agrees)
         pieces_.back().often = call(pieces_.back(), [](auto&&... all) {
           if constexpr (Owners)
             return tutti::persistent_reduce_scatter(all...);
@@ -82,15 +76,14 @@ public:
   }
   std::span<T> room(std::size_t part) override { return pieces_[part].values.span(); }
   bool waits() const override { return agrees; }
-  bool weighs() const override { return !std::is_void_v<typename ways::weighed>; }
+  bool weighs() const override { return weighted || std::is_same_v<Reducer, mean>; }
 
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];
-    p.weighed = !counts_alike || !std::equal(weights.begin() + 1, weights.end(), weights.begin());
-    if (p.weighed)
-      offer_weighed(p, weights);
+    if constexpr (weighted)
+      p.once = weighed(p, weights);
     else if constexpr (!agrees)
-      p.often.start();
+      start(p, weights);
     else
       call(p, [](auto&&... all) {
         if constexpr (Owners)
@@ -101,7 +94,7 @@ public:
   }
   void settle(std::size_t part) override {
     piece& p = pieces_[part];
-    p.weighed ? p.once.wait() : p.often.wait();
+    weighted ? p.once.wait() : p.often.wait();
   }
   void hand_out(std::size_t part) override {
     if constexpr (Owners) tutti::all_gather(with_.comm, pieces_[part].values, with_.topology, with_.how);
@@ -110,38 +103,35 @@ public:
 private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
-  using ways = detail::ways_of_counting<Reducer>;
-  static constexpr bool counts_alike = !std::is_void_v<typename ways::alike>;
+  static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
   using values_type = decltype(detail::shared_values<T>(std::declval<Comm&>(), std::size_t{}));
 
   struct piece {
     place where;
     values_type values;
-    persistent_request often; ///< where all count alike
-    request once;             ///< where they do not
-    bool weighed;
+    persistent_request often = {};
+    request once = {}; ///< where weights are part of the call
   };
 
   auto call(piece& p, auto&& collective) {
-    if constexpr (std::is_same_v<typename ways::alike, Reducer>) {
-      return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
-    } else {
-      static constexpr typename ways::alike alike{};
-      return collective(with_.comm, p.values, with_.topology, alike, with_.codec, with_.how);
+    return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
+  }
+  /// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
+  void start(piece& p, std::span<const double> weights) {
+    if (!std::equal(weights.begin() + 1, weights.end(), weights.begin())) {
+      std::vector<double> scaled(weights.begin(), weights.end());
+      detail::scale_weights(scaled);
+      double total = 0;
+      for (const double w : scaled) total += w;
+      detail::scale_contribution(p.values.span(), scaled[std::size_t(with_.comm.rank())] *
+                                                      double(scaled.size()) / total);
     }
+    p.often.start();
   }
-  void offer_weighed(piece& p, std::span<const double> weights) {
-    using R = typename ways::weighed;
-    if constexpr (std::is_same_v<R, Reducer>)
-      p.once = weighed(p, with_.reducer, weights);
-    else if constexpr (!std::is_void_v<R>)
-      p.once = weighed(p, detail::default_part<R>, weights);
-  }
-  template <class R>
-  request weighed(piece& p, const R& reducer, std::span<const double> weights) {
+  request weighed(piece& p, std::span<const double> weights) {
     constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
-    return {detail::weighed_reduction<what, R>(with_.comm, p.values, reducer, with_.topology,
-                                               with_.codec, with_.how, weights),
+    return {detail::weighed_reduction<what, Reducer>(with_.comm, p.values, with_.reducer,
+                                                     with_.topology, with_.codec, with_.how, weights),
             with_.comm.in_flight()};
   }
 
