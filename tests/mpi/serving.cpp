@@ -1,5 +1,5 @@
-// The parameter server under MPI: its receives are in flight for as long as its trainer is there, which has
-// to harm nobody - neither those who wait for something else, nor those who leave.
+// The parameter server under MPI: its receives are in flight for as long as its trainer is there,
+// which has to harm nobody - neither those who wait for something else, nor those who leave.
 #include "communicators/conformance.hpp"
 #include "mpi/on_mpi.hpp"
 
@@ -20,9 +20,10 @@ struct summing_up {
   }
 };
 
-/// body(world, star, report) for servers that work and servers that do not, where ranks share memory and by
-/// messages alone.
-template <class Body> void with_servers(const std::string& name, const Body& body) {
+/// body(world, star, report) for servers that work and servers that do not, where ranks share
+/// memory and by messages alone.
+template <class Body>
+void with_servers(const std::string& name, const Body& body) {
   for (const bool dedicated : {false, true})
     for (const bool shared : {true, false})
       on_mpi(name + (dedicated ? ", a dedicated server" : ", two servers") +
@@ -34,7 +35,8 @@ template <class Body> void with_servers(const std::string& name, const Body& bod
              {.shared_memory = shared, .progress_thread = may_have_threads()});
 }
 
-template <class Trainer> bool works(const Trainer& trainer) {
+template <class Trainer>
+bool works(const Trainer& trainer) {
   return trainer.role() != tutti::role::server;
 }
 
@@ -50,7 +52,8 @@ BOOST_AUTO_TEST_CASE(answer_from_within_other_waits_and_train_on_after_the_end) 
       tutti::strategy strategy{world, servers, tutti::sum{}, tutti::asynchronous{}};
       auto trainer = strategy.bind(values, summing_up{});
       for (int epoch = 0; epoch < 3; ++epoch) {
-        for (int k = 0; works(trainer) && k < 3 + 2 * world.rank(); ++k, ++pushed[0]) trainer.step(ones);
+        for (int k = 0; works(trainer) && k < 3 + 2 * world.rank(); ++k, ++pushed[0])
+          trainer.step(ones);
         std::vector<float> loss(2, 1.0f), all = pushed;
         if (epoch % 2 == 0)
           tutti::all_reduce(world, loss);
@@ -61,7 +64,8 @@ BOOST_AUTO_TEST_CASE(answer_from_within_other_waits_and_train_on_after_the_end) 
         tutti::all_reduce(world, all);
         trainer.finalize();
         r.check(values.front() == all[0] && values.back() == all[0], [&] {
-          return "a value is " + std::to_string(values.back()) + " after " + std::to_string(all[0]) + " pushes";
+          return "a value is " + std::to_string(values.back()) + " after " +
+                 std::to_string(all[0]) + " pushes";
         });
       }
     }
@@ -98,7 +102,10 @@ BOOST_AUTO_TEST_CASE(do_not_miss_who_leaves_after_the_end) {
       if (world.rank() != last) {
         const auto until = conformance::patient.until();
         while (!world.has_left(last) && tutti::clock::now() < until)
-          (void)conformance::failure_of([&] { (void)world.probe(1); world.in_flight().step(); });
+          (void)conformance::failure_of([&] {
+            (void)world.probe(1);
+            world.in_flight().step();
+          });
         for (int k = 0; k < 200; ++k) world.in_flight().step();
         std::vector<int> meeting(1, 1);
         tutti::all_reduce(rest, meeting);
