@@ -1,5 +1,5 @@
-// The carrier of a parameter server by itself: what is pushed, answered and left at the end, and that it
-// serves from within whatever its rank waits for.
+// The carrier of a parameter server by itself: what is pushed, answered and left at the end, and
+// that it serves from within whatever its rank waits for.
 #include <tutti/tutti.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -42,8 +42,10 @@ struct bench {
 
   bench(Comm& world, const tutti::star& placed, std::size_t n, int staleness,
         std::chrono::milliseconds timeout = std::chrono::seconds{20})
-      : servers{placed}, values(n), carried{std::make_unique<carrier>(
-                       parts_on<Comm>{world, servers, adds, as_it_is, {.timeout = timeout}}, n, staleness)} {
+      : servers{placed},
+        values(n), carried{std::make_unique<carrier>(
+                       parts_on<Comm>{world, servers, adds, as_it_is, {.timeout = timeout}}, n,
+                       staleness)} {
     carried->attach(values, use);
   }
 
@@ -105,15 +107,16 @@ void require(bool right, const char* what) {
   if (!right) throw std::logic_error{what};
 }
 
-const tutti::star layouts[] = {{}, {.servers = 3}, {.servers = 1, .dedicated = true},
-                               {.servers = 2, .dedicated = true}};
+const tutti::star layouts[] = {
+    {}, {.servers = 3}, {.servers = 1, .dedicated = true}, {.servers = 2, .dedicated = true}};
 
 } // namespace
 
 BOOST_AUTO_TEST_CASE(every_push_counts_once_and_training_goes_on_after_the_end) {
   for (const tutti::star& servers : layouts)
     for (const int staleness : {0, 2, tutti::unbounded})
-      for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{1000}}) {
+      for (const std::size_t n :
+           {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{1000}}) {
         const auto texts = told(4, [&](auto& world) {
           on_threads_bench all{world.inner(), servers, n, staleness};
           const int workers = servers.dedicated ? 4 - servers.servers : 4;
@@ -125,8 +128,9 @@ BOOST_AUTO_TEST_CASE(every_push_counts_once_and_training_goes_on_after_the_end) 
             require(all.ends_with(wanted), "a push was lost, or counted twice");
           }
         });
-        BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated " << servers.dedicated
-                                                             << ", staleness " << staleness << ", n " << n
+        BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated "
+                                                             << servers.dedicated << ", staleness "
+                                                             << staleness << ", n " << n
                                                              << lines(texts));
       }
 }
@@ -146,14 +150,16 @@ BOOST_AUTO_TEST_CASE(owners_have_their_key_range_and_others_nothing) {
     const tutti::place own = all.carried->owned(0);
     const tutti::place wanted[] = {{0, 5}, {5, 9}, {}, {}};
     require(own == wanted[world.rank()], "a key range is another one");
-    require(all.carried->role() == (world.rank() < 2 ? tutti::role::server : tutti::role::worker), "role");
+    require(all.carried->role() == (world.rank() < 2 ? tutti::role::server : tutti::role::worker),
+            "role");
     require(all.carried->serves() && !all.carried->waits() && !all.carried->weighs(), "facts");
     require(all.carried->room(0).size() == 9, "room");
   });
   BOOST_CHECK_MESSAGE(all_none(texts), lines(texts));
 }
 
-// A server that works as well sits in an all_reduce while others still push to it, as often as they like.
+// A server that works as well sits in an all_reduce while others still push to it, as often as they
+// like.
 BOOST_AUTO_TEST_CASE(a_server_answers_from_within_any_other_wait) {
   for (const tutti::star& servers : layouts)
     for (const int staleness : {3, tutti::unbounded}) {
@@ -174,8 +180,9 @@ BOOST_AUTO_TEST_CASE(a_server_answers_from_within_any_other_wait) {
         tutti::all_reduce(world, total);
         require(all.ends_with(total[0]), "a push was lost, or counted twice");
       });
-      BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated " << servers.dedicated
-                                                           << ", staleness " << staleness << lines(texts));
+      BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated "
+                                                           << servers.dedicated << ", staleness "
+                                                           << staleness << lines(texts));
     }
 }
 
@@ -210,7 +217,30 @@ BOOST_AUTO_TEST_CASE(one_that_is_dropped_leaves_the_communicator_as_it_was) {
   }
 }
 
-// After the end anybody may go, at any time; the others' servers go on to be moved by what they wait for.
+// Nor is anybody missed by a server that ends as well.
+BOOST_AUTO_TEST_CASE(all_may_drop_it_and_go_each_in_its_own_time) {
+  for (int again = 0; again < 20; ++again) {
+    const auto texts = told(4, [&](auto& world) {
+      auto rest = world.split(world.rank() == 3, 0);
+      {
+        on_threads_bench all{world.inner(), {.servers = 2}, 10, tutti::unbounded};
+        for (int k = 0; k < 3; ++k) all.step(1);
+        std::vector<int> meeting(1, 1);
+        tutti::all_reduce(world, meeting);
+        if (world.rank() == 0)
+          while (!world.has_left(3)) std::this_thread::yield();
+      }
+      if (world.rank() == 3) return;
+      std::vector<int> meeting(1, 1);
+      tutti::all_reduce(rest, meeting);
+      (void)world.progress();
+    });
+    BOOST_CHECK_MESSAGE(all_none(texts), lines(texts));
+  }
+}
+
+// After the end anybody may go, at any time; the others' servers go on to be moved by what they
+// wait for.
 BOOST_AUTO_TEST_CASE(who_has_finished_may_leave_while_servers_are_still_there) {
   for (const tutti::star& servers : layouts) {
     const auto texts = told(4, [&](auto& world) {
@@ -225,8 +255,8 @@ BOOST_AUTO_TEST_CASE(who_has_finished_may_leave_while_servers_are_still_there) {
       tutti::all_reduce(rest, meeting);
       require(meeting[0] == 3, "a sum is wrong");
     });
-    BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated " << servers.dedicated
-                                                         << lines(texts));
+    BOOST_CHECK_MESSAGE(all_none(texts), servers.servers << " servers, dedicated "
+                                                         << servers.dedicated << lines(texts));
   }
 }
 
@@ -241,25 +271,27 @@ BOOST_AUTO_TEST_CASE(who_has_left_is_missed_by_those_who_train_on) {
       for (;;) all.step(1);
     });
     for (int r = 0; r < 3; ++r)
-      BOOST_CHECK_MESSAGE(texts[std::size_t(r)].find("peer_lost on rank " + std::to_string(r) + " (peer 3): "
-                                                     "rank 3 has left without finalize() - call it on every "
-                                                     "rank after its last step") != std::string::npos,
-                          servers.servers << " servers, dedicated " << servers.dedicated << lines(texts));
+      BOOST_CHECK_MESSAGE(
+          texts[std::size_t(r)].find("peer_lost on rank " + std::to_string(r) +
+                                     " (peer 3): "
+                                     "rank 3 has left without finalize() - call it on every "
+                                     "rank after its last step") != std::string::npos,
+          servers.servers << " servers, dedicated " << servers.dedicated << lines(texts));
   }
 }
 
 BOOST_AUTO_TEST_CASE(workers_are_told_that_a_server_is_gone) {
   const auto texts = told(3, [](auto& world) {
-    std::optional<on_threads_bench> all{std::in_place, world.inner(), tutti::star{.servers = 1}, 30u,
-                                        tutti::unbounded};
+    std::optional<on_threads_bench> all{std::in_place, world.inner(), tutti::star{.servers = 1},
+                                        30u, tutti::unbounded};
     all->step(1);
     if (world.rank() == 0) all.reset();
     if (world.rank() == 0) return;
     for (;;) all->step(1);
   });
   for (const int r : {1, 2})
-    BOOST_CHECK_MESSAGE(texts[std::size_t(r)].find("(peer 0): rank 0 has left") != std::string::npos,
-                        lines(texts));
+    BOOST_CHECK_MESSAGE(
+        texts[std::size_t(r)].find("(peer 0): rank 0 has left") != std::string::npos, lines(texts));
 }
 
 BOOST_AUTO_TEST_CASE(what_fails_while_a_push_is_applied_fails_everybody) {
@@ -280,7 +312,8 @@ BOOST_AUTO_TEST_CASE(what_fails_while_a_push_is_applied_fails_everybody) {
     for (int r = 1; r < 4; ++r)
       BOOST_CHECK_MESSAGE(texts[std::size_t(r)].find("peer_lost") != std::string::npos &&
                               texts[std::size_t(r)].find("(peer 0)") != std::string::npos,
-                          servers.servers << " servers, dedicated " << servers.dedicated << lines(texts));
+                          servers.servers << " servers, dedicated " << servers.dedicated
+                                          << lines(texts));
   }
 }
 
@@ -296,15 +329,17 @@ BOOST_AUTO_TEST_CASE(a_message_that_is_no_push_is_refused_on_all_ranks) {
       std::vector<std::byte> message(sizeof head + 5 * sizeof(double));
       std::memcpy(message.data(), &head, sizeof head);
       const tutti::outgoing to{0, message};
-      auto sending = world.exchange(tutti::host_execution{}, tutti::operations::channel_count, {{&to, 1}, {}});
+      auto sending =
+          world.exchange(tutti::host_execution{}, tutti::operations::channel_count, {{&to, 1}, {}});
       tutti::detail::complete(world, sending, "test", tutti::options{}.until());
       std::vector<int> meeting(1);
       tutti::all_reduce(world, meeting);
     });
     for (const std::string& t : texts)
-      BOOST_CHECK_MESSAGE(t.find("bad_data") != std::string::npos && t.find("(peer 2)") != std::string::npos &&
-                              t.find("a push of rank 2 is not what this server expects") != std::string::npos,
-                          head.kind << " at " << head.clock << lines(texts));
+      BOOST_CHECK_MESSAGE(
+          t.find("bad_data") != std::string::npos && t.find("(peer 2)") != std::string::npos &&
+              t.find("a push of rank 2 is not what this server expects") != std::string::npos,
+          head.kind << " at " << head.clock << lines(texts));
   }
 }
 
@@ -313,7 +348,10 @@ BOOST_AUTO_TEST_CASE(a_worker_that_does_not_push_in_time_is_named_to_all) {
     std::atomic<int> given_up{0};
     const auto texts = told(4, [&](auto& world) {
       const bool hurries = world.rank() == 0;
-      on_threads_bench all{world.inner(), {.servers = 1, .dedicated = dedicated}, 5, 0,
+      on_threads_bench all{world.inner(),
+                           {.servers = 1, .dedicated = dedicated},
+                           5,
+                           0,
                            std::chrono::milliseconds{hurries ? 100 : 100'000}};
       if (world.rank() == 2) {
         while (given_up.load() < 3) std::this_thread::yield();
@@ -330,7 +368,8 @@ BOOST_AUTO_TEST_CASE(a_worker_that_does_not_push_in_time_is_named_to_all) {
     for (const int r : {0, 1, 3})
       BOOST_CHECK_MESSAGE(texts[std::size_t(r)].find("timeout") != std::string::npos &&
                               texts[std::size_t(r)].find("(peer 2)") != std::string::npos &&
-                              texts[std::size_t(r)].find("raise tutti::options::timeout") != std::string::npos,
+                              texts[std::size_t(r)].find("raise tutti::options::timeout") !=
+                                  std::string::npos,
                           "dedicated " << dedicated << lines(texts));
   }
 }
@@ -340,7 +379,10 @@ BOOST_AUTO_TEST_CASE(a_server_that_waits_for_somebody_itself_names_that_one) {
   std::atomic<int> given_up{0};
   const auto texts = told(4, [&](auto& world) {
     const bool hurries = world.rank() == 1;
-    on_threads_bench all{world.inner(), {.servers = 1, .dedicated = true}, 5, 0,
+    on_threads_bench all{world.inner(),
+                         {.servers = 1, .dedicated = true},
+                         5,
+                         0,
                          std::chrono::milliseconds{hurries ? 100 : 100'000}};
     if (world.rank() == 3) {
       while (given_up.load() < 3) std::this_thread::yield();
@@ -354,8 +396,10 @@ BOOST_AUTO_TEST_CASE(a_server_that_waits_for_somebody_itself_names_that_one) {
       throw;
     }
   });
-  BOOST_CHECK_MESSAGE(texts[1].find("timeout on rank 1 (peer 0)") != std::string::npos, lines(texts));
-  BOOST_CHECK_MESSAGE(texts[0].find("timeout on rank 0 (peer 3)") != std::string::npos, lines(texts));
+  BOOST_CHECK_MESSAGE(texts[1].find("timeout on rank 1 (peer 0)") != std::string::npos,
+                      lines(texts));
+  BOOST_CHECK_MESSAGE(texts[0].find("timeout on rank 0 (peer 3)") != std::string::npos,
+                      lines(texts));
 }
 
 BOOST_AUTO_TEST_CASE(serve_is_for_those_who_do_nothing_else) {
@@ -367,7 +411,8 @@ BOOST_AUTO_TEST_CASE(serve_is_for_those_who_do_nothing_else) {
     } catch (const tutti::error& e) {
       text = e.what();
     }
-    const std::string wanted = "tutti: serve: invalid_argument on rank " + std::to_string(world.rank()) +
+    const std::string wanted = "tutti: serve: invalid_argument on rank " +
+                               std::to_string(world.rank()) +
                                ": this rank is not a server - call step()";
     require(text == (all.works() ? wanted : "none"), "serve() on a worker");
     all.carried->finish();
@@ -376,7 +421,8 @@ BOOST_AUTO_TEST_CASE(serve_is_for_those_who_do_nothing_else) {
       if (world.rank() == 0) both.carried->serve();
       require(world.rank() != 0, "serve() on a rank that works");
     } catch (const tutti::error& e) {
-      require(std::string{e.what()}.find("this rank works as well, and serves while it waits - call step()") !=
+      require(std::string{e.what()}.find(
+                  "this rank works as well, and serves while it waits - call step()") !=
                   std::string::npos,
               "the sentence");
     }

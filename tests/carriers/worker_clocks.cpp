@@ -8,7 +8,9 @@ BOOST_AUTO_TEST_SUITE(worker_clocks)
 using tutti::detail::worker_clocks;
 
 /// Rank 0 is a dedicated server, 1 and 2 work.
-worker_clocks two_workers(int staleness) { return {3, [](int r) { return r > 0; }, staleness}; }
+worker_clocks two_workers(int staleness) {
+  return {3, [](int r) { return r > 0; }, staleness};
+}
 
 BOOST_AUTO_TEST_CASE(nobody_is_more_than_the_bound_ahead) {
   for (const int bound : {0, 1, 4}) {
@@ -28,8 +30,7 @@ BOOST_AUTO_TEST_CASE(nobody_is_more_than_the_bound_ahead) {
 
 BOOST_AUTO_TEST_CASE(without_a_bound_everyone_goes_on) {
   worker_clocks all = two_workers(tutti::unbounded);
-  for (int clock = 1; clock <= 1000; ++clock)
-    BOOST_CHECK(all.takes(1, clock) && all.lets_go(1));
+  for (int clock = 1; clock <= 1000; ++clock) BOOST_CHECK(all.takes(1, clock) && all.lets_go(1));
 }
 
 BOOST_AUTO_TEST_CASE(who_ends_holds_nobody_up) {

@@ -215,6 +215,71 @@ BOOST_AUTO_TEST_CASE(what_is_in_flight_goes_on_while_a_server_waits_for_pushes) 
                       trial::joined(errors));
 }
 
+// A collective between two steps, of ranks that have made unlike numbers of them: servers answer within it.
+BOOST_AUTO_TEST_CASE(evaluation_between_steps) {
+  for (const tutti::star servers :
+       {tutti::star{}, tutti::star{.servers = 2}, tutti::star{.servers = 1, .dedicated = true}}) {
+    const auto errors = trial::errors_on_ranks(3, [&](auto& world) {
+      std::vector<float> values(50), ones(50, 1.0f);
+      tutti::strategy strategy{world, servers, tutti::sum{}, tutti::asynchronous{}};
+      auto trainer = strategy.bind(values, counting{});
+      float steps = 0;
+      for (int epoch = 0; epoch < 4; ++epoch) {
+        for (int k = 0; trainer.role() != tutti::role::server && k < 5 * world.rank() + epoch; ++k, ++steps)
+          trainer.step(ones);
+        std::vector<float> loss(2, 1.0f);
+        tutti::all_reduce(world, loss);
+        if (loss[1] != 3) throw std::runtime_error{"a sum is wrong"};
+      }
+      std::vector<float> all{steps};
+      tutti::all_reduce(world, all, tutti::ring{});
+      trainer.finalize();
+      if (values[49] != all[0]) throw std::runtime_error{"a push was lost"};
+    });
+    BOOST_CHECK_MESSAGE(trial::all_contain(errors, "none"), servers.servers << " servers, dedicated "
+                                                                            << servers.dedicated
+                                                                            << trial::joined(errors));
+  }
+}
+
+// With the same trainer, with another after it, and with another while it is still there.
+BOOST_AUTO_TEST_CASE(training_goes_on_after_finalize) {
+  for (const tutti::star servers :
+       {tutti::star{}, tutti::star{.servers = 2}, tutti::star{.servers = 1, .dedicated = true},
+        tutti::star{.servers = 2, .dedicated = true}})
+    for (const int staleness : {0, 3, tutti::unbounded}) {
+      const int workers = servers.dedicated ? 4 - servers.servers : 4;
+      const auto errors = trial::errors_on_ranks(4, [&](auto& world) {
+        std::vector<float> values(50), ones(50, 1.0f);
+        tutti::strategy strategy{world, servers, tutti::sum{}, tutti::asynchronous{.staleness = staleness}};
+        const auto train = [&](auto& trainer, int steps, float wanted) {
+          if (trainer.role() == tutti::role::server)
+            trainer.serve();
+          else
+            for (int k = 0; k < steps; ++k) trainer.step(ones);
+          trainer.finalize();
+          if (values[0] != wanted || values[49] != wanted) throw std::runtime_error{"a push was lost"};
+        };
+        {
+          auto first = strategy.bind(values, counting{});
+          train(first, 5, float(5 * workers));
+          train(first, 3, float(8 * workers));
+        }
+        auto second = strategy.bind(values, counting{});
+        train(second, 2, float(10 * workers));
+        auto third = strategy.bind(values, counting{});
+        train(third, 7, float(17 * workers));
+        tutti::strategy reduced{world, tutti::sum{}};
+        auto fourth = reduced.bind(values, counting{});
+        fourth.step(ones);
+        if (values[49] != float(17 * workers + 4)) throw std::runtime_error{"a synchronous step is wrong"};
+      });
+      BOOST_CHECK_MESSAGE(trial::all_contain(errors, "none"),
+                          servers.servers << " servers, dedicated " << servers.dedicated << ", staleness "
+                                          << staleness << trial::joined(errors));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_worker_that_throws_is_named_to_the_others) {
   const auto errors = trial::errors_on_ranks(3, [](auto& world) {
     std::vector<float> values(50), gradient(50, 1.0f);

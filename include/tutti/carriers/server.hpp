@@ -1,5 +1,5 @@
-// server: the side of a parameter server that answers. It is in flight for as long as its carrier lives, so
-// it answers from within whatever its rank waits for on the communicator.
+// server: the side of a parameter server that answers. It is in flight for as long as its carrier
+// lives, so it answers from within whatever its rank waits for on the communicator.
 #pragma once
 
 #include <tutti/carriers/carrier.hpp>
@@ -21,8 +21,9 @@
 
 namespace tutti::detail {
 
-/// What a worker's message begins with. Behind it is the encoded key range, in a push; in others as much
-/// room, so that all messages of a worker have one length and their receive is posted before they are sent.
+/// What a worker's message begins with. Behind it is the encoded key range, in a push; in others as
+/// much room, so that all messages of a worker have one length and their receive is posted before
+/// they are sent.
 struct push_header {
   /// A push with its gradient; a step without one; no more steps.
   enum : std::uint64_t { push = 1, leave_out = 2, done = 3 };
@@ -30,7 +31,8 @@ struct push_header {
   std::uint64_t clock;
 };
 
-/// Whether `peer` has left for no failure, as far as anybody can tell. Throws when it was because of one.
+/// Whether `peer` has left for no failure, as far as anybody can tell. Throws when it was because
+/// of one.
 template <class Comm>
 bool has_left(const Comm& comm, int peer) {
   if constexpr (requires { comm.has_left(peer); })
@@ -41,13 +43,13 @@ bool has_left(const Comm& comm, int peer) {
 inline failure left_unfinished(int peer) {
   return {.code = error_code::peer_lost,
           .peer = peer,
-          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on every rank "
-                    "after its last step"};
+          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on "
+                    "every rank after its last step"};
 }
 
-/// Applies the pushes of all workers to one key range, and answers each with the range as it stands when the
-/// clocks let it go. Takes one push of each worker before the next of any. A failure is everybody's.
-/// Cost of a push: one message each way. Memory: two key ranges a worker.
+/// Applies the pushes of all workers to one key range, and answers each with the range as it stands
+/// when the clocks let it go. Takes one push of each worker before the next of any. A failure is
+/// everybody's. Cost of a push: one message each way. Memory: two key ranges a worker.
 template <class T, class Comm, class Reducer, class Codec>
 class server final : public operation {
 public:
@@ -59,9 +61,9 @@ public:
   /// `values` are those of the whole model. What is given by reference outlives it.
   server(Comm& comm, const Reducer& reducer, const Codec& codec, channels on, place own,
          worker_clocks clocks, std::span<T> values, agreed use)
-      : comm_{comm}, reducer_{reducer}, codec_{codec}, on_{on}, own_{own}, clocks_{std::move(clocks)},
-        values_{values.subspan(own.begin, own.size())}, use_{use}, seats_(std::size_t(clocks_.size())),
-        gradient_(own.size()), own_answer_(own.size()) {
+      : comm_{comm}, reducer_{reducer}, codec_{codec}, on_{on}, own_{own},
+        clocks_{std::move(clocks)}, values_{values.subspan(own.begin, own.size())}, use_{use},
+        seats_(std::size_t(clocks_.size())), gradient_(own.size()), own_answer_(own.size()) {
     const std::size_t bytes = codec.template bytes<T>(own.size());
     for (int r = 0; r < clocks_.size(); ++r)
       if (clocks_.works(r) && r != comm.rank()) {
@@ -91,29 +93,31 @@ public:
   void idle(std::uint64_t seen) override { comm_.idle(seen, deadline{}); }
   void check_deadline() override {}
   void abandon() noexcept override { end(); }
-  bool refers_to(const void* communicator) const noexcept override { return communicator == &comm_; }
+  bool refers_to(const void* communicator) const noexcept override {
+    return communicator == &comm_;
+  }
   bool stays() const noexcept override { return true; }
 
-  // --- its own rank, which holds what is in flight meanwhile ----------------------------------------
+  // --- its own rank, which holds what is in flight meanwhile ------------------------------------
 
   /// Training begins again: from here on workers are heard.
   void reopen() {
     clocks_.restart();
-    begun_ = false;
     for (int r = 0; r < clocks_.size(); ++r)
       if (r != lost_) listen(r);
   }
   /// A step of this rank, which works as well; `gradient` is of its own key range, and is changed.
   void push(std::int64_t clock, std::span<T> gradient, bool counts) {
-    begun_ = true;
+    trained_ = true;
     if (counts) apply(gradient);
     clocks_.takes(comm_.rank(), clock);
   }
   void ends() {
-    begun_ = true;
+    trained_ = true;
     clocks_.ends(comm_.rank());
   }
-  /// The key range as it stood when this rank was free to go on; what came in since belongs to later steps.
+  /// The key range as it stood when this rank was free to go on; what came in since belongs to
+  /// later steps.
   bool is_answered() const { return !clocks_.waits(comm_.rank()); }
   std::span<const T> answer() const { return own_answer_; }
 
@@ -123,7 +127,8 @@ public:
   bool is_over() const { return clocks_.all_done() && has_answered(); }
   /// Nothing that was answered is on its way any more.
   bool has_answered() const {
-    return std::none_of(seats_.begin(), seats_.end(), [](const seat& s) { return s.answering.has_value(); });
+    return std::none_of(seats_.begin(), seats_.end(),
+                        [](const seat& s) { return s.answering.has_value(); });
   }
   /// Throws what it has failed with.
   void require_sound() const {
@@ -151,12 +156,14 @@ private:
   void look() {
     const int size = clocks_.size(), first = clocks_.slowest_worker();
     for (int k = 0; k < size; ++k) hear((first + k) % size);
+    bool missed = std::exchange(trained_, false);
     for (int r = 0; r < size; ++r) {
       seat& s = seats_[std::size_t(r)];
       if (is_through(s.answering, r)) s.answering.reset();
       if (!s.answering && clocks_.lets_go(r)) send_answer(r);
+      missed = missed || clocks_.waits(r);
     }
-    if (begun_) require_all_there();
+    if (missed) require_all_there();
   }
 
   void listen(int worker) {
@@ -175,14 +182,16 @@ private:
       s.hearing.reset();
     }
   }
-  /// One that has left is remembered: it is missed only when somebody trains.
+  /// One that has left is remembered: it is missed when somebody trains on, or waits for it.
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
     try {
       if (exchange->test()) return true;
       if (!detail::has_left(comm_, worker)) return false;
     } catch (const error& e) {
-      if (e.code() != error_code::peer_lost || e.peer() != worker || !detail::has_left(comm_, worker)) throw;
+      if (e.code() != error_code::peer_lost || e.peer() != worker ||
+          !detail::has_left(comm_, worker))
+        throw;
     }
     lost_ = worker;
     return false;
@@ -192,9 +201,10 @@ private:
     const std::vector<std::byte>& in = seats_[std::size_t(worker)].in;
     push_header head;
     std::memcpy(&head, in.data(), sizeof head);
-    begun_ = true;
+    trained_ = true;
     ++heard_;
-    if (head.kind == push_header::done) return clocks_.ends(worker); // the next one is heard after reopen()
+    if (head.kind == push_header::done)
+      return clocks_.ends(worker); // the next one is heard after reopen()
     if (head.kind != push_header::push && head.kind != push_header::leave_out) refuse(worker);
     if (!clocks_.takes(worker, std::int64_t(head.clock))) refuse(worker);
     if (head.kind == push_header::push) {
@@ -251,8 +261,8 @@ private:
   agreed use_;
   std::vector<seat> seats_; ///< of each rank
   std::vector<T> gradient_, own_answer_;
-  bool begun_ = false; ///< somebody has made a step, or has finished
-  int lost_ = -1;      ///< a worker that has left
+  bool trained_ = false; ///< somebody has made a step since the last look
+  int lost_ = -1;        ///< a worker that has left
   std::uint64_t heard_ = 0;
 };
 

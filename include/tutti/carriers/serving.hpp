@@ -1,5 +1,5 @@
-// serving: servers own key ranges of the model; workers push their gradients to them and go on with what
-// they are answered.
+// serving: servers own key ranges of the model; workers push their gradients to them and go on with
+// what they are answered.
 #pragma once
 
 #include <tutti/carriers/reducing.hpp>
@@ -21,10 +21,10 @@
 
 namespace tutti {
 
-/// One part, the whole model. Construction, attach() and finish() are collective; between them a worker calls
-/// offer() and settle() as often as it likes. A rank that serves does so whenever it waits for something on
-/// the communicator, here or elsewhere.
-/// Cost of a worker's step: one message of each server's key range to it, and one back.
+/// One part, the whole model. Construction, attach() and finish() are collective; between them a
+/// worker calls offer() and settle() as often as it likes. A rank that serves does so whenever it
+/// waits for something on the communicator, here or elsewhere. Cost of a worker's step: one message
+/// of each server's key range to it, and one back.
 template <class T, class Comm, class Topology, class Reducer, class Codec>
 class serving final : public carrier<T> {
 public:
@@ -45,14 +45,10 @@ public:
       l.in.resize(bytes);
     }
   }
-  /// Its last answers are waited for, as what is in flight is. One that ends while workers still push fails
-  /// them.
+  /// Its last answers are waited for, as what is in flight is. One that ends while workers still
+  /// push fails them.
   ~serving() override {
-    try {
-      if (server_ && !server_->done() && std::uncaught_exceptions() == 0)
-        wait("serve", [&] { return server_->has_answered() || server_->has_lost(); }, [] { return -1; });
-    } catch (...) {
-    }
+    if (server_ && !server_->done() && std::uncaught_exceptions() == 0) await_last_answers();
     const auto held = with_.comm.in_flight().hold();
     server_.reset();
   }
@@ -72,9 +68,9 @@ public:
     operations& all = with_.comm.in_flight();
     const auto held = all.hold();
     const auto works = [&](int r) { return is_worker(with_.topology, r, size_); };
-    server_ = std::make_unique<server_type>(with_.comm, with_.reducer, with_.codec,
-                                            typename server_type::channels{pushes_, answers_}, owned(0),
-                                            detail::worker_clocks{size_, works, staleness_}, values, use);
+    server_ = std::make_unique<server_type>(
+        with_.comm, with_.reducer, with_.codec, typename server_type::channels{pushes_, answers_},
+        owned(0), detail::worker_clocks{size_, works, staleness_}, values, use);
     all.start(*server_);
     all.enter(*server_);
   }
@@ -85,6 +81,7 @@ public:
     return Codec::kind != codec_kind::exact;
   }
   void offer(std::size_t, std::span<const double> weights) override {
+    const operations::visit now{with_.comm.in_flight(), "step", rank_};
     guarded("step", [&] {
       const auto held = with_.comm.in_flight().hold();
       const bool counts = weights.front() != 0;
@@ -117,14 +114,17 @@ public:
 
   void serve() override {
     if (role() != role::server)
-      throw error{{.code = error_code::invalid_argument,
-                   .call = "serve",
-                   .rank = rank_,
-                   .detail = server_ ? "this rank works as well, and serves while it waits - call step()"
-                                     : "this rank is not a server - call step()"}};
-    wait("serve", [&] { return server_->is_over(); }, [] { return -1; });
+      throw error{
+          {.code = error_code::invalid_argument,
+           .call = "serve",
+           .rank = rank_,
+           .detail = server_ ? "this rank works as well, and serves while it waits - call step()"
+                             : "this rank is not a server - call step()"}};
+    wait(
+        "serve", [&] { return server_->is_over(); }, [] { return -1; });
   }
   void finish() override {
+    const operations::visit now{with_.comm.in_flight(), "finalize", rank_};
     if (role() != role::server) end_own_steps();
     wait(
         "finalize",
@@ -153,6 +153,7 @@ private:
   /// A rank keeps what it sends, its own key range included.
   void encode() {
     for (int s = 0; s < servers_; ++s) {
+      if (s == rank_ && Codec::kind == codec_kind::exact) continue;
       std::byte* const to = lanes_[std::size_t(s)].out.data() + sizeof(detail::push_header);
       with_.codec.template encode<T>(std::span<const T>{piece(s)}, to);
       if constexpr (Codec::kind != codec_kind::exact) with_.codec.template decode<T>(to, piece(s));
@@ -184,8 +185,15 @@ private:
       server_->reopen();
     });
   }
-  /// Moves everything on until finished(); with nothing happening for the whole timeout, throws. `peer()` is
-  /// whom this rank waits for, -1 when that is the slowest worker.
+  void await_last_answers() noexcept {
+    const auto over = [&] { return server_->has_answered() || server_->has_lost(); };
+    try {
+      wait("serve", over, [] { return -1; });
+    } catch (...) { // which everybody has been told
+    }
+  }
+  /// Moves everything on until finished(); with nothing happening for the whole timeout, throws.
+  /// `peer()` is whom this rank waits for, -1 when that is the slowest worker.
   template <class Finished, class Peer>
   void wait(const char* call, Finished&& finished, Peer&& peer) {
     operations& all = with_.comm.in_flight();
@@ -221,8 +229,8 @@ private:
       work();
     } catch (const error& e) {
       failure why = e.details();
-      if (why.code == error_code::peer_lost && why.peer >= 0 && why.peer < size_ && why.peer != rank_ &&
-          why.call.empty() && detail::has_left(with_.comm, why.peer))
+      if (why.code == error_code::peer_lost && why.peer >= 0 && why.peer < size_ &&
+          why.peer != rank_ && why.call.empty() && detail::has_left(with_.comm, why.peer))
         why = detail::left_unfinished(why.peer);
       detail::fail_call(with_.comm, call, std::move(why), [] {});
     } catch (...) {

@@ -1,7 +1,8 @@
-// worker_clocks: how far each worker is, and who waits for an answer. What a bound on staleness is about.
+// worker_clocks: how far each worker is, and who waits for an answer. What a bound on staleness is
+// about.
 //
-// A closing rule: it takes what workers have done and says who may go on. It is pure state, and knows of no
-// messages.
+// A closing rule: it takes what workers have done and says who may go on. It is pure state, and
+// knows of no messages.
 #pragma once
 
 #include <tutti/sync/sync_policy.hpp>
@@ -14,13 +15,13 @@
 
 namespace tutti::detail {
 
-/// As one server sees it. A worker's clock is its number of steps since training began; ranks that do not
-/// work, and workers that make no more steps, are done.
+/// As one server sees it. A worker's clock is its number of steps since training began; ranks that
+/// do not work, and workers that make no more steps, are done.
 class worker_clocks {
 public:
   worker_clocks() = default;
-  /// Of `size` ranks, those of which works(rank) is true have a clock. Nobody is answered who is more than
-  /// `staleness` steps ahead of the slowest.
+  /// Of `size` ranks, those of which works(rank) is true have a clock. Nobody is answered who is
+  /// more than `staleness` steps ahead of the slowest.
   template <class Works>
   worker_clocks(int size, Works&& works, int staleness) : staleness_{staleness} {
     workers_.resize(std::size_t(size));
@@ -37,10 +38,12 @@ public:
   bool works(int rank) const { return workers_[std::size_t(rank)].works; }
   /// How many there were in the beginning.
   int workers() const noexcept {
-    return int(std::count_if(workers_.begin(), workers_.end(), [](const worker& w) { return w.works; }));
+    return int(
+        std::count_if(workers_.begin(), workers_.end(), [](const worker& w) { return w.works; }));
   }
 
-  /// The worker has made its next step, and waits for an answer. False when that is not step `clock`.
+  /// The worker has made its next step, and waits for an answer. False when that is not step
+  /// `clock`.
   bool takes(int rank, std::int64_t clock) {
     worker& w = workers_[std::size_t(rank)];
     if (w.clock == done || clock != w.clock + 1) return false;
@@ -66,9 +69,10 @@ public:
   bool is_done(int rank) const { return workers_[std::size_t(rank)].clock == done; }
   bool all_done() const { return slowest() == done; }
   int slowest_worker() const {
-    return int(std::min_element(workers_.begin(), workers_.end(),
-                                [](const worker& a, const worker& b) { return a.clock < b.clock; }) -
-               workers_.begin());
+    return int(
+        std::min_element(workers_.begin(), workers_.end(),
+                         [](const worker& a, const worker& b) { return a.clock < b.clock; }) -
+        workers_.begin());
   }
 
 private:
