@@ -290,13 +290,15 @@ private:
   }
   /// A step of this rank alone; and what all have come to since the last agreement, when that is due.
   void local_step() {
+    const int period = plan_.period(at_.step + 1);
+    if (auto wrong = detail::wrong_answers(plan_.policy, period); !wrong.empty()) refuse("step", std::move(wrong));
+    const detail::counters before = at_;
+    const detail::loss_scale scale = scale_;
     const bool works = !joined_ || collect_.weight() > 0;
     const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
     const bool usable = works && is_usable_here(own, local_.span());
-    const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
+    const bool due = joined_ || at_.since + 1 >= period;
     const bool settles = !under_way_.empty() && (joined_ || under_way_.front().due <= at_.step + 1);
-    const detail::counters before = at_;
-    const detail::loss_scale scale = scale_;
     if (due || settles) keep_all();
     try {
       if (joined_) agree_until(at_.step + plan_.policy.delay); // the others do between two exchanges
