@@ -13,7 +13,7 @@ namespace tutti {
 /// says. Cost: 1 round each way. With one server it receives, and sends, n (p-1) elements; everyone
 /// else sends n. For few ranks, and for placements.
 struct star {
-  int servers = 1; ///< at least 1; more than there are ranks: all of them
+  int servers = 1; ///< at least 1; of more than there are ranks a schedule takes all
   bool dedicated = false;
 
   using part = topology_part;

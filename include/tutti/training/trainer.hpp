@@ -184,9 +184,12 @@ public:
   }
 
   /// This rank has no more batches: takes part in the others' steps, without a contribution, until all ranks
-  /// have called it. Training may go on after that. Where servers answer there is nothing to do.
+  /// have called it. Training may go on after that. Where servers answer it pushes what is accumulated.
   void join() {
-    if (carrier_->serves()) return;
+    if (carrier_->serves()) {
+      if (collect_.weight() > 0) step();
+      return;
+    }
     const joining from_here_on{*this};
     do {
       open_without("join");
@@ -280,23 +283,33 @@ private:
     detail::verdict own = judge(carrier_->room(0));
     scale(carrier_->room(0), clip_factor(own));
     if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
-    const bool usable = is_usable_here(own, carrier_->room(0));
-    const double weight[] = {usable ? 1.0 : 0.0};
-    carrier_->offer(0, weight);
-    carrier_->settle(0);
+    const std::int64_t skipped = at_.skipped;
+    const detail::loss_scale before = scale_;
+    const double weight[] = {is_usable_here(own, carrier_->room(0)) ? 1.0 : 0.0};
+    try {
+      carrier_->offer(0, weight);
+      carrier_->settle(0);
+    } catch (...) {
+      at_.skipped = skipped;
+      scale_ = before;
+      throw;
+    }
+    if (weight[0] > 0) scale_.good();
     ++at_.step;
     write(0);
     bound_.publish();
   }
   /// A step of this rank alone; and what all have come to since the last agreement, when that is due.
   void local_step() {
+    const int period = plan_.period(at_.step + 1);
+    if (auto wrong = detail::wrong_answers(plan_.policy, period); !wrong.empty()) refuse("step", std::move(wrong));
+    const detail::counters before = at_;
+    const detail::loss_scale scale = scale_;
     const bool works = !joined_ || collect_.weight() > 0;
     const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
     const bool usable = works && is_usable_here(own, local_.span());
-    const bool due = joined_ || at_.since + 1 >= plan_.period(at_.step + 1);
+    const bool due = joined_ || at_.since + 1 >= period;
     const bool settles = !under_way_.empty() && (joined_ || under_way_.front().due <= at_.step + 1);
-    const detail::counters before = at_;
-    const detail::loss_scale scale = scale_;
     if (due || settles) keep_all();
     try {
       if (joined_) agree_until(at_.step + plan_.policy.delay); // the others do between two exchanges
@@ -696,6 +709,7 @@ private:
   void apply_push(place where, std::span<const T> gradient) {
     const std::int64_t step = ++at_.outer[0];
     model().each(where, [&](std::size_t k, place at) {
+      if (collect_.is_frozen(k)) return;
       updates_[0](at, {step, agreed_.span().subspan(at.begin, at.size()),
                        gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k]});
     });
