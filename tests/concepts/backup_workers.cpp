@@ -1,79 +1,89 @@
 // Backup workers: of n workers the n - b fastest close a step, the others' gradients are dropped
 // (Chen, Pan, Monga, Bengio, Jozefowicz, "Revisiting distributed synchronous SGD", 2016).
-#include <tutti/core/random.hpp>
-#include <tutti/sync/laws.hpp>
-#include <tutti/sync/sync_policy.hpp>
+#include "bound_by_hand.hpp"
+#include "closing_rules.hpp"
 
 #include <boost/test/unit_test.hpp>
 
-#include <algorithm>
+#include <memory>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-struct backup_workers : tutti::sync_defaults {
-  static constexpr auto update = tutti::updates_at::owner;
+/// A policy with servers; which of the rules closes a step is no answer yet.
+struct at_a_server {
+  using part = tutti::sync_part;
   static constexpr auto carrier = tutti::carried_by::placement;
   static constexpr auto repeats = tutti::determinism::none;
-
-  int spare = 1;
-
-  constexpr int quorum(int n) const { return n > spare ? n - spare : 1; }
-  constexpr int lead() const { return tutti::unbounded; } // over a worker that never comes in time
 };
+static_assert(tutti::sync_policy<at_a_server>);
 
-static_assert(tutti::sync_policy<backup_workers>);
-static_assert(backup_workers{{}, 2}.quorum(5) == 3 && backup_workers{{}, 9}.quorum(3) == 1);
-static_assert(backup_workers{}.worth(0) == 1 && backup_workers{}.worth(1) == 0);
-
-struct gradient {
-  double arrives;
-  std::int64_t version; ///< of the parameters it was computed from
-  int worker;
-};
-
-struct tally {
-  int used = 0, dropped = 0;
-};
-
-/// A server and n workers in virtual time, until `steps` steps are closed.
-tally serve(const backup_workers& policy, int n, int steps) {
-  tutti::random_stream draw{5};
-  std::vector<gradient> coming;
-  for (int w = 0; w < n; ++w) coming.push_back({1 + draw.uniform(), 0, w});
-  tally count;
-  std::int64_t version = 0;
-  int collected = 0;
-  while (version < steps) {
-    const auto next = std::min_element(coming.begin(), coming.end(),
-                                       [](auto& a, auto& b) { return a.arrives < b.arrives; });
-    const bool counts = policy.worth(int(version - next->version)) > 0;
-    ++(counts ? count.used : count.dropped);
-    collected += counts;
-    const bool closes = collected == policy.quorum(n);
-    if (closes) {
-      ++version;
-      collected = 0;
-    }
-    for (auto& g : coming) // who is done waits for the step to close, and starts from its result
-      if (&g == &*next || (closes && g.arrives > 1e8))
-        g = {closes || !counts ? next->arrives + 1 + draw.uniform() : 1e9, version, g.worker};
+/// The n - spare gradients that come first count, if they are of the step that is open.
+class quorum {
+public:
+  quorum(int workers, int spare) : needed_{workers - spare}, pushed_(std::size_t(workers), -1) {}
+  double takes(int worker, std::int64_t version) {
+    pushed_[std::size_t(worker)] = version;
+    if (version != version_) return 0;
+    ++here_;
+    return 1;
   }
-  return count;
-}
+  bool closes() {
+    if (here_ < needed_) return false;
+    here_ = 0;
+    ++version_;
+    return true;
+  }
+  /// Who has pushed waits for its step to close; who came too late does not.
+  bool lets_go(int worker) const { return pushed_[std::size_t(worker)] < version_; }
+  std::int64_t version() const { return version_; }
+
+private:
+  int needed_, here_ = 0;
+  std::int64_t version_ = 0;
+  std::vector<std::int64_t> pushed_; ///< of each worker: the version its last gradient was of
+};
+static_assert(concepts::closing_rule<quorum>);
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(backup_workers_close_a_step_without_the_slowest) {
-  const tally with = serve({{}, 2}, 7, 100), without = serve({{}, 0}, 7, 100);
+BOOST_AUTO_TEST_CASE(a_quorum_is_pure_state) {
+  quorum rule{3, 1};
+  BOOST_CHECK(rule.takes(2, 0) == 1 && !rule.closes() && !rule.lets_go(2));
+  BOOST_CHECK(rule.takes(0, 0) == 1 && rule.closes());
+  BOOST_CHECK(rule.lets_go(0) && rule.lets_go(2) && rule.version() == 1);
+  BOOST_CHECK(rule.takes(1, 0) == 0 && !rule.closes() && rule.lets_go(1)); // too late
+  BOOST_CHECK(rule.takes(1, 1) == 1 && !rule.lets_go(1));
+}
 
-  BOOST_CHECK_EQUAL(with.used, 5 * 100);
-  BOOST_CHECK(with.dropped > 0);
-  BOOST_CHECK_EQUAL(without.used, 7 * 100);
-  BOOST_CHECK_EQUAL(without.dropped, 0);
-  BOOST_CHECK(tutti::check_sync_policy(backup_workers{{}, 2}));
+// Every gradient is one, so a step moves the parameters by one whoever closes it.
+BOOST_AUTO_TEST_CASE(a_trainer_runs_on_a_carrier_with_a_closing_rule) {
+  for (const int spare : {0, 1}) {
+    constexpr int ranks = 4, pushes = 12;
+    concepts::one_server<quorum> server{quorum{ranks, spare}};
+    tutti::threads::run(ranks, [&](auto& world) {
+      const at_a_server policy;
+      std::vector<float> values(6);
+      const std::vector<float> ones(6, 1.0f);
+      auto trainer = concepts::bound_by_hand(
+          world, policy, values, tutti::sgd{.learning_rate = 1}, true,
+          [&](auto parts) -> std::unique_ptr<tutti::carrier<float>> {
+            return std::make_unique<concepts::served_by_rule<quorum>>(server, world.rank(), parts);
+          });
+      tutti::barrier(world);
+      // Who is spare stays away: with one rank gone a quorum of the others still closes every step.
+      if (spare == 0 || world.rank() > 0)
+        for (int step = 0; step < pushes; ++step) trainer.step(ones);
+      tutti::barrier(world);
+      if (spare > 0 && world.rank() == 0) trainer.step(ones); // of version 0: too late
+      tutti::barrier(world);
+    });
+    BOOST_CHECK_EQUAL(server.rule.version(), pushes);
+    BOOST_CHECK_EQUAL(server.used, (ranks - spare) * pushes);
+    BOOST_CHECK_EQUAL(server.dropped, spare);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -279,17 +279,41 @@ static_assert(!tutti::splitting_communicator<split_is_no_communicator>);
 
 // --- sync policies ------------------------------------------------------------------------------
 
-struct in_step : tutti::sync_defaults {};
+struct in_step {
+  using part = tutti::sync_part;
+};
 static_assert(tutti::sync_policy<in_step>);
+
+/// Answers everything that may be answered.
+struct full {
+  using part = tutti::sync_part;
+  static constexpr tutti::contributes contribution = tutti::contributes::difference;
+  static constexpr bool owners = true;
+  static constexpr tutti::carried_by carrier = tutti::carried_by::schedule;
+  static constexpr tutti::determinism repeats = tutti::determinism::run_to_run;
+  static constexpr bool over_population = false;
+  static constexpr std::int64_t fragments = 2;
+  unsigned delay = 1;
+  float keep = 0.5f;
+  short staleness = 3;
+  long period(std::int64_t step) const { return step < 10 ? 1 : 20; }
+};
+static_assert(tutti::sync_policy<full>);
 
 struct not_a_policy : in_step {
   using part = tutti::options_part;
 };
+struct cannot_be_copied : in_step {
+  cannot_be_copied(const cannot_be_copied&) = delete;
+};
 struct contributes_numbers : in_step {
   static constexpr int contribution = 1;
 };
-struct updates_anywhere : in_step {
-  static constexpr bool update = true;
+struct contributes_one_or_the_other : in_step {
+  tutti::contributes contribution = tutti::contributes::difference;
+};
+struct owned_by_many : in_step {
+  static constexpr int owners = 2;
 };
 struct carried_unsaid : in_step {
   static void carrier();
@@ -297,30 +321,42 @@ struct carried_unsaid : in_step {
 struct repeats_perhaps : in_step {
   static constexpr double repeats = .5;
 };
+struct population_of_some : in_step {
+  static constexpr int over_population = 10;
+};
 struct fractional_period : in_step {
-  double period() const;
+  double period = 2.5;
 };
-struct fragment_index : in_step {
-  int fragment(std::int64_t) const;
+struct period_without_a_step : in_step {
+  int period() const;
 };
-struct quorum_of_nothing : in_step {
-  int quorum() const;
+struct period_of_seconds : in_step {
+  double period(std::int64_t) const;
 };
-struct leads_by_far : in_step {
-  bool lead() const;
+struct perhaps_periodic : in_step {
+  bool period = true;
 };
-struct worth_an_int : in_step {
-  int worth(int) const;
+struct fragments_by_index : in_step {
+  int fragments(std::int64_t) const;
 };
 struct delays_by_time : in_step {
-  double delay() const;
+  double delay = 0.5;
 };
-static_assert(!tutti::sync_policy<not_a_policy> && !tutti::sync_policy<contributes_numbers>);
-static_assert(!tutti::sync_policy<updates_anywhere> && !tutti::sync_policy<carried_unsaid>);
-static_assert(!tutti::sync_policy<repeats_perhaps> && !tutti::sync_policy<fractional_period>);
-static_assert(!tutti::sync_policy<fragment_index> && !tutti::sync_policy<quorum_of_nothing>);
-static_assert(!tutti::sync_policy<leads_by_far> && !tutti::sync_policy<worth_an_int>);
-static_assert(!tutti::sync_policy<delays_by_time>);
+struct keeps_by_tensor : in_step {
+  double keep(int) const;
+};
+struct leads_by_far : in_step {
+  bool staleness = true;
+};
+static_assert(!tutti::sync_policy<not_a_policy> && !tutti::sync_policy<cannot_be_copied>);
+static_assert(!tutti::sync_policy<contributes_numbers>);
+static_assert(!tutti::sync_policy<contributes_one_or_the_other>);
+static_assert(!tutti::sync_policy<owned_by_many> && !tutti::sync_policy<carried_unsaid>);
+static_assert(!tutti::sync_policy<repeats_perhaps> && !tutti::sync_policy<population_of_some>);
+static_assert(!tutti::sync_policy<fractional_period> && !tutti::sync_policy<period_without_a_step>);
+static_assert(!tutti::sync_policy<period_of_seconds> && !tutti::sync_policy<perhaps_periodic>);
+static_assert(!tutti::sync_policy<fragments_by_index> && !tutti::sync_policy<delays_by_time>);
+static_assert(!tutti::sync_policy<keeps_by_tensor> && !tutti::sync_policy<leads_by_far>);
 
 } // namespace concepts::near_misses
 

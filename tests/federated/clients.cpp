@@ -210,11 +210,8 @@ BOOST_AUTO_TEST_CASE(a_client_of_fewer_than_no_examples_is_everybodys_error) {
 }
 
 BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
-  struct late : tutti::federated {
-    constexpr int delay() const noexcept { return 1; }
-  };
   struct nobody_asked : tutti::federated {
-    constexpr int quorum(int) const noexcept { return 0; }
+    constexpr int cohort(int) const noexcept { return 0; }
   };
   const auto refused = [](const char* why, auto policy) {
     const auto errors = trial::errors_on_ranks(2, [&](auto& world) {
@@ -224,9 +221,8 @@ BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
     });
     BOOST_CHECK_MESSAGE(trial::all_contain(errors, why), trial::joined(errors));
   };
-  refused("the sync policy's delay() is not 0", late{});
-  refused("the sync policy's quorum() is not between one client and all", nobody_asked{});
-  refused("the sync policy's period() is negative", tutti::federated{.epochs = -1});
+  refused("the cohort of the sync policy is not between one client and all", nobody_asked{});
+  refused("the sync policy asks for a negative number of epochs", tutti::federated{.epochs = -1});
   refused("the server's rate is not finite",
           tutti::federated{.server_rate = std::numeric_limits<double>::infinity()});
 }

@@ -43,7 +43,8 @@ struct crowd {
 
 template <class Population, class T>
 std::vector<std::vector<T>> after(int ranks, int rounds, Population people, std::vector<T> start,
-                                  tutti::federated policy, tutti::options how = {}) {
+                                  tutti::federated policy,
+                                  tutti::training_options how = {}) {
   std::vector<std::vector<T>> out(static_cast<std::size_t>(ranks));
   tutti::threads::run(ranks, [&](auto& world) {
     Population mine = people;

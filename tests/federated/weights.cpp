@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(a_client_that_writes_nothing_is_counted_and_left_out) {
 
 BOOST_AUTO_TEST_CASE(a_round_left_out_because_of_a_nan_says_so) {
   const auto got = after<float>(2, 1, {{1, 1}, {1, NAN}}, 2,
-                                tutti::options{.non_finite = tutti::non_finite::skip});
+                                tutti::training_options{.non_finite = tutti::non_finite::skip});
   check_values(got, 2, "a NaN that is skipped");
   for (const auto& one : got)
     BOOST_CHECK_EQUAL(one.report.rounds[0].skipped,

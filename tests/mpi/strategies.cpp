@@ -45,7 +45,7 @@ template <class Program> void as_on_threads(const std::string& name, const Progr
 }
 
 /// Five steps of adam: from the second on no sum of gradients is exact, so its order shows.
-template <class... Parts> auto training(tutti::options how, Parts... parts) {
+template <class... Parts> auto training(tutti::training_options how, Parts... parts) {
   return [=](auto& world, model& m) {
     tutti::strategy strategy{world, parts...};
     auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = 0.1}, how);

@@ -79,14 +79,14 @@ BOOST_AUTO_TEST_CASE(a_strategy_promises_what_policy_and_reducer_promise) {
 
 BOOST_AUTO_TEST_CASE(options_of_the_strategy_hold_unless_bind_is_given_others) {
   tutti::self world;
-  tutti::strategy skipping{world, tutti::options{.non_finite = tutti::non_finite::skip}};
+  tutti::strategy skipping{world, tutti::training_options{.non_finite = tutti::non_finite::skip}};
   std::vector<float> values(2), bad(2, 0.0f);
   bad[0] = 1e38f * 1e38f;
   auto lenient = skipping.bind(values, tutti::sgd{});
   lenient.step(bad);
   BOOST_CHECK_EQUAL(lenient.skipped(), 1);
 
-  auto strict = skipping.bind(values, tutti::sgd{}, tutti::options{});
+  auto strict = skipping.bind(values, tutti::sgd{}, tutti::training_options{});
   BOOST_CHECK_THROW(strict.step(bad), tutti::error);
 }
 

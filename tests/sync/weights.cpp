@@ -37,7 +37,8 @@ BOOST_AUTO_TEST_CASE(an_empty_batch_of_weight_nothing_contributes_nothing) {
       std::vector<float> values(300), gradient(300, empty ? NAN : float(world.rank() + 1));
       tutti::strategy strategy{world, tutti::weighted_mean{}, parts...};
       auto trainer = strategy.bind(values, tutti::sgd{.learning_rate = 1},
-                                   {.weight = empty ? 0.0 : 1e-46, .bucket_bytes = 64});
+                                   tutti::training_options{.bucket_bytes = 64},
+                                   tutti::options{.weight = empty ? 0.0 : 1e-46});
       trainer.step(gradient);
       trainer.finalize();
       out[std::size_t(world.rank())] = values;
@@ -74,7 +75,7 @@ BOOST_AUTO_TEST_CASE(a_weight_that_would_count_for_nothing_is_refused_on_every_r
           bound_with_a_weight(tutti::sharded{}));
   refused("use tutti::weighted_mean, or leave the weight out",
           bound_with_a_weight(tutti::median{}, tutti::direct{}));
-  refused("servers count every push alike - leave it out, or scale the gradients",
+  refused("use tutti::weighted_mean, or leave the weight out",
           bound_with_a_weight(tutti::asynchronous{}));
   BOOST_CHECK(bound_with_a_weight(tutti::weighted_mean{}) ==
               std::vector<std::string>(3, "nothing"));

@@ -206,25 +206,25 @@ concept iterable = requires(const T& value) {
 template <class T>
 concept refers_to_others = std::ranges::enable_borrowed_range<T> && !std::is_convertible_v<T, std::string_view>;
 
-/// use(bits, number) for every number in `value`. Addresses and views do not count: they differ from rank
-/// to rank, or what they refer to does.
+/// use(bits, real) for every number in `value`; `real` says that the bits are a double's. Addresses and
+/// views do not count: they differ from rank to rank, or what they refer to does.
 template <class T, class Use> constexpr void each_number(const T& value, Use&& use) {
   if constexpr (std::is_empty_v<T>) {
   } else if constexpr (says_what_counts<T>) {
     std::apply([&](const auto&... one) { (detail::each_number(one, use), ...); }, value.compared());
   } else if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) {
-    use(std::uint64_t(value), double(value));
+    use(std::uint64_t(value), false);
   } else if constexpr (std::is_floating_point_v<T>) {
-    use(detail::canonical_bits(double(value)), double(value));
+    use(detail::canonical_bits(double(value)), true);
   } else if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, half>) {
-    use(detail::canonical_bits(double(float(value))), double(float(value)));
+    use(detail::canonical_bits(double(float(value))), true);
   } else if constexpr (duration_like<T>) {
     detail::each_number(value.count(), use);
   } else if constexpr (refers_to_others<T>) {
   } else if constexpr (iterable<T>) {
     std::uint64_t count = 0;
     for (const auto& one : value) detail::each_number(one, use), ++count;
-    use(count, double(count));
+    use(count, false);
   } else if constexpr (has_listed_members<T>) {
     tutti::for_each_member(value, [&](const auto& one) { detail::each_number(one, use); });
   }
@@ -233,7 +233,7 @@ template <class T, class Use> constexpr void each_number(const T& value, Use&& u
 /// `hash`, and then every number in `value`.
 template <class T> constexpr std::uint64_t hashed_numbers(std::uint64_t hash, const T& value) {
   detail::each_number(value,
-                      [&](std::uint64_t bits, double) { hash = detail::hashed(hash, bits); });
+                      [&](std::uint64_t bits, bool) { hash = detail::hashed(hash, bits); });
   return hash;
 }
 

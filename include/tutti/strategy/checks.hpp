@@ -11,6 +11,7 @@
 #include <tutti/topologies/placement.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <type_traits>
 
 namespace tutti::detail {
@@ -41,6 +42,21 @@ struct strategy_checks {
   static constexpr bool has_schedule = !by_schedule || is_schedule<Topology>;
   static constexpr bool serves_gradients =
       !by_servers || contribution_of<Sync> == contributes::gradient;
+  static constexpr bool local = contribution_of<Sync> != contributes::gradient;
+  static constexpr bool reads_periods =
+      (local && !over_population<Sync>) ||
+      !(names_period<Sync> || names_fragments<Sync> || names_delay<Sync> || names_keep<Sync>);
+  static constexpr bool steps_outside =
+      contribution_of<Sync> == contributes::difference || !names_outer<Sync>;
+  static constexpr bool averages_parameters = contribution_of<Sync> != contributes::parameters ||
+                                              !std::derived_from<Reducer, sum> ||
+                                              std::derived_from<Reducer, mean>;
+  static constexpr bool runs_rounds =
+      !over_population<Sync> || requires(const Sync s) {
+        { s.epochs } -> std::convertible_to<int>;
+        { s.server_rate } -> std::convertible_to<double>;
+        { s.cohort(1) } -> std::convertible_to<int>;
+      };
   static constexpr bool has_outer = contribution_of<Sync> != contributes::difference ||
                                     requires(const Sync s) {
                                       requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
@@ -64,7 +80,8 @@ struct strategy_checks {
   static constexpr bool decodes = kind_of<Codec> != codec_kind::opaque || !is_schedule<Topology> ||
                                   gathers_or_default<Topology>();
   static constexpr bool value = communicates && has_placement && has_schedule && serves_gradients &&
-                                has_outer && pairwise_at_server && unweighted_at_server &&
+                                reads_periods && steps_outside && averages_parameters &&
+                                runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
                                 adds_at_server && averages_clients && encodes && forgets &&
                                 reaches_all && scatters && meets && decodes;
 };
@@ -82,6 +99,18 @@ struct strategy_sentences {
   static_assert(facts::serves_gradients, "tutti::strategy: servers apply gradients as they come, and this "
                                          "sync policy contributes something else - use "
                                          "tutti::asynchronous, or a schedule");
+  static_assert(facts::reads_periods, "tutti::strategy: gradients are contributed in every step, and rounds "
+                                      "over a population agree in every round - leave period, fragments, "
+                                      "delay and keep out of the sync policy, or contribute "
+                                      "tutti::contributes::difference");
+  static_assert(facts::steps_outside, "tutti::strategy: outer steps are made with differences, and this sync "
+                                      "policy contributes something else - leave its member outer out, or "
+                                      "contribute tutti::contributes::difference");
+  static_assert(facts::averages_parameters, "tutti::strategy: the sum of all ranks' parameters is no model - "
+                                            "use tutti::mean");
+  static_assert(facts::runs_rounds, "tutti::strategy: rounds over a population ask the sync policy for "
+                                    "epochs, server_rate and cohort(clients) - see "
+                                    "tutti/sync/federated.hpp");
   static_assert(facts::has_outer, "tutti::strategy: a sync policy that contributes differences makes a "
                                   "common step with them - give it an optimizer as its member outer");
   static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "

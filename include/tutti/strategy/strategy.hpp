@@ -23,6 +23,7 @@
 #include <tutti/sync/local_sgd.hpp>
 #include <tutti/sync/synchronous.hpp>
 
+#include <concepts>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -43,8 +44,12 @@ struct strategy_parts_sentences {
   static_assert(!std::is_same_v<Comm, no_communicator>,
                 "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
                 "communicator of tutti::threads::run, or tutti::self{}");
-  static_assert(sync_policy<Sync>, "tutti::strategy: a sync policy is a value that can be copied - see "
-                                   "tutti/sync/sync_policy.hpp");
+  static_assert(std::copy_constructible<Sync>, "tutti::strategy: a sync policy is a value that can be "
+                                               "copied - hold what cannot by reference");
+  static_assert(sync_policy<Sync> || !std::copy_constructible<Sync>,
+                "tutti::strategy: an answer of this sync policy has another type than the one that it is "
+                "read as, and would count for nothing - give whole numbers as period (or a function of the "
+                "step), fragments, delay and staleness, see tutti/sync/sync_policy.hpp");
 };
 
 /// The parts of a strategy, each as it was given or as its default.

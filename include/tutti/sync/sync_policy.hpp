@@ -18,7 +18,8 @@
 // `over_population = true`.
 //
 // Numbers are members, static or not, so that bind can compare them on all ranks; a policy with members is
-// an aggregate. tutti::answers_of reads them; tutti::check_sync_policy (sync/laws.hpp) tries them.
+// an aggregate. An answer that is there has the type that it is read as, or this is no sync policy.
+// tutti::answers_of reads them; tutti::check_sync_policy (sync/laws.hpp) tries them.
 #pragma once
 
 #include <tutti/core/determinism.hpp>
@@ -26,6 +27,8 @@
 
 #include <concepts>
 #include <cstdint>
+#include <string>
+#include <type_traits>
 
 namespace tutti {
 
@@ -34,8 +37,65 @@ enum class carried_by : std::uint8_t { schedule, placement, mixing };
 
 inline constexpr int unbounded = -1;
 
+namespace detail {
+
+// Whether a policy has an answer of a name, of whatever type.
 template <class P>
-concept sync_policy = std::copy_constructible<P> && detail::part_is<P, sync_part>;
+concept names_period = requires { &P::period; } ||
+                       requires(const P& p, std::int64_t step) { p.period(step); };
+template <class P>
+concept names_fragments = requires { &P::fragments; };
+template <class P>
+concept names_delay = requires { &P::delay; };
+template <class P>
+concept names_keep = requires { &P::keep; };
+template <class P>
+concept names_outer = requires { &P::outer; };
+
+template <class X>
+concept counts = std::integral<std::remove_cvref_t<X>> && !std::same_as<std::remove_cvref_t<X>, bool>;
+
+template <class P>
+concept says_its_contribution = !requires { &P::contribution; } ||
+                                requires { { P::contribution } -> std::same_as<const contributes&>; };
+template <class P>
+concept says_its_owners =
+    !requires { &P::owners; } || requires { { P::owners } -> std::same_as<const bool&>; };
+template <class P>
+concept says_its_carrier =
+    !requires { &P::carrier; } || requires { { P::carrier } -> std::same_as<const carried_by&>; };
+template <class P>
+concept says_its_determinism =
+    !requires { &P::repeats; } || requires { { P::repeats } -> std::same_as<const determinism&>; };
+template <class P>
+concept says_its_population = !requires { &P::over_population; } ||
+                              requires { { P::over_population } -> std::same_as<const bool&>; };
+template <class P>
+concept counts_its_period =
+    !names_period<P> || requires(const P& p) { requires counts<decltype(p.period)>; } ||
+    requires(const P& p, std::int64_t step) { requires counts<decltype(p.period(step))>; };
+template <class P>
+concept counts_its_fragments =
+    !names_fragments<P> || requires(const P& p) { requires counts<decltype(p.fragments)>; };
+template <class P>
+concept counts_its_delay =
+    !names_delay<P> || requires(const P& p) { requires counts<decltype(p.delay)>; };
+template <class P>
+concept counts_its_staleness =
+    !requires { &P::staleness; } || requires(const P& p) { requires counts<decltype(p.staleness)>; };
+template <class P>
+concept says_what_it_keeps =
+    !names_keep<P> || requires(const P& p) { requires std::is_arithmetic_v<std::remove_cvref_t<decltype(p.keep)>>; };
+
+} // namespace detail
+
+template <class P>
+concept sync_policy =
+    detail::part_is<P, sync_part> && std::copy_constructible<P> && detail::says_its_contribution<P> &&
+    detail::says_its_owners<P> && detail::says_its_carrier<P> && detail::says_its_determinism<P> &&
+    detail::says_its_population<P> && detail::counts_its_period<P> &&
+    detail::counts_its_fragments<P> && detail::counts_its_delay<P> &&
+    detail::counts_its_staleness<P> && detail::says_what_it_keeps<P>;
 
 namespace detail {
 
@@ -82,7 +142,7 @@ struct answers {
 };
 
 template <sync_policy P>
-answers answers_of(const P& p) {
+constexpr answers answers_of(const P& p) {
   answers a{.contribution = detail::contribution_of<P>, .owners = detail::has_owners<P>};
   if constexpr (requires { a.fragments = p.fragments; }) a.fragments = p.fragments;
   if constexpr (requires { a.delay = p.delay; }) a.delay = p.delay;
@@ -93,7 +153,7 @@ answers answers_of(const P& p) {
 
 /// After how many steps since the last agreement the next one is due, when `step` is the one that ends.
 template <sync_policy P>
-int period_of(const P& p, std::int64_t step) {
+constexpr int period_of(const P& p, std::int64_t step) {
   if constexpr (requires { { p.period(step) } -> std::convertible_to<int>; })
     return p.period(step);
   else if constexpr (requires { { p.period } -> std::convertible_to<int>; })
@@ -103,6 +163,27 @@ int period_of(const P& p, std::int64_t step) {
 }
 
 namespace detail {
+
+/// add(name, sentence) for each answer that cannot be.
+template <class Add>
+void each_wrong_answer(const answers& policy, int period, Add&& add) {
+  if (period < 1)
+    add("period", "the period of the sync policy is " + std::to_string(period) +
+                      " steps - give at least 1");
+  if (policy.fragments < 1)
+    add("fragments", "the sync policy has " + std::to_string(policy.fragments) +
+                         " fragments - give at least 1");
+  if (policy.delay < 0 || (period >= 1 && policy.fragments >= 1 &&
+                           policy.delay >= std::int64_t(period) * policy.fragments))
+    add("delay", "the delay of the sync policy is " + std::to_string(policy.delay) +
+                     " steps - give at least 0, and less than passes until the same fragment is offered "
+                     "again");
+  if (!(policy.keep >= 0 && policy.keep <= 1))
+    add("keep", "keep of the sync policy is not between 0 and 1");
+  if (policy.staleness < 0 && policy.staleness != unbounded)
+    add("staleness", "the staleness of the sync policy is " + std::to_string(policy.staleness) +
+                         " - give at least 0, or tutti::unbounded");
+}
 
 /// period_of a policy that outlives it.
 class period_answer {

@@ -59,9 +59,9 @@ public:
     parts_.push_back({text_with_type<Part>(), bits_.size()});
     bits_.push_back(type_hash<Part>());
     real_.push_back(false);
-    detail::each_number(part, [&](std::uint64_t bits, double number) {
+    detail::each_number(part, [&](std::uint64_t bits, bool real) {
       bits_.push_back(bits);
-      real_.push_back(bits == canonical_bits(number));
+      real_.push_back(real);
     });
   }
 

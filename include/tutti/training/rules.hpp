@@ -12,29 +12,18 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tutti::detail {
 
-/// What is wrong with a policy's answers; empty when nothing is.
-inline std::string wrong_answers(const answers& policy, int period) {
-  if (period < 1)
-    return "the period of the sync policy is " + std::to_string(period) + " steps - give at least 1";
-  if (policy.fragments < 1)
-    return "the sync policy has " + std::to_string(policy.fragments) + " fragments - give at least 1";
-  if (policy.delay < 0 || std::int64_t(policy.delay) >= std::int64_t(period) * policy.fragments)
-    return "the delay of the sync policy is " + std::to_string(policy.delay) +
-           " steps - give at least 0, and less than passes until the same fragment is offered again";
-  if (!(policy.keep >= 0 && policy.keep <= 1)) return "keep of the sync policy is not between 0 and 1";
-  if (policy.staleness < 0 && policy.staleness != unbounded)
-    return "the staleness of the sync policy is " + std::to_string(policy.staleness) +
-           " - give at least 0, or tutti::unbounded";
-  return {};
-}
-
 /// What is wrong with options, and with the answers of the policy; empty when nothing is.
 inline std::string wrong_options(const training_options& how, const answers& policy, int period) {
-  if (auto wrong = detail::wrong_answers(policy, period); !wrong.empty()) return wrong;
+  std::string wrong;
+  detail::each_wrong_answer(policy, period, [&](const char*, std::string why) {
+    if (wrong.empty()) wrong = std::move(why);
+  });
+  if (!wrong.empty()) return wrong;
   if (!(how.clip >= 0)) return "training_options::clip is negative or not a number - give the greatest norm, or 0";
   const loss_scaling& s = how.loss_scale;
   constexpr double most = 1e38; // that a float holds

@@ -191,12 +191,13 @@ public:
       return;
     }
     const joining from_here_on{*this};
-    do {
+    while (joined_) {
       open_without("join");
       finish();
-    } while (!roll_.all_joined());
+    }
     if (local()) { // who had fewer batches counts on from where the others are
-      const std::uint64_t mine[] = {std::uint64_t(at_.step)};
+      const std::uint64_t mine[] = {std::uint64_t(made_)};
+      at_.step = 0;
       for (const std::uint64_t other : ranks_->gather(mine))
         at_.step = (std::max)(at_.step, std::int64_t(other));
     }
@@ -220,8 +221,10 @@ public:
 
   /// Of a dedicated server: answers until every worker has finalized. Nothing to do on others.
   void serve() { carrier_->serve(); }
-  /// After the last step: ends with the same parameters on every rank; training may go on after it.
+  /// After the last step: ends with the same parameters on every rank, on which replicas that train apart
+  /// agree once more; training may go on after it.
   void finalize() {
+    if (local()) join();
     if (!carrier_->serves()) return;
     carrier_->finish();
     write(0);
@@ -299,7 +302,8 @@ private:
     write(0);
     bound_.publish();
   }
-  /// A step of this rank alone; and what all have come to since the last agreement, when that is due.
+  /// A step of this rank alone; and what all have come to since the last agreement, when that is due. A rank
+  /// that has joined counts the steps of the others, so that all agree on the same parts in the same order.
   void local_step() {
     const int period = plan_.period(at_.step + 1);
     if (auto wrong = detail::wrong_answers(plan_.policy, period); !wrong.empty()) refuse("step", std::move(wrong));
@@ -308,18 +312,19 @@ private:
     const bool works = !joined_ || collect_.weight() > 0;
     const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
     const bool usable = works && is_usable_here(own, local_.span());
-    const bool due = joined_ || at_.since + 1 >= period;
-    const bool settles = !under_way_.empty() && (joined_ || under_way_.front().due <= at_.step + 1);
+    const bool due = at_.since + 1 >= period;
+    const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
     if (due || settles) keep_all();
     try {
-      if (joined_) agree_until(at_.step + plan_.policy.delay); // the others do between two exchanges
       if (usable) descend(clip_factor(own));
+      ++at_.step, ++at_.since;
       if (works) {
-        ++at_.step, ++at_.since;
+        ++made_;
         for (double& w : at_.learnt) w += collect_.weight();
       }
+      agree_until(at_.step);
       if (due) offer_what_was_learnt();
-      agree_until(at_.step + (joined_ && roll_.all_joined() ? plan_.policy.delay : 0));
+      agree_until(at_.step);
     } catch (...) {
       snapshot_.restore();
       at_ = before;
@@ -392,7 +397,7 @@ private:
 
   /// Every rank offers its parts in the same order, so that they meet.
   void offer_complete() {
-    roll_.wait();
+    hear();
     if (!std::exchange(offering_, true)) check_roll();
     if (roll_.over()) return;
     for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
@@ -404,18 +409,24 @@ private:
     model().each(parts_[part], [&](std::size_t k, place) { any = any || roll_.present(k); });
     return any;
   }
+  void hear() {
+    roll_.wait();
+    if (roll_.all_joined()) joined_ = false;
+  }
   void offer_what_was_learnt() {
     const std::size_t turn = std::size_t(at_.exchanges) % at_.learnt.size();
     say(weight_learnt(turn), has_learnt());
-    roll_.wait();
-    if (roll_.over()) return;
-    check_roll();
-    if (roll_.all_joined())
-      offer_every_part();
-    else if (!parts_.empty())
-      offer_what_was_learnt(turn, roll_.weights());
-    ++at_.exchanges;
+    hear();
     at_.since = 0;
+    check_roll();
+    if (roll_.all_joined()) return agree_on_every_part();
+    ++at_.exchanges;
+    if (parts_.empty()) return;
+    while (is_under_way(turn)) agree_on_oldest(); // where periods have become shorter than the delay
+    offer_what_was_learnt(turn, roll_.weights());
+  }
+  bool is_under_way(std::size_t part) const {
+    return std::ranges::any_of(under_way_, [&](const auto& sent) { return sent.part == part; });
   }
   void offer_what_was_learnt(std::size_t part, std::span<const double> weights) {
     write_what_was_learnt(part);
@@ -423,8 +434,9 @@ private:
     under_way_.push_back({at_.step + plan_.policy.delay, part});
     at_.learnt[part] = 0;
   }
-  /// Ends with the same parameters on all ranks: whatever any of them has learnt.
-  void offer_every_part() {
+  /// Ends with the same parameters on all ranks: whatever any of them has learnt, and nothing is kept.
+  void agree_on_every_part() {
+    while (!under_way_.empty()) agree_on_oldest();
     std::vector<std::uint64_t> mine;
     for (std::size_t p = 0; p < parts_.size(); ++p)
       mine.push_back(std::bit_cast<std::uint64_t>(weight_learnt(p)));
@@ -433,9 +445,18 @@ private:
     for (std::size_t p = 0; p < parts_.size(); ++p) {
       for (std::size_t r = 0; r < weights.size(); ++r)
         weights[r] = std::bit_cast<double>(all[r * parts_.size() + p]);
-      if (std::none_of(weights.begin(), weights.end(), [](double w) { return w > 0; })) continue;
-      for (double& w : weights) w = carrier_->weighs() ? worth(w) : 1;
+      const bool counts = std::any_of(weights.begin(), weights.end(), [](double w) { return w > 0; });
+      if (!counts && plan_.policy.keep == 0) continue;
+      if (!counts && plan_.policy.contribution == contributes::difference) {
+        const auto agreed = agreed_.span().subspan(parts_[p].begin, parts_[p].size());
+        std::copy(agreed.begin(), agreed.end(), carrier_->room(p).begin());
+        rejoin(p, 0);
+        continue;
+      }
+      for (double& w : weights) w = counts && carrier_->weighs() ? worth(w) : 1;
       offer_what_was_learnt(p, weights);
+      under_way_.pop_back();
+      agree_on(p, 0);
     }
   }
   double weight_learnt(std::size_t part) const {
@@ -561,14 +582,15 @@ private:
   }
   /// What is due by then.
   void agree_until(std::int64_t step) {
-    while (!under_way_.empty() && under_way_.front().due <= step) {
-      const std::size_t part = under_way_.front().part;
-      under_way_.pop_front();
-      agree_on(part);
-    }
+    while (!under_way_.empty() && under_way_.front().due <= step) agree_on_oldest();
+  }
+  void agree_on_oldest() {
+    const std::size_t part = under_way_.front().part;
+    under_way_.pop_front();
+    agree_on(part, plan_.policy.keep);
   }
   /// What is agreed on of a part, and the parameters as it leaves them.
-  void agree_on(std::size_t part) {
+  void agree_on(std::size_t part, double keep) {
     detail::verdict found = settle(part);
     if (plan_.policy.owners) found = agreed_on(found);
     if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
@@ -587,14 +609,14 @@ private:
     if (plan_.policy.owners) carrier_->hand_out(part);
     if (plan_.policy.contribution == contributes::difference)
       std::copy(room.begin(), room.end(), agreed_.begin() + std::ptrdiff_t(parts_[part].begin));
-    rejoin(part);
+    rejoin(part, keep);
   }
   /// From what was agreed on, and what was learnt since it was offered as far as it is kept.
-  void rejoin(std::size_t part) {
+  void rejoin(std::size_t part, double share) {
     const detail::exact_mode held;
     const rounding rounded;
     const std::span<const T> agreed = carrier_->room(part);
-    const T keep = T(plan_.policy.keep);
+    const T keep = T(share);
     model().each(parts_[part], [&](std::size_t k, place at) {
       if (collect_.is_frozen(k)) return;
       const std::span<T> p = model().values(k, at);
@@ -831,7 +853,10 @@ private:
   /// While this rank is in join().
   struct joining {
     trainer& of;
-    explicit joining(trainer& t) : of{t} { of.joined_ = true; }
+    explicit joining(trainer& t) : of{t} {
+      of.joined_ = true;
+      of.made_ = of.at_.step;
+    }
     ~joining() { of.joined_ = false; }
   };
 
@@ -850,6 +875,7 @@ private:
   std::vector<std::size_t> tensors_in_, missing_;      ///< of each part
   std::size_t launched_ = 0;                           ///< parts that were offered, or need not be
   bool offering_ = false, joined_ = false;
+  std::int64_t made_ = 0;                              ///< steps of this rank, while it is in join()
   std::deque<detail::pending> under_way_;              ///< fragments
 
   detail::counters at_;

@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(a_step_that_is_not_begin_ready_finish_is_refused) {
            t.begin(m.gradients(0));
            t.begin(m.gradients(0));
          }),
-         "begin() was called twice");
+         "begin() was called before finish() has ended the step");
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_call_loses_nothing) {
@@ -96,8 +96,9 @@ BOOST_AUTO_TEST_CASE(a_bad_step_is_as_if_it_had_not_been_whether_skipped_or_caug
   const auto run = [](bool poisoned, tutti::non_finite what, auto policy) {
     return trial::on_ranks(3, [&](auto& world, model& m) {
       tutti::strategy strategy{world, tutti::direct{}, policy};
-      auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = .1},
-                                   tutti::options{.bucket_bytes = 200, .non_finite = what});
+      auto trainer =
+          strategy.bind(m.parameters(), tutti::adam{.learning_rate = .1},
+                        tutti::training_options{.bucket_bytes = 200, .non_finite = what});
       for (int step = 0; step < 6; ++step) {
         auto gradients = m.gradients(world.rank());
         const bool bad = step % 2 == 0;
@@ -158,7 +159,7 @@ BOOST_AUTO_TEST_CASE(two_runs_give_the_same_bits) {
     return trial::on_ranks(5, [](auto& world, model& m) {
       tutti::strategy strategy{world, tutti::ring{}, tutti::cast<tutti::bfloat16>{}};
       auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = .1},
-                                   tutti::options{.bucket_bytes = 300});
+                                   tutti::training_options{.bucket_bytes = 300});
       for (int step = 0; step < 8; ++step) {
         auto gradients = m.gradients(world.rank());
         for (auto& pull : m.pulls)
@@ -193,7 +194,7 @@ BOOST_AUTO_TEST_CASE(krum_chooses_one_rank_for_the_whole_gradient_whatever_the_b
     return trial::on_ranks(5, [&](auto& world, model& m) {
       tutti::strategy strategy{world, tutti::krum{.f = 1}, parts...};
       auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = 1},
-                                   tutti::options{.bucket_bytes = bucket_bytes});
+                                   tutti::training_options{.bucket_bytes = bucket_bytes});
       auto gradients = m.gradients(0);
       // Rank 4 is an outlier in tensor 0 only, ranks 0 to 3 lie in a row in tensor 1.
       for (float& g : m.pulls[0]) g = world.rank() == 4 ? 1000.0f : 0.01f * float(world.rank());
@@ -215,9 +216,9 @@ BOOST_AUTO_TEST_CASE(krum_chooses_one_rank_for_the_whole_gradient_whatever_the_b
 BOOST_AUTO_TEST_CASE(a_weighted_mean_weighs_by_the_options_of_each_rank) {
   const auto results = trial::on_ranks(3, [](auto& world, model& m) {
     tutti::strategy strategy{world, tutti::ring{}, tutti::weighted_mean{}};
-    auto trainer =
-        strategy.bind(m.parameters(), tutti::sgd{.learning_rate = 1},
-                      tutti::options{.weight = double(1 << world.rank()), .bucket_bytes = 100});
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = 1},
+                                 tutti::training_options{.bucket_bytes = 100},
+                                 tutti::options{.weight = double(1 << world.rank())});
     trainer.step(m.gradients(world.rank()));
   });
   // -(sum of w_r (0 - i - r)) / sum of w_r, with weights 1, 2, 4
@@ -314,12 +315,46 @@ BOOST_AUTO_TEST_CASE(ranks_that_plan_different_runs_are_told_so_on_every_rank) {
   expect("dedicated", disagreement(binding(asynchronous{}, star{}),
                                    binding(asynchronous{}, star{.dedicated = true})));
   expect("non_finite",
-         disagreement(binding(), binding(tutti::options{.non_finite = tutti::non_finite::skip})));
+         disagreement(binding(),
+                      binding(tutti::training_options{.non_finite = tutti::non_finite::skip})));
   expect("element type", disagreement(binding(), [](auto& world) {
            std::vector<double> values(16);
            tutti::strategy strategy{world};
            strategy.bind(values, tutti::sgd{});
          }));
+}
+
+BOOST_AUTO_TEST_CASE(a_knob_that_differs_is_named_with_both_values_on_every_rank) {
+  const auto expect = [](const std::string& what, const std::vector<std::string>& texts) {
+    BOOST_CHECK_MESSAGE(trial::all_contain(texts, "ranks 0 and 2 plan different runs: " + what),
+                        what << ":" << trial::joined(texts));
+  };
+  const auto optimizing = [](auto optimizer) {
+    return [=](auto& world) {
+      std::vector<float> values(16);
+      tutti::strategy strategy{world};
+      strategy.bind(values, optimizer);
+    };
+  };
+  expect("number 1 in tutti::adam is 0.001 on rank 0 and 0.01 on rank 2",
+         disagreement(optimizing(tutti::adam{}), optimizing(tutti::adam{.learning_rate = .01})));
+  expect("another part in the place of tutti::",
+         disagreement(binding(tutti::mean{}), binding(tutti::sum{})));
+  expect("number 1 in tutti::trimmed_mean is 0 on rank 0 and 1 on rank 2",
+         disagreement(binding(tutti::direct{}, tutti::trimmed_mean{.trim = 0}),
+                      binding(tutti::direct{}, tutti::trimmed_mean{.trim = 1})));
+  expect("number 2 in tutti::krum is 1 on rank 0 and 2 on rank 2",
+         disagreement(binding(tutti::direct{}, tutti::krum{.f = 0, .keep = 1}),
+                      binding(tutti::direct{}, tutti::krum{.f = 0, .keep = 2})));
+  expect(
+      "number 1 in tutti::local_sgd is 4 on rank 0 and 5 on rank 2",
+      disagreement(binding(tutti::local_sgd{.period = 4}), binding(tutti::local_sgd{.period = 5})));
+  expect("number 2 in tutti::diloco is 0.7 on rank 0 and 1 on rank 2",
+         disagreement(binding(tutti::diloco{}),
+                      binding(tutti::diloco{
+                          .outer = {.learning_rate = 1, .momentum = .9, .nesterov = true}})));
+  expect("number 3 in tutti::training_options is 0 on rank 0 and 1.5 on rank 2",
+         disagreement(binding(), binding(tutti::training_options{.clip = 1.5})));
 }
 
 BOOST_AUTO_TEST_CASE(weights_and_timeouts_may_differ_between_ranks) {

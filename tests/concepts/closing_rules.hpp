@@ -1,0 +1,85 @@
+// When does a step at a server close? A rule is pure state: it is told who pushed from which
+// version, and sends nothing. One carrier, here for threads, serves them all.
+#pragma once
+
+#include <tutti/carriers/carrier.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace concepts {
+
+template <class R>
+concept closing_rule = requires(R& rule, const R& c, int worker, std::int64_t version) {
+  {
+    rule.takes(worker, version)
+    } -> std::convertible_to<double>;                 // what a push counts for; 0: dropped
+  { rule.closes() } -> std::convertible_to<bool>;     // and if so, the next step begins
+  { c.lets_go(worker) } -> std::convertible_to<bool>; // whether the worker gets its answer
+  { c.version() } -> std::convertible_to<std::int64_t>;
+};
+
+/// A server that ranks of one process share.
+template <closing_rule Rule> struct one_server {
+  explicit one_server(Rule r) : rule{std::move(r)} {}
+  std::mutex mutex;
+  std::condition_variable closed;
+  Rule rule;
+  std::span<float> values;
+  std::optional<tutti::carrier<float>::agreed> use;
+  std::vector<float> sum;
+  double weight = 0;
+  int used = 0, dropped = 0;
+};
+
+/// Rank 0 has the values and the optimizer.
+template <closing_rule Rule> class served_by_rule final : public tutti::carrier<float> {
+public:
+  served_by_rule(one_server<Rule>& server, int rank, std::span<const tutti::place> parts)
+      : server_{server}, rank_{rank}, whole_{parts.front()}, room_(whole_.size()) {}
+
+  tutti::place owned(std::size_t) const override { return rank_ == 0 ? whole_ : tutti::place{}; }
+  std::span<float> room(std::size_t) override { return room_; }
+  bool serves() const override { return true; }
+  void attach(std::span<float> values, agreed use) override {
+    if (rank_ != 0) return;
+    const std::lock_guard lock{server_.mutex};
+    server_.values = values;
+    server_.use.emplace(use);
+    server_.sum.assign(values.size(), 0.0f);
+  }
+  void offer(std::size_t, std::span<const double>) override {
+    const std::lock_guard lock{server_.mutex};
+    const double worth = server_.rule.takes(rank_, version_);
+    ++(worth > 0 ? server_.used : server_.dropped);
+    server_.weight += worth > 0;
+    for (std::size_t i = 0; i < room_.size(); ++i) server_.sum[i] += float(worth) * room_[i];
+    if (!server_.rule.closes()) return;
+    for (float& s : server_.sum) s /= float(server_.weight);
+    (*server_.use)(whole_, server_.sum);
+    std::fill(server_.sum.begin(), server_.sum.end(), 0.0f);
+    server_.weight = 0;
+    server_.closed.notify_all();
+  }
+  void settle(std::size_t) override {
+    std::unique_lock lock{server_.mutex};
+    server_.closed.wait(lock, [&] { return server_.rule.lets_go(rank_); });
+    version_ = server_.rule.version();
+    std::copy(server_.values.begin(), server_.values.end(), room_.begin());
+  }
+
+private:
+  one_server<Rule>& server_;
+  int rank_;
+  tutti::place whole_;
+  std::vector<float> room_;
+  std::int64_t version_ = 0; ///< of the parameters that this worker has
+};
+
+} // namespace concepts
