@@ -73,6 +73,14 @@ private:
   int rank_, size_;
 };
 
+/// By ranks that take part in what rank 0 has made.
+inline void require_seen(const joint_call& call, const std::string& folder) {
+  const std::string making = folder + std::string{partial};
+  if (what_is_at(call.name(), making) == found_at::nothing)
+    call.refuse(error_code::transport, making + ": is not there, and rank 0 has made it - give a "
+                                                "folder that all ranks see");
+}
+
 /// Collective. Whatever fails on whichever rank, all ranks throw, and what was at the path is there
 /// still. Cost: one copy of the state into the system's memory, shared by the ranks, and a flush.
 template <class Calls = system_calls>
@@ -124,6 +132,7 @@ void save_checkpoint(control& ranks, const checkpointed& what, std::string folde
   });
   const auto written = call.step(2, [&](std::span<std::uint64_t> words) {
     if (!first) {
+      require_seen(call, folder);
       to_model.emplace(writer::join(path(model_file), *model));
       to_state.emplace(writer::join(path(state_file), *state));
     }
@@ -141,7 +150,14 @@ void save_checkpoint(control& ranks, const checkpointed& what, std::string folde
     to_model->publish(by_others[0]);
     to_state->publish(by_others[1]);
     making->publish();
-    if (how.keep > 0) keep_last<Calls>(call.name(), folder, how.keep);
+    try {
+      making->remove_old();
+      if (how.keep > 0) keep_last<Calls>(call.name(), folder, how.keep);
+    } catch (const error& e) {
+      failure why = e.details();
+      why.detail += "; " + folder + " itself is saved";
+      throw error{std::move(why)};
+    }
   });
 }
 

@@ -118,30 +118,34 @@ public:
   /// there before or all of this; where the system cannot exchange two folders, there is a moment
   /// in which what was there is PATH.previous, and nothing is at the path.
   void publish() {
-    const std::string before = path_ + std::string{previous};
     if (what_is_at(call_, path_) == found_at::nothing) {
       rename_for_good<Calls>(call_, now(), path_, there_);
     } else if (Calls::exchange(now().c_str(), path_.c_str()) == 0) {
       there_ = false; // what has this name now is the old one
       flush_folder<Calls>(call_, folder_of(path_));
-      remove_checkpoint<Calls>(call_, now());
     } else if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP) {
-      remove_checkpoint<Calls>(call_, before);
+      remove_checkpoint<Calls>(call_, before());
       bool kept = true;
-      rename_for_good<Calls>(call_, path_, before, kept);
+      rename_for_good<Calls>(call_, path_, before(), kept);
       try {
         rename_for_good<Calls>(call_, now(), path_, there_);
       } catch (...) {
-        if (there_) Calls::rename(before.c_str(), path_.c_str());
+        if (there_) Calls::rename(before().c_str(), path_.c_str());
         throw;
       }
     } else {
       system_refused(call_, now(), "cannot be exchanged with " + path_, errno);
     }
-    remove_checkpoint<Calls>(call_, before);
+  }
+  /// When it is published: takes away what was there before.
+  void remove_old() const {
+    remove_checkpoint<Calls>(call_, now());
+    remove_checkpoint<Calls>(call_, before());
   }
 
 private:
+  std::string before() const { return path_ + std::string{previous}; }
+
   const char* call_;
   std::string path_;
   bool there_ = false;

@@ -21,10 +21,16 @@ namespace tutti::detail {
 class joint_call {
 public:
   /// Collective. `subject` is what the call is about, the same on all ranks.
-  joint_call(control& ranks, const char* name, std::string subject)
-      : ranks_{ranks}, name_{name}, subject_{std::move(subject)} {
-    first_subject_ = subject_;
-    share(first_subject_, 0);
+  joint_call(control& ranks, const char* name, const std::string& subject)
+      : ranks_{ranks}, name_{name} {
+    const std::string mine = name_ + (" of " + subject);
+    std::string first = mine;
+    share(first, 0);
+    step(0, [&](std::span<std::uint64_t>) {
+      if (mine != first)
+        refuse(error_code::mismatch, "calls " + mine + ", and rank 0 " + first +
+                                         " - make the same call with the same name on every rank");
+    });
   }
 
   int rank() const { return ranks_.rank(); }
@@ -38,10 +44,6 @@ public:
     failure why;
     std::exception_ptr thrown;
     try {
-      if (subject_ != first_subject_)
-        refuse(error_code::mismatch, name_ + (" is called with " + subject_) +
-                                         ", and on rank 0 with " + first_subject_ +
-                                         " - give the same on every rank");
       work(std::span{words}.subspan(1));
     } catch (const error& e) {
       why = e.details();
@@ -100,7 +102,6 @@ private:
 
   control& ranks_;
   const char* name_;
-  std::string subject_, first_subject_;
 };
 
 } // namespace tutti::detail
