@@ -1,5 +1,6 @@
 // Checkpoints: what goes in comes out, at every number of ranks, or one error says on all of them
 // why not.
+#include "training/arguments.hpp"
 #include "training/checkpoint_run.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -52,6 +53,17 @@ std::vector<std::string> said_by_loading(int ranks, const std::string& folder,
   });
 }
 
+/// Nothing is thrown on any rank.
+template <class Program> void check_on_ranks(int ranks, Program&& program) {
+  std::string why = "nothing";
+  try {
+    on_ranks(ranks, program);
+  } catch (const std::exception& e) {
+    why = e.what();
+  }
+  BOOST_CHECK_MESSAGE(why == "nothing", "on " << ranks << " ranks: " << why);
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(checkpoint)
@@ -80,13 +92,13 @@ BOOST_AUTO_TEST_CASE(fifty_seven_elements_whose_slot_is_their_number) {
     std::iota(wanted.begin(), wanted.end(), float(mine.begin));
     return wanted == run.slot;
   };
-  on_ranks(3, [&](tutti::control& all) {
+  check_on_ranks(3, [&](tutti::control& all) {
     small_run run{all.rank(), 3, one};
     std::iota(run.slot.begin(), run.slot.end(), float(19 * all.rank()));
     save(all, run, folder / "x");
   });
   for (const int ranks : {2, 5, 1, 3})
-    on_ranks(ranks, [&](tutti::control& all) {
+    check_on_ranks(ranks, [&](tutti::control& all) {
       small_run run{all.rank(), all.size(), one};
       load(all, run, folder / "x");
       if (!numbered(all, run)) throw std::logic_error{"another slot"};
@@ -106,16 +118,24 @@ BOOST_AUTO_TEST_CASE(parameters_are_in_a_file_of_their_own_by_their_names) {
   BOOST_CHECK(b == (std::vector{98001.f, 98011.f, 98021.f, 98031.f, 98041.f}));
 }
 
+// For other tools to read, with -- --write FOLDER: checkpoint.py knows what is in it.
+BOOST_AUTO_TEST_CASE(a_checkpoint_for_other_tools) {
+  const scratch folder;
+  const std::string path = argument("--write", folder / "x");
+  save_on(3, path, 6, true);
+  BOOST_CHECK_EQUAL(steps_in(3, path), 6);
+}
+
 // pytorch/pytorch#1489, facebookresearch/fairscale#380: by name, not by position.
 BOOST_AUTO_TEST_CASE(tensors_in_another_order_keep_their_own) {
   const scratch folder;
-  on_ranks(2, [&](tutti::control& all) {
+  check_on_ranks(2, [&](tutti::control& all) {
     small_run run{all.rank(), 2, {{"a", {4}}, {"b", {4}}}};
     run.train(3);
     save(all, run, folder / "x");
   });
   for (const int ranks : {1, 2, 3})
-    on_ranks(ranks, [&](tutti::control& all) {
+    check_on_ranks(ranks, [&](tutti::control& all) {
       small_run run{all.rank(), all.size(), {{"b", {4}}, {"a", {4}}}};
       load(all, run, folder / "x");
       if (!run.is_as_after(3)) throw std::logic_error{"another's"};
@@ -146,7 +166,7 @@ BOOST_AUTO_TEST_CASE(numbers_keep_every_bit) {
   constexpr double odd[] = {-0., std::numeric_limits<double>::denorm_min(), 1. / 3,
                             std::numeric_limits<double>::infinity()};
   const double nan = std::bit_cast<double>(0x7ff8000000000123u);
-  on_ranks(2, [&](tutti::control& all) {
+  check_on_ranks(2, [&](tutti::control& all) {
     for (const bool loads : {false, true}) {
       small_run run{all.rank(), 2};
       std::int64_t least = loads ? 0 : INT64_MIN, most = loads ? 0 : INT64_MAX;
@@ -175,7 +195,7 @@ BOOST_AUTO_TEST_CASE(numbers_keep_every_bit) {
 BOOST_AUTO_TEST_CASE(a_run_without_slots_and_slots_of_another_type) {
   const scratch folder;
   for (const bool loads : {false, true})
-    on_ranks(3, [&](tutti::control& all) {
+    check_on_ranks(3, [&](tutti::control& all) {
       small_run run{all.rank(), 3};
       run.slots = false;
       if (!loads) run.train(2);
@@ -199,7 +219,7 @@ BOOST_AUTO_TEST_CASE(a_run_without_slots_and_slots_of_another_type) {
       };
     };
   };
-  on_ranks(2, [&](tutti::control& all) {
+  check_on_ranks(2, [&](tutti::control& all) {
     small_run run{all.rank(), 2};
     with_another_type(1.f)(run);
     save(all, run, folder / "z");
@@ -299,7 +319,7 @@ BOOST_AUTO_TEST_CASE(a_visit_may_depend_on_numbers) {
       for (std::size_t k = 0; k < all.size(); ++k) to.number("due." + std::to_string(k), all[k]);
     };
   };
-  on_ranks(2, [&](tutti::control& all) {
+  check_on_ranks(2, [&](tutti::control& all) {
     std::vector<std::int64_t> due{7, 8, 9}, loaded{1};
     small_run run{all.rank(), 2}, other{all.rank(), 2}, third{all.rank(), 2, {{"q", {1}}}};
     run.more = counted(due);
@@ -317,7 +337,7 @@ BOOST_AUTO_TEST_CASE(a_visit_may_depend_on_numbers) {
 BOOST_AUTO_TEST_CASE(numbers_of_the_program_count_and_differences_are_told) {
   const scratch folder;
   save_on(2, folder / "x", 1);
-  on_ranks(2, [&](tutti::control& all) {
+  check_on_ranks(2, [&](tutti::control& all) {
     small_run run{all.rank(), 2};
     if (!load(all, run, folder / "x").empty()) throw std::logic_error{"nothing differs"};
     run.knobs = {{"learning_rate", "0.2"}, {"momentum", "0.9"}};

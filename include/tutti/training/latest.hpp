@@ -89,8 +89,9 @@ template <class Calls> void keep_last(const char* call, const std::string& path,
 /// The checkpoint in this folder whose name ends in the greatest number - step-100 rather than
 /// step-9 - to be given to load; empty where there is none, or no such folder. What a killed
 /// program left unfinished is none.
-inline std::string latest_checkpoint(const std::string& folder) {
+inline std::string latest_checkpoint(std::string folder) {
   const char* const call = "latest_checkpoint";
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
   struct stat about = {};
   if (::stat(folder.c_str(), &about) != 0) {
     if (errno == ENOENT) return {};
