@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(the_middle_of_a_period_is_resumed_on_as_many_ranks) {
   for (const int ranks : {1, 2, 4})
     check_said(
         said_by_loading(ranks, folder / "x"), "mismatch",
-        {"x/state.safetensors: was saved by 3 ranks, of which each has parameters of its own, "
+        {"x/state.safetensors: was saved by 3 ranks, of which each has \"skipped\" of its own, "
          "as in the middle of a period, and here are " +
          std::to_string(ranks) + " - resume it on 3, or save where all ranks agree"});
 

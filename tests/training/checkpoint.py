@@ -20,7 +20,8 @@ def values(name, plus, dtype=numpy.float32):
 
 
 wanted_model = {name: values(name, 0) for name in SHAPES}
-wanted_state = {"steps": numpy.array(STEPS), "rate": numpy.array(0.1 * STEPS), "apart": numpy.array(1)}
+wanted_state = {"steps": numpy.array(STEPS), "rate": numpy.array(0.1 * STEPS), "apart": numpy.array(1),
+                "skipped": 100 * STEPS + numpy.arange(3)}
 for name in SHAPES:
     wanted_state[f"m/{name}"] = values(name, 0.125)
     wanted_state[f"agreed/{name}"] = values(name, 0.25, numpy.float64)

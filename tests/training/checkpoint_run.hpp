@@ -56,6 +56,7 @@ public:
   void train(int by) {
     steps += by;
     rate = .1 * double(steps);
+    skipped = steps * 100 + rank_;
     const float step = float(steps);
     model.each({0, model.size()}, [&](std::size_t k, tutti::place at) {
       const float base = float(model[k].name[0] * 1000) + step;
@@ -80,13 +81,17 @@ public:
     if (!slots) return;
     to.values("m", slot, owned_, held_by::owner);
     to.values("agreed", agreed, {0, model.size()}, held_by::everyone);
-    if (apart) to.values("own", own, {0, model.size()}, held_by::each);
+    if (apart) {
+      to.values("own", own, {0, model.size()}, held_by::each);
+      to.number("skipped", skipped, held_by::each);
+    }
     if (more) more(to);
   }
 
   bool equals(const small_run& other) const {
     return steps == other.steps && rate == other.rate && values_ == other.values_ &&
-           slot == other.slot && agreed == other.agreed && (!apart || own == other.own);
+           slot == other.slot && agreed == other.agreed &&
+           (!apart || (own == other.own && skipped == other.skipped));
   }
   /// Whether it is all of `by` steps.
   bool is_as_after(int by) const {
@@ -100,7 +105,7 @@ public:
   tutti::flat_model<float> model;
   std::vector<float> slot, own;
   std::vector<double> agreed;
-  std::int64_t steps = 0;
+  std::int64_t steps = 0, skipped = 0;
   double rate = 0;
   bool slots = true, apart = false;
   std::function<void(tutti::archive&)> more;

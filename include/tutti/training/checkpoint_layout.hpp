@@ -3,7 +3,7 @@
 //   model.safetensors   the parameters, by the names and in the shapes that the caller gave them
 //   state.safetensors   NAME/TENSOR: values of each element - "m/fc1.weight" - in the tensor's
 //                       shape; where each rank has its own, one of that shape for every rank
-//                       NAME: a number
+//                       NAME: a number, or one for every rank
 //                       metadata: format, number of ranks, numbers of the program's
 //
 // Everything is in coordinates of the tensors: how many ranks wrote a file, and how they shared the
@@ -78,6 +78,11 @@ inline std::string name_in_file(std::string_view name, const tensor_places::one&
   return (name.empty() ? "replicas" : std::string{name}) + "/" + t.name;
 }
 
+inline std::vector<std::uint64_t> shape_of_number(held_by whom, int ranks) {
+  if (whom == held_by::each) return {std::uint64_t(ranks)};
+  return {};
+}
+
 /// Archives that treat float and double alike: as bytes of a type.
 class archive_of_bytes : public archive {
 public:
@@ -87,21 +92,22 @@ public:
   void values(std::string_view name, std::span<double> mine, place where, held_by whom) final {
     bytes(name, safetensors::dtype::float64, std::as_writable_bytes(mine), where, whom);
   }
-  void number(std::string_view name, std::int64_t& value) final {
+  void number(std::string_view name, std::int64_t& value, held_by whom) final {
     auto bits = std::bit_cast<std::uint64_t>(value);
-    number(name, safetensors::dtype::int64, bits);
+    number_bits(name, safetensors::dtype::int64, bits, whom);
     value = std::bit_cast<std::int64_t>(bits);
   }
-  void number(std::string_view name, double& value) final {
+  void number(std::string_view name, double& value, held_by whom) final {
     auto bits = std::bit_cast<std::uint64_t>(value);
-    number(name, safetensors::dtype::float64, bits);
+    number_bits(name, safetensors::dtype::float64, bits, whom);
     value = std::bit_cast<double>(bits);
   }
 
 protected:
   virtual void bytes(std::string_view name, safetensors::dtype type, std::span<std::byte> mine,
                      place where, held_by whom) = 0;
-  virtual void number(std::string_view name, safetensors::dtype type, std::uint64_t& bits) = 0;
+  virtual void number_bits(std::string_view name, safetensors::dtype type, std::uint64_t& bits,
+                           held_by whom) = 0;
 };
 
 /// What a visit comes to: which tensors the files have.
@@ -115,6 +121,7 @@ public:
   struct named_number {
     std::string name;
     safetensors::dtype type;
+    held_by whom;
     std::uint64_t bits;
   };
 
@@ -123,10 +130,12 @@ public:
 
   const std::vector<named_values>& kinds() const noexcept { return kinds_; }
   const std::vector<named_number>& numbers() const noexcept { return numbers_; }
-  /// Whether ranks have values of their own, and of what.
-  const named_values* own() const noexcept {
+  /// The name of something that ranks have their own of; null where all have the same.
+  const std::string* own() const noexcept {
     for (const named_values& one : kinds_)
-      if (one.whom == held_by::each) return &one;
+      if (one.whom == held_by::each) return &one.name;
+    for (const named_number& one : numbers_)
+      if (one.whom == held_by::each) return &one.name;
     return nullptr;
   }
 
@@ -147,7 +156,8 @@ public:
           out.back().shape.insert(out.back().shape.begin(), std::uint64_t(ranks));
       }
     }
-    for (const named_number& one : numbers_) out.push_back({one.name, one.type, {}});
+    for (const named_number& one : numbers_)
+      out.push_back({one.name, one.type, shape_of_number(one.whom, ranks)});
     return out;
   }
 
@@ -156,13 +166,15 @@ public:
     std::uint64_t h = hash_of_nothing;
     for (const named_values& one : kinds_)
       h = hashed(with(h, one.name, one.type), std::uint64_t(one.whom));
-    for (const named_number& one : numbers_) h = with(h, one.name, one.type);
+    for (const named_number& one : numbers_)
+      h = hashed(with(h, one.name, one.type), std::uint64_t(one.whom));
     for (const auto& t : tensors_.all()) h = hashed(with(h, t.name, {}), t.where.end);
     return h;
   }
-  std::uint64_t hash_of_numbers() const {
+  std::uint64_t hash_of_numbers() const { ///< of those that are the same on all ranks
     std::uint64_t h = hash_of_nothing;
-    for (const named_number& one : numbers_) h = hashed(h, one.bits);
+    for (const named_number& one : numbers_)
+      if (one.whom != held_by::each) h = hashed(h, one.bits);
     return h;
   }
 
@@ -179,8 +191,9 @@ protected:
       }
     kinds_.push_back({std::string{name}, type, whom});
   }
-  void number(std::string_view name, safetensors::dtype type, std::uint64_t& bits) override {
-    numbers_.push_back({std::string{name}, type, bits});
+  void number_bits(std::string_view name, safetensors::dtype type, std::uint64_t& bits,
+                   held_by whom) override {
+    numbers_.push_back({std::string{name}, type, whom, bits});
   }
   [[noreturn]] void refuse(std::string_view name, const std::string& why) const {
     throw error{{.code = error_code::invalid_argument,

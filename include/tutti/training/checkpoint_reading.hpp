@@ -56,6 +56,20 @@ struct checkpoint_files {
     return h;
   }
 
+  /// Of what every rank has its own.
+  void require_ranks(int ranks, const std::string& own) const {
+    const auto saved = metadata.find(ranks_key);
+    const std::string by = saved == metadata.end() ? "other" : saved->second;
+    if (by == std::to_string(ranks)) return;
+    throw error{{.code = error_code::mismatch,
+                 .call = "load",
+                 .detail = state.path() + ": was saved by " + by + " ranks, of which each has " +
+                           (own.empty() ? "parameters" : "\"" + own + "\"") +
+                           " of its own, as in the middle of a period, and here are " +
+                           std::to_string(ranks) + " - resume it on " + by +
+                           ", or save where all ranks agree"}};
+  }
+
   [[noreturn]] void refuse(const std::string& why) const {
     throw error{
         {.code = error_code::bad_data, .call = "load", .detail = state.path() + ": " + why}};
@@ -68,22 +82,26 @@ struct checkpoint_files {
 /// The first visit: numbers become those of the file, as what is visited may depend on them.
 class numbers_from_file final : public description_of_state {
 public:
-  numbers_from_file(const safetensors::reader& file, const tensor_places& tensors)
-      : description_of_state{"load", tensors}, file_{file} {}
+  numbers_from_file(const checkpoint_files& from, const tensor_places& tensors, int rank, int ranks)
+      : description_of_state{"load", tensors}, from_{from}, rank_{rank}, ranks_{ranks} {}
 
   /// As they were before.
   const std::map<std::string, std::uint64_t>& before() const noexcept { return before_; }
 
 protected:
-  void number(std::string_view name, safetensors::dtype type, std::uint64_t& bits) override {
-    const safetensors::entry found = file_.expect(name, type, {});
+  void number_bits(std::string_view name, safetensors::dtype type, std::uint64_t& bits,
+                   held_by whom) override {
     before_.emplace(std::string{name}, bits);
-    file_.read_bytes(found, 0, std::as_writable_bytes(std::span{&bits, 1}));
-    description_of_state::number(name, type, bits);
+    if (whom == held_by::each) from_.require_ranks(ranks_, std::string{name});
+    const safetensors::entry found = from_.state.expect(name, type, shape_of_number(whom, ranks_));
+    const auto mine = whom == held_by::each ? std::uint64_t(rank_) : 0;
+    from_.state.read_bytes(found, mine * sizeof bits, std::as_writable_bytes(std::span{&bits, 1}));
+    description_of_state::number_bits(name, type, bits, whom);
   }
 
 private:
-  const safetensors::reader& file_;
+  const checkpoint_files& from_;
+  int rank_, ranks_;
   std::map<std::string, std::uint64_t> before_;
 };
 
@@ -94,7 +112,8 @@ public:
 
 protected:
   void bytes(std::string_view, safetensors::dtype, std::span<std::byte>, place, held_by) override {}
-  void number(std::string_view name, safetensors::dtype, std::uint64_t& bits) override {
+  void number_bits(std::string_view name, safetensors::dtype, std::uint64_t& bits,
+                   held_by) override {
     if (const auto found = before_.find(std::string{name}); found != before_.end())
       bits = found->second;
   }
@@ -131,7 +150,7 @@ protected:
     });
     if (whom == held_by::everyone) add(to);
   }
-  void number(std::string_view, safetensors::dtype, std::uint64_t&) override {}
+  void number_bits(std::string_view, safetensors::dtype, std::uint64_t&, held_by) override {}
 
 private:
   void add(std::span<const std::byte> values) noexcept {
@@ -161,7 +180,7 @@ protected:
     if (!mine.empty()) std::memcpy(mine.data(), kept_[next_].get(), mine.size());
     ++next_;
   }
-  void number(std::string_view, safetensors::dtype, std::uint64_t&) override {}
+  void number_bits(std::string_view, safetensors::dtype, std::uint64_t&, held_by) override {}
 
 private:
   const kept_bytes& kept_;
@@ -186,22 +205,6 @@ inline void require_exactly(const safetensors::reader& file,
                    .detail = file.path() + ": has tensor " + detail::quoted(name) +
                              ", which this run has not - load it with the model, optimizer and "
                              "policy that it was saved with"}};
-}
-
-inline void require_same_ranks(const checkpoint_files& files, const description_of_state& wanted,
-                               int ranks) {
-  const auto* const own = wanted.own();
-  const auto saved = files.metadata.find(ranks_key);
-  if (!own || (saved != files.metadata.end() && saved->second == std::to_string(ranks))) return;
-  const std::string by = saved == files.metadata.end() ? "other" : saved->second;
-  throw error{{.code = error_code::mismatch,
-               .call = "load",
-               .detail = files.state.path() + ": was saved by " + by +
-                         " ranks, of which each has " +
-                         (own->name.empty() ? "parameters" : "\"" + own->name + "\"") +
-                         " of its own, as in the middle of a period, and here are " +
-                         std::to_string(ranks) + " - resume it on " + by +
-                         ", or save where all ranks agree"}};
 }
 
 /// In which numbers the program differs from the one that saved.
@@ -247,9 +250,9 @@ inline std::vector<std::string> load_checkpoint(control& ranks, const checkpoint
 
   auto all = call.step(1, [&](std::span<std::uint64_t> words) {
     files.emplace(where_published(folder_named(call.name(), folder)));
-    wanted.emplace(files->state, what.tensors);
+    wanted.emplace(*files, what.tensors, call.rank(), call.size());
     what.visit(*wanted);
-    require_same_ranks(*files, *wanted, call.size());
+    if (wanted->own()) files->require_ranks(call.size(), *wanted->own());
     require_exactly(files->model, wanted->model());
     require_exactly(files->state, wanted->state(call.size()));
     words[0] = hashed(files->hash(), wanted->hash_of_numbers());

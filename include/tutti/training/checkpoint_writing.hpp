@@ -9,6 +9,7 @@
 #include <tutti/training/folders.hpp>
 #include <tutti/training/joint_call.hpp>
 #include <tutti/training/latest.hpp>
+#include <tutti/training/options.hpp>
 #include <tutti/training/safetensors.hpp>
 
 #include <cstddef>
@@ -21,13 +22,6 @@
 #include <vector>
 
 namespace tutti {
-
-/// What may be said about saving.
-struct save_options {
-  /// How many checkpoints are kept whose names differ in the number at the end alone, the new one
-  /// and those before it; the rest is deleted when the new one is there. 0 keeps all.
-  int keep = 0;
-};
 
 namespace detail {
 
@@ -62,9 +56,12 @@ protected:
     }
     write(name.empty() ? model_ : state_, part, whom, 0);
   }
-  void number(std::string_view name, safetensors::dtype, std::uint64_t& bits) override {
-    if (rank_ == 0)
-      state_.write_bytes(state_.layout().tensor(name), 0, std::as_bytes(std::span{&bits, 1}));
+  void number_bits(std::string_view name, safetensors::dtype, std::uint64_t& bits,
+                   held_by whom) override {
+    const auto mine = whom == held_by::each ? std::uint64_t(rank_) : 0;
+    if (whom == held_by::each || rank_ == 0)
+      state_.write_bytes(state_.layout().tensor(name), mine * sizeof bits,
+                         std::as_bytes(std::span{&bits, 1}));
   }
 
 private:
