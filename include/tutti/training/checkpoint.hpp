@@ -16,7 +16,37 @@
 // are loaded by any number of ranks; those that each has its own of, by as many as have saved them.
 #pragma once
 
+#include <tutti/carriers/control.hpp>
+#include <tutti/core/flat_model.hpp>
 #include <tutti/training/checkpoint_layout.hpp>
 #include <tutti/training/checkpoint_reading.hpp>
 #include <tutti/training/checkpoint_writing.hpp>
 #include <tutti/training/latest.hpp>
+#include <tutti/training/options.hpp>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What trainers call: a template, so that nothing of it is compiled where nothing is saved.
+template <class Folder> struct checkpoints {
+  template <class T, class Visit>
+  static void save(control& ranks, const flat_model<T>& model, const Visit& visit,
+                   std::map<std::string, std::string> knobs, const Folder& folder,
+                   const save_options& how) {
+    detail::save_checkpoint(ranks, {tensor_places{model}, visit, std::move(knobs)},
+                            std::string{folder}, how);
+  }
+  template <class T, class Visit>
+  static std::vector<std::string> load(control& ranks, const flat_model<T>& model,
+                                       const Visit& visit, std::map<std::string, std::string> knobs,
+                                       const Folder& folder) {
+    return detail::load_checkpoint(ranks, {tensor_places{model}, visit, std::move(knobs)},
+                                   std::string{folder});
+  }
+};
+
+} // namespace tutti::detail
