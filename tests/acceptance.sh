@@ -57,13 +57,17 @@ run federated_mnist federated_mnist --seed 1 --until 0.97
 expect "federated_mnist: rounds" "$(field $out/federated_mnist.json rounds)" at-most 117
 expect "federated_mnist: accuracy" "$(field $out/federated_mnist.json accuracy)" at-least 0.97
 
-# Files of tensors, to Python and back; and ten minutes of files that are almost right.
+# Files of tensors, to Python and back; checkpoints there, and of programs that are killed; and ten minutes
+# of files that are almost right.
 . tests/training/exchange.sh
+. tests/training/checkpoint.sh
 for preset in release asan; do
   { cmake --preset $preset && cmake --build build/$preset -j "$jobs" --target test_training; } \
     >"$out/training-$preset.log" 2>&1 || not_ok "test_training does not build, see $out/training-$preset.log"
 done
 exchange_with_python build/release/tests/test_training
+checkpoint_in_python build/release/tests/test_training
+kill_savers build/release/tests/test_training 200
 fuzz_reader build/asan/tests/test_training 600
 
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.

@@ -104,10 +104,12 @@ public:
   void values(std::string_view name, std::span<double> mine, tutti::place, tutti::held_by) override {
     visit(name, mine);
   }
-  void number(std::string_view name, std::int64_t& value) override {
+  void number(std::string_view name, std::int64_t& value, tutti::held_by) override {
     visit(name, std::span{&value, 1});
   }
-  void number(std::string_view name, double& value) override { visit(name, std::span{&value, 1}); }
+  void number(std::string_view name, double& value, tutti::held_by) override {
+    visit(name, std::span{&value, 1});
+  }
 
   /// The values that have this name, one behind the other.
   std::vector<double> of(std::string_view name) const {

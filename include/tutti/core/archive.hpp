@@ -17,7 +17,7 @@ namespace tutti {
 enum class held_by : std::uint8_t { everyone, owner, each };
 
 /// Values are in coordinates of the flat model; a place may be empty. Visited in the same order, with the
-/// same names, on all ranks.
+/// same names, on all ranks; which ones may depend on numbers that were visited before.
 class archive {
 public:
   archive() = default;
@@ -28,9 +28,11 @@ public:
   /// Of each element of the model one value: `mine` are those of `where`.
   virtual void values(std::string_view name, std::span<float> mine, place where, held_by whom) = 0;
   virtual void values(std::string_view name, std::span<double> mine, place where, held_by whom) = 0;
-  /// The same on all ranks.
-  virtual void number(std::string_view name, std::int64_t& value) = 0;
-  virtual void number(std::string_view name, double& value) = 0;
+  /// One number: the same on all ranks, or each rank's own; none has an owner.
+  virtual void number(std::string_view name, std::int64_t& value, held_by whom) = 0;
+  virtual void number(std::string_view name, double& value, held_by whom) = 0;
+  void number(std::string_view name, std::int64_t& value) { number(name, value, held_by::everyone); }
+  void number(std::string_view name, double& value) { number(name, value, held_by::everyone); }
 };
 
 } // namespace tutti

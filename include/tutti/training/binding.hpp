@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -71,6 +72,28 @@ public:
     return h;
   }
   std::span<const std::uint64_t> bits() const noexcept { return bits_; }
+
+  /// A part that was added, as it is now.
+  template <class Part>
+  void renew(const Part& part) {
+    for (const part_at& one : parts_)
+      if (one.name == text_with_type<Part>()) {
+        std::size_t k = one.begin;
+        detail::each_number(part, [&](std::uint64_t bits, double) { bits_[++k] = bits; });
+      }
+  }
+  /// Every number by a name: "number 1 in tutti::sgd".
+  std::map<std::string, std::string> texts() const {
+    std::map<std::string, std::string> out;
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      const std::size_t end = p + 1 < parts_.size() ? parts_[p + 1].begin : bits_.size();
+      for (std::size_t k = parts_[p].begin + 1; k < end; ++k)
+        out.emplace("number " + std::to_string(k - parts_[p].begin) + " in " +
+                        name_of_type(parts_[p].name),
+                    text(bits_[k], real_[k]));
+    }
+    return out;
+  }
 
   /// What differs between ranks a and b, of which `other` are the numbers of b.
   std::string difference(std::span<const std::uint64_t> first, int a,

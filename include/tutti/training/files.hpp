@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <span>
 #include <string>
@@ -35,6 +36,18 @@ struct system_calls {
   static int close(int fd) { return ::close(fd); }
   static int rename(const char* from, const char* to) { return ::rename(from, to); }
   static int unlink(const char* path) { return ::unlink(path); }
+  static int mkdir(const char* path) { return ::mkdir(path, 0777); }
+  static int rmdir(const char* path) { return ::rmdir(path); }
+  /// What was the one is the other from now on. Not every system can.
+  static int exchange(const char* one, const char* other) {
+#ifdef RENAME_EXCHANGE
+    return ::renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+#else
+    (void)one, (void)other;
+    errno = ENOSYS;
+    return -1;
+#endif
+  }
 };
 
 [[noreturn]] inline void system_refused(const char* call, const std::string& path,
@@ -136,6 +149,12 @@ inline std::string folder_of(const std::string& path) {
   return slash == std::string::npos ? "." : path.substr(0, (std::max)(slash, std::size_t{1}));
 }
 
+/// What was made, renamed or taken away in a folder stays so after a power cut.
+template <class Calls> void flush_folder(const char* call, const std::string& path) {
+  open_file<Calls> folder{call, path, O_RDONLY | O_DIRECTORY};
+  folder.flush_and_close();
+}
+
 /// From now on, and after a power cut, `to` is what `from` was. `there` is false as soon as `from`
 /// is gone.
 template <class Calls>
@@ -144,8 +163,7 @@ void rename_for_good(const char* call, const std::string& from, const std::strin
   if (Calls::rename(from.c_str(), to.c_str()) != 0)
     system_refused(call, from, "cannot be renamed to " + to, errno);
   there = false;
-  open_file<Calls> folder{call, folder_of(to), O_RDONLY | O_DIRECTORY};
-  folder.flush_and_close();
+  flush_folder<Calls>(call, folder_of(to));
 }
 
 } // namespace tutti::detail

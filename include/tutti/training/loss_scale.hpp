@@ -27,9 +27,9 @@ public:
     run_ = 0;
     now_ = (std::max)(now_ / how_.backoff, how_.least);
   }
-  void state(archive& to) {
-    to.number("loss_scale", now_);
-    to.number("loss_scale.run", run_);
+  void state(archive& to, held_by whom) {
+    to.number("loss_scale", now_, whom);
+    to.number("loss_scale.run", run_, whom);
   }
 
 private:

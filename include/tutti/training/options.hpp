@@ -61,6 +61,13 @@ struct training_options {
   std::vector<std::string> frozen = {};
 };
 
+/// What may be said about saving.
+struct save_options {
+  /// How many checkpoints are kept whose names differ in the number at the end alone, the new one
+  /// and those before it; the rest is deleted when the new one is there. 0 keeps all.
+  int keep = 0;
+};
+
 namespace detail {
 
 /// Whether `name` is what `pattern` says, of which each "*" stands for any letters.

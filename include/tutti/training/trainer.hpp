@@ -33,6 +33,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,6 +43,12 @@
 namespace tutti {
 
 namespace detail {
+
+/// Saves and loads; training/checkpoint.hpp has it.
+template <class Folder>
+struct checkpoints;
+template <class Folder>
+concept has_checkpoints = requires { sizeof(checkpoints<Folder>); };
 
 /// What the loop has to know of a strategy's parts.
 struct training_facts {
@@ -98,6 +105,7 @@ public:
     cut();
     carrier_ = plan.carry(parts_);
     keep_state(plan);
+    numbers_ = std::move(plan.numbers);
   }
   trainer(const trainer&) = delete;
   trainer& operator=(const trainer&) = delete;
@@ -231,22 +239,43 @@ public:
     bound_.publish();
   }
 
+  /// Collective, between two steps: writes what training goes on from into a folder, which is there when all
+  /// of it is, whatever fails and whenever. Include <tutti/training/checkpoint.hpp>.
+  template <class Folder>
+  void save(const Folder& folder, const save_options& how = {}) {
+    require_checkpoints<Folder>();
+    if constexpr (detail::has_checkpoints<Folder>)
+      detail::checkpoints<Folder>::save(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder, how);
+  }
+  /// Collective, between two steps: goes on from there. What cannot be loaded changes nothing. The program's
+  /// own numbers count, such as rates; returns those in which the file differs, in words.
+  template <class Folder>
+  std::vector<std::string> load(const Folder& folder) {
+    require_checkpoints<Folder>();
+    std::vector<std::string> differs;
+    if constexpr (detail::has_checkpoints<Folder>)
+      differs = detail::checkpoints<Folder>::load(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder);
+    bound_.publish();
+    return differs;
+  }
+
   /// Everything that training goes on from, by name; between two steps, and with nothing accumulated.
   void state(archive& to) {
     require_shut("state");
     const held_by own = local() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
+    const held_by counted = local() ? held_by::each : held_by::everyone; // what a rank does by itself
     const held_by outer = plan_.policy.owners ? held_by::owner : held_by::everyone;
     to.number("steps", at_.step);
-    to.number("skipped", at_.skipped);
+    to.number("skipped", at_.skipped, counted);
     to.number("since", at_.since);
     to.number("exchanges", at_.exchanges);
     for (std::size_t p = 0; p < at_.learnt.size(); ++p)
-      to.number("weight of " + std::to_string(p), at_.learnt[p]);
-    scale_.state(to);
+      to.number("weight of " + std::to_string(p), at_.learnt[p], counted);
+    scale_.state(to, counted);
     for (std::size_t k = 0; k < model().count(); ++k) {
       const std::string name = model()[k].name;
       to.values("", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
-      to.number("steps of " + name, at_.versions[k]);
+      to.number("steps of " + name, at_.versions[k], counted);
     }
     for (auto& by : updates_) by.state(to, "", own);
     for (std::size_t p = 0; p < outer_.size(); ++p) {
@@ -260,6 +289,26 @@ public:
 private:
   flat_model<T>& model() noexcept { return bound_.model; }
   const flat_model<T>& model() const noexcept { return bound_.model; }
+  template <class Folder>
+  static void require_checkpoints() {
+    static_assert(detail::has_checkpoints<Folder>,
+                  "tutti::trainer: save and load have a header of their own - include "
+                  "<tutti/training/checkpoint.hpp>");
+  }
+  /// A visit of the state by a checkpoint.
+  void visit(archive& to) {
+    if (carrier_->serves())
+      refuse("state", "the state of parameter servers cannot be saved - save the parameters after finalize()");
+    if (collect_.weight() > 0)
+      refuse("state", "a micro-batch was accumulated and is in no step yet - call step() first");
+    if (!under_way_.empty())
+      refuse("state", "fragments are on their way between the ranks - save in a step in which none is");
+    state(to);
+  }
+  std::map<std::string, std::string> knobs() {
+    numbers_.renew(optimizer_);
+    return numbers_.texts();
+  }
   bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
   bool reduces() const noexcept { return !local() && !carrier_->serves(); }
   /// Whether replicas differ.
@@ -888,6 +937,7 @@ private:
     trainer& of;
     void operator()(place where, std::span<const T> gradient) const { of.apply_push(where, gradient); }
   } apply_push_{*this};
+  detail::compared_numbers numbers_;
   std::unique_ptr<carrier<T>> carrier_; ///< ends before what it applies pushes to
 };
 
