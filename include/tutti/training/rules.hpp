@@ -17,13 +17,17 @@
 
 namespace tutti::detail {
 
-/// What is wrong with options, and with the answers of the policy; empty when nothing is.
-inline std::string wrong_options(const training_options& how, const answers& policy, int period) {
+/// What is wrong with the answers of a policy, whose period is `period` in some step; empty when nothing is.
+inline std::string wrong_answers(const answers& policy, int period) {
   std::string wrong;
   detail::each_wrong_answer(policy, period, [&](const char*, std::string why) {
     if (wrong.empty()) wrong = std::move(why);
   });
-  if (!wrong.empty()) return wrong;
+  return wrong;
+}
+/// The same, and with options.
+inline std::string wrong_options(const training_options& how, const answers& policy, int period) {
+  if (std::string wrong = detail::wrong_answers(policy, period); !wrong.empty()) return wrong;
   if (!(how.clip >= 0)) return "training_options::clip is negative or not a number - give the greatest norm, or 0";
   const loss_scaling& s = how.loss_scale;
   constexpr double most = 1e38; // that a float holds
