@@ -30,7 +30,8 @@ void with_servers(const std::string& name, const Body& body) {
                  (shared ? ", in shared memory" : ", by messages"),
              [&](auto& world, report& r) {
                if (dedicated && world.size() == 1) return;
-               body(world, tutti::star{.servers = dedicated ? 1 : 2, .dedicated = dedicated}, r);
+               body(world, tutti::star{.servers = dedicated ? 1 : (std::min)(2, world.size()),
+                                       .dedicated = dedicated}, r);
              },
              {.shared_memory = shared, .progress_thread = may_have_threads()});
 }

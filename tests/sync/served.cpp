@@ -144,50 +144,7 @@ BOOST_AUTO_TEST_CASE(roles_that_leave_no_one_to_work_and_misuse_are_refused) {
   BOOST_CHECK(trial::all_contain(refused(2, {.servers = 0}), "there are 0 servers for 2 ranks"));
 }
 
-namespace {
-
-struct pushes_every_other_step {
-  using part = tutti::sync_part;
-  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
-  int period = 2;
-};
-struct pushes_in_pieces {
-  using part = tutti::sync_part;
-  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
-  int fragments = 2;
-};
-struct applies_late {
-  using part = tutti::sync_part;
-  static constexpr tutti::carried_by carrier = tutti::carried_by::placement;
-  int delay = 1;
-};
-
-template <class Sync> std::vector<std::string> bound_to(Sync sync) {
-  return trial::errors_on_ranks(2, [&](auto& world) {
-    std::vector<float> values(3);
-    tutti::strategy strategy{world, sync};
-    strategy.bind(values, tutti::sgd{});
-  });
-}
-
-} // namespace
-
-BOOST_AUTO_TEST_CASE(answers_that_servers_do_not_carry_out_are_refused) {
-  const auto refused = [](const char* answer, auto sync) {
-    const auto errors = bound_to(sync);
-    BOOST_CHECK_MESSAGE(trial::all_contain(errors, answer) &&
-                            trial::all_contain(errors, "invalid_argument"),
-                        trial::joined(errors));
-  };
-  refused("servers apply every whole push as it comes, and the sync policy's period is not 1",
-          pushes_every_other_step{});
-  refused("the sync policy's fragments are not 1", pushes_in_pieces{});
-  refused("the sync policy's delay is not 0", applies_late{});
-  refused("staleness", tutti::asynchronous{.staleness = -2});
-}
-
-// Nor does one that only one rank would refuse.
-BOOST_AUTO_TEST_CASE(an_answer_that_cannot_be_carried_out_on_one_rank_ends_all) {
+BOOST_AUTO_TEST_CASE(a_staleness_that_is_wrong_on_one_rank_is_told_to_all) {
   const auto errors = trial::errors_on_ranks(3, [](auto& world) {
     std::vector<float> values(3);
     const int lead = world.rank() == 1 ? -2 : 4;

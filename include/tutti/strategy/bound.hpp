@@ -32,17 +32,9 @@ struct unbound {
   std::int64_t skipped() const { return 0; }
 };
 
-/// What servers cannot do, or what is wrong with the roles of ranks; empty when nothing is.
-template <class Parts, class Sync>
-std::string wrong_serving(const Parts& parts, const Sync& sync) {
-  const answers policy = answers_of(sync);
-  const char* const answer = period_of(sync, 1) != 1 || period_of(sync, 2) != 1 ? "period is not 1"
-                             : policy.fragments != 1                              ? "fragments are not 1"
-                             : policy.delay != 0                                  ? "delay is not 0"
-                                                                                  : nullptr;
-  if (answer)
-    return std::string{"servers apply every whole push as it comes, and the sync policy's "} + answer +
-           " - use a policy that is carried by a schedule";
+/// What is wrong with the roles of ranks; empty when nothing is.
+template <class Parts>
+std::string wrong_roles(const Parts& parts) {
   if constexpr (requires { parts.topology.server_count(1); }) {
     const int size = parts.comm.size();
     int servers = parts.topology.server_count(size);
@@ -82,7 +74,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
-  std::string wrong = served ? detail::wrong_serving(parts, sync) : std::string{};
+  std::string wrong = served ? detail::wrong_roles(parts) : std::string{};
   if (!weighs && parts.how.weight != 1)
     wrong = "options::weight is given, and this strategy counts every contribution alike - use "
             "tutti::weighted_mean, or leave the weight out";
