@@ -41,16 +41,53 @@ struct reduce_only : tutti::star {
   static constexpr bool gives(tutti::collective what) { return what == tutti::collective::reduce; }
 };
 
-/// Answers two of the eight questions.
+/// Answers when it is due without being asked about a step.
 struct curt {
   using part = tutti::sync_part;
-  int period() const { return 1; }
-  int delay() const { return 0; }
+  static constexpr auto contribution = tutti::contributes::parameters;
+  int period() const { return 8; }
+};
+struct clear : curt {
+  int period = 8;
+};
+
+/// A policy that is one of a kind.
+struct unique_policy {
+  using part = tutti::sync_part;
+  unique_policy() = default;
+  unique_policy(unique_policy&&) = default;
 };
 
 /// Averages with neighbours.
-struct mixing : tutti::sync_defaults {
+struct mixing {
+  using part = tutti::sync_part;
   static constexpr auto carrier = tutti::carried_by::mixing;
+};
+
+/// Contributes gradients, but not in every step.
+struct periodic {
+  using part = tutti::sync_part;
+  int period = 8;
+};
+
+/// Has an outer optimizer, and nothing for it.
+struct gradients_outside {
+  using part = tutti::sync_part;
+  tutti::sgd outer = {};
+};
+
+/// Rounds over a population, but not how long a client trains, and rounds that are late.
+struct endless {
+  using part = tutti::sync_part;
+  static constexpr bool over_population = true;
+};
+struct late_rounds : tutti::federated {
+  int delay = 1;
+};
+struct whole_rounds : endless {
+  int epochs = 1;
+  double server_rate = 1;
+  int cohort(int clients) const { return clients; }
 };
 
 /// A codec that can only be decoded where all contributions meet.
@@ -82,9 +119,19 @@ struct unkind {
   using part = tutti::codec_part;
 };
 
-/// Contributes how far a rank has come.
-struct differences : tutti::sync_defaults {
+/// Contributes how far a rank has come, with and without an optimizer for it, and to servers.
+struct differences {
+  using part = tutti::sync_part;
   static constexpr auto contribution = tutti::contributes::difference;
+};
+struct differences_and_a_number : differences {
+  double outer = 0.7;
+};
+struct applied_differences : differences {
+  tutti::adam outer = {};
+};
+struct served_differences : applied_differences {
+  static constexpr auto carrier = tutti::carried_by::placement;
 };
 
 /// A reducer in name only.
@@ -114,10 +161,10 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT two_syncs: tutti: two sync policies were given - keep one
   // REJECT two_communicators: tutti: two communicators were given - keep one
   // REJECT no_communicator: tutti::strategy: this is no communicator
-  // REJECT curt_policy: tutti::strategy: this sync policy does not answer all eight questions
+  // REJECT curt_policy: tutti::strategy: an answer of this sync policy has another type .* see tutti/sync/sync_policy.hpp
+  // REJECT unique_policy: tutti::strategy: a sync policy is a value that can be copied - hold what cannot by reference
   // REJECT asynchronous_on_ring: tutti::strategy: asynchronous needs servers .* use tutti::star
   // REJECT synchronous_on_servers: tutti::strategy: this sync policy reduces over a schedule, and this topology has none
-  // REJECT asynchronous_on_deaf: tutti::strategy: asynchronous servers answer whoever is ready, .* use tutti::threads or tutti::mpi
   // REJECT asynchronous_median: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
   // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
   // REJECT asynchronous_max: tutti::strategy: asynchronous servers add up what arrives, .* use tutti::mean or tutti::sum
@@ -132,7 +179,15 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT remembering_codec: tutti::strategy: this codec remembers what it left out, .* use one without state
   // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
-  // REJECT differences: tutti::strategy: no loop contributes differences or parameters .* use tutti::synchronous
+  // REJECT differences: tutti::strategy: a sync policy that contributes differences makes a common step .* as its member outer
+  // REJECT differences_and_a_number: tutti::strategy: a sync policy that contributes differences makes a common step
+  // REJECT served_differences: tutti::strategy: servers apply gradients as they come, .* use tutti::asynchronous, or a schedule
+  // REJECT periodic_gradients: tutti::strategy: gradients are contributed in every step, .* or contribute tutti::contributes::difference
+  // REJECT late_rounds: tutti::strategy: gradients are contributed in every step, and rounds over a population agree in every round
+  // REJECT gradients_outside: tutti::strategy: outer steps are made with differences, .* or contribute tutti::contributes::difference
+  // REJECT sum_of_parameters: tutti::strategy: the sum of all ranks' parameters is no model - use tutti::mean
+  // REJECT endless_rounds: tutti::strategy: rounds over a population ask the sync policy for epochs, server_rate and cohort
+  // REJECT two_trainings: tutti: two bags of training options were given - merge them
   // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for than these parts promise .* such as tutti::synchronous
   // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for .* a reducer that promises it
   using tutti::strategy;
@@ -154,8 +209,6 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::ring{}, tutti::asynchronous{}};
 #elif defined REJECT_synchronous_on_servers
   strategy made{comm, servers_only{}, tutti::synchronous{}};
-#elif defined REJECT_asynchronous_on_deaf
-  strategy made{deaf, tutti::asynchronous{}};
 #elif defined REJECT_asynchronous_median
   strategy made{comm, tutti::star{}, tutti::median{}, tutti::asynchronous{}};
 #elif defined REJECT_asynchronous_krum
@@ -192,8 +245,26 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::ring{}, wordless{}};
 #elif defined REJECT_unkind_codec
   strategy made{comm, tutti::ring{}, unkind{}};
+#elif defined REJECT_unique_policy
+  strategy made{comm, unique_policy{}};
 #elif defined REJECT_differences
   strategy made{comm, differences{}};
+#elif defined REJECT_differences_and_a_number
+  strategy made{comm, differences_and_a_number{}};
+#elif defined REJECT_served_differences
+  strategy made{comm, served_differences{}};
+#elif defined REJECT_periodic_gradients
+  strategy made{comm, periodic{}};
+#elif defined REJECT_late_rounds
+  strategy made{comm, late_rounds{}};
+#elif defined REJECT_gradients_outside
+  strategy made{comm, gradients_outside{}};
+#elif defined REJECT_sum_of_parameters
+  strategy made{comm, tutti::sum{}, tutti::local_sgd{}};
+#elif defined REJECT_endless_rounds
+  strategy made{comm, endless{}};
+#elif defined REJECT_two_trainings
+  strategy made{comm, tutti::training_options{.clip = 1}, tutti::training_options{}};
 #elif defined REJECT_asynchronous_repeats
   strategy made{comm, tutti::asynchronous{}, tutti::at_least<tutti::determinism::run_to_run>{}};
 #elif defined REJECT_synchronous_any_count
@@ -204,6 +275,9 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy served{comm, tutti::star{}, tutti::mean{}, tutti::asynchronous{}};
   strategy also_placed{comm, servers_only{}, tutti::asynchronous{}};
   strategy deaf_schedule{deaf, tutti::synchronous{}};
+  strategy deaf_servers{deaf, tutti::asynchronous{}};
+  std::vector<float> parameters(3);
+  auto served_by_the_deaf = deaf_servers.bind(parameters, tutti::sgd{});
   strategy robust{comm, tutti::direct{}, tutti::median{}};
   strategy robust_star{comm, tutti::star{}, tutti::krum{}};
   strategy weighted{comm, tutti::weighted_mean{}, tutti::synchronous{}};
@@ -211,7 +285,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy shards{comm, tutti::halving_doubling{}, tutti::sharded{}};
   strategy coded{comm, tutti::direct{}, tutti::cast<tutti::bfloat16>{}};
   strategy repeats{comm, tutti::at_least<tutti::determinism::run_to_run>{}};
-  (void)deaf;
+  strategy outside{comm, applied_differences{}};
+  strategy summed_differences{comm, tutti::sum{}, applied_differences{}};
+  strategy from_time_to_time{comm, clear{}};
+  strategy robust_average{comm, tutti::direct{}, tutti::median{}, tutti::local_sgd{.period = 8}};
+  strategy rounds{comm, whole_rounds{}};
+  strategy options{comm, tutti::training_options{.clip = 1}, tutti::options{}};
 #endif
 }
 
@@ -219,9 +298,9 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   tutti::strategy averaging{comm, tutti::federated{}};
   tutti::strategy gossiping{comm, mixing{}};
   tutti::strategy training{comm};
-  // REJECT bind_halves: tutti::strategy::bind: parameters must be float or double - keep a float copy
+  // REJECT bind_integers: tutti::strategy::bind: parameters must be float, double, or bfloat16 or half .* keep a float copy
   // REJECT bind_federated: tutti::strategy::bind: a federated strategy owns its loop - call run\(\)
-  // REJECT bind_mixing: tutti::strategy::bind: no loop runs on a mixing topology
+  // REJECT bind_mixing: tutti::strategy::bind: no carrier runs on a mixing topology - use a schedule or tutti::star
   // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
   // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
   // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
@@ -229,8 +308,9 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   // REJECT run_halves: tutti::strategy::run: parameters must be float or double
   // REJECT run_synchronous: tutti::strategy::run: only a federated strategy runs a population - add tutti::federated
   // REJECT run_nobody: tutti::strategy::run: this is no population - it needs clients\(\)
-#if defined REJECT_bind_halves
-  auto trainer = training.bind(halves, tutti::sgd{});
+#if defined REJECT_bind_integers
+  std::vector<int> whole(3);
+  auto trainer = training.bind(whole, tutti::sgd{});
 #elif defined REJECT_bind_federated
   auto trainer = averaging.bind(values, tutti::sgd{});
 #elif defined REJECT_bind_mixing
@@ -256,9 +336,9 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   averaging.run(values, nobody);
 #else
   auto trainer = training.bind(values, tutti::sgd{});
+  auto with_masters = training.bind(halves, tutti::sgd{});
   clients_of_none nobody;
   averaging.run(values, nobody);
   tutti::strategy{comm, tutti::federated{}}.run(values, nobody); // done when it returns
-  (void)halves;
 #endif
 }
