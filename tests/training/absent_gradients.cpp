@@ -12,8 +12,8 @@ using small_model::expect_all;
 using small_model::expect_texts;
 using small_model::floats;
 using small_model::gradients;
-using small_model::must_equal;
 using small_model::memory;
+using small_model::must_equal;
 using small_model::on;
 using small_model::state_of;
 using small_model::tensors;
@@ -29,8 +29,9 @@ BOOST_AUTO_TEST_CASE(a_tensor_that_is_never_used_holds_nothing_up) {
     return on(2, [&](auto& world) {
       tensors<> m{{"a", "b", "c"}, {{0, 0}, {0}, {7, 8, 9}}};
       tutti::strategy strategy{world, parts...};
-      auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = 1, .momentum = 0, .weight_decay = .5},
-                                   training_options{.bucket_bytes = bucket_bytes});
+      auto trainer = strategy.bind(
+          m.parameters(), tutti::sgd{.learning_rate = 1, .momentum = 0, .weight_decay = .5},
+          training_options{.bucket_bytes = bucket_bytes});
       const std::vector<floats> g{{1, 2}, {3}, {}};
       for (int step = 0; step < 3; ++step) {
         m.values[0] = {0, 0};
@@ -49,7 +50,8 @@ BOOST_AUTO_TEST_CASE(a_tensor_that_is_never_used_holds_nothing_up) {
   }
 }
 
-// .89 = 1 - .1 (1 + .1); the velocity, 1.1, stays too. As a gradient of zero the second step made .7821 of it.
+// .89 = 1 - .1 (1 + .1); the velocity, 1.1, stays too. As a gradient of zero the second step made
+// .7821 of it.
 BOOST_AUTO_TEST_CASE(what_has_no_gradient_anywhere_is_neither_decayed_nor_moved) {
   const auto run = [](bool beside_another, std::size_t bucket_bytes, const auto&... parts) {
     return on(2, [&](auto& world) {
@@ -62,9 +64,9 @@ BOOST_AUTO_TEST_CASE(what_has_no_gradient_anywhere_is_neither_decayed_nor_moved)
         second.push_back({0});
       }
       tutti::strategy strategy{world, parts...};
-      auto trainer = strategy.bind(m.parameters(),
-                                   tutti::sgd{.learning_rate = .1, .momentum = .9, .weight_decay = .1},
-                                   training_options{.bucket_bytes = bucket_bytes});
+      auto trainer = strategy.bind(
+          m.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .9, .weight_decay = .1},
+          training_options{.bucket_bytes = bucket_bytes});
       trainer.step(gradients(first));
       trainer.step(gradients(second));
       must_equal(trainer.steps(), 2, "trainer.steps()");
@@ -113,7 +115,8 @@ BOOST_AUTO_TEST_CASE(what_has_no_gradient_on_one_rank_counts_as_zero_there) {
   expect_all("local_sgd", run(tutti::local_sgd{1}), {-2});
 }
 
-// Which tensors have one is said anew in every step, also while the last one's buckets are still warm.
+// Which tensors have one is said anew in every step, also while the last one's buckets are still
+// warm.
 BOOST_AUTO_TEST_CASE(roles_may_change_in_every_step) {
   const auto run = [](const auto&... parts) {
     return trial::on_ranks(2, [&](auto& world, trial::model& m) {
@@ -134,15 +137,16 @@ BOOST_AUTO_TEST_CASE(roles_may_change_in_every_step) {
   BOOST_CHECK(trial::all_same(run(tutti::sharded{})));
 }
 
-// Buckets are those of the declared order on every rank, whatever order gradients become ready in: nothing is
-// learnt, so there is no plan that ranks could disagree on, and none in a checkpoint but bucket_bytes.
+// Buckets are those of the declared order on every rank, whatever order gradients become ready in:
+// nothing is learnt, so there is no plan that ranks could disagree on, and none in a checkpoint but
+// bucket_bytes.
 BOOST_AUTO_TEST_CASE(the_order_in_which_gradients_become_ready_changes_nothing) {
   const auto run = [](bool same_order, std::size_t bucket_bytes, const auto&... parts) {
     return on(2, [&](auto& world) {
       tensors<> m{{"a", "b", "c"}, {floats(3), floats(5), floats(2)}};
       tutti::strategy strategy{world, parts...};
-      auto trainer =
-          strategy.bind(m.parameters(), tutti::adam{}, training_options{.bucket_bytes = bucket_bytes});
+      auto trainer = strategy.bind(m.parameters(), tutti::adam{},
+                                   training_options{.bucket_bytes = bucket_bytes});
       std::vector<floats> g{floats(3), floats(5), floats(2)};
       for (int step = 0; step < 3; ++step) {
         for (std::size_t k = 0; k < 3; ++k)
@@ -297,7 +301,8 @@ BOOST_AUTO_TEST_CASE(models_that_differ_are_named_on_every_rank) {
     });
   };
   expect_texts("longer", errors([](auto& m, auto&) { m.values[1].resize(5); }), "\"b\"");
-  expect_texts("swapped", errors([](auto& m, auto&) { std::swap(m.names[1], m.names[2]); }), "\"b\"");
+  expect_texts("swapped", errors([](auto& m, auto&) { std::swap(m.names[1], m.names[2]); }),
+               "\"b\"");
   expect_texts("frozen", errors([](auto&, auto& how) { how.frozen = {"b"}; }), "\"b\"");
   expect_texts("one more", errors([](auto& m, auto&) {
                  m.names.push_back("d");
@@ -311,7 +316,8 @@ BOOST_AUTO_TEST_CASE(models_that_differ_are_named_on_every_rank) {
                "\"c\"");
 }
 
-// Masters are made of what is bound, which is rank 0's: 2^-10 is less than bfloat16 can take away from 1.
+// Masters are made of what is bound, which is rank 0's: 2^-10 is less than bfloat16 can take away
+// from 1.
 BOOST_AUTO_TEST_CASE(masters_are_made_of_the_values_that_are_there) {
   using tutti::bfloat16;
   const auto run = [](auto value, const auto&... parts) {
@@ -341,8 +347,8 @@ BOOST_AUTO_TEST_CASE(masters_are_made_of_the_values_that_are_there) {
   expect_all("half", run(tutti::half{}), {float_copy[0][0], .99609375f, .99609375f});
 }
 
-// Slots are float beside half parameters: a third keeps its 32 bits. (No optimizer here keeps shorter slots
-// than what is trained, so there are none that could be lengthened on the way.)
+// Slots are float beside half parameters: a third keeps its 32 bits. (No optimizer here keeps
+// shorter slots than what is trained, so there are none that could be lengthened on the way.)
 BOOST_AUTO_TEST_CASE(slots_of_half_parameters_are_float) {
   const auto got = on(2, [](auto& world) {
     std::vector<tutti::half> w(1), v(1);

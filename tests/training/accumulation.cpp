@@ -35,7 +35,8 @@ void everywhere(const char* what, float wanted, Use&& use, const Parts&... parts
 
 } // namespace
 
-// Each micro-batch counts for its items: (1 x 1 + 5 x 3 + 2 x 2 + 8 x 2) / 8; the mean of means is 4.
+// Each micro-batch counts for its items: (1 x 1 + 5 x 3 + 2 x 2 + 8 x 2) / 8; the mean of means
+// is 4.
 BOOST_AUTO_TEST_CASE(micro_batches_count_for_what_they_weigh) {
   const auto use = [](auto& trainer, int rank) {
     trainer.accumulate(floats{rank == 0 ? 1.f : 2.f}, rank == 0 ? 1 : 2);
@@ -54,7 +55,9 @@ BOOST_AUTO_TEST_CASE(without_weights_every_micro_batch_counts_once) {
 
 // The last micro-batch is in before anything leaves, however it is given.
 BOOST_AUTO_TEST_CASE(the_last_micro_batch_is_in_the_exchange) {
-  const auto first = [](auto& trainer, int rank) { trainer.accumulate(floats{rank == 0 ? 1.f : 5.f}); };
+  const auto first = [](auto& trainer, int rank) {
+    trainer.accumulate(floats{rank == 0 ? 1.f : 5.f});
+  };
   const auto by_step = [&](auto& trainer, int rank) {
     first(trainer, rank);
     trainer.step(floats{rank == 0 ? 3.f : 7.f});
@@ -78,14 +81,15 @@ BOOST_AUTO_TEST_CASE(the_last_micro_batch_is_in_the_exchange) {
   everywhere<tutti::half>("half with masters, step()", -4, closed_later);
 }
 
-// a has gradients 1 and 2 in the first of two micro-batches, b 10 and 10 in the second: 3 / 4 and 20 / 4.
+// a has gradients 1 and 2 in the first of two micro-batches, b 10 and 10 in the second: 3 / 4 and
+// 20 / 4.
 BOOST_AUTO_TEST_CASE(a_tensor_that_only_an_early_micro_batch_has_is_exchanged) {
   const auto run = [](std::size_t bucket_bytes, bool one_by_one, const auto&... parts) {
     return on(2, [&](auto& world) {
       tensors<> m{{"a", "b"}, {{0}, {0}}};
       tutti::strategy strategy{world, parts...};
-      auto trainer =
-          strategy.bind(m.parameters(), by_one, tutti::training_options{.bucket_bytes = bucket_bytes});
+      auto trainer = strategy.bind(m.parameters(), by_one,
+                                   tutti::training_options{.bucket_bytes = bucket_bytes});
       const std::vector<floats> first{{float(world.rank() + 1)}, {}}, second{{}, {10}};
       trainer.accumulate(gradients(first));
       if (one_by_one) {
@@ -105,8 +109,9 @@ BOOST_AUTO_TEST_CASE(a_tensor_that_only_an_early_micro_batch_has_is_exchanged) {
     }
 }
 
-// 5 micro-batches in windows of 2: the last step divides by the one that came. How many make a step is said by
-// whoever calls step(), so there is no number of micro-batches that could be 0; a step of none is refused.
+// 5 micro-batches in windows of 2: the last step divides by the one that came. How many make a step
+// is said by whoever calls step(), so there is no number of micro-batches that could be 0; a step
+// of none is refused.
 BOOST_AUTO_TEST_CASE(an_unfinished_window_is_a_step_of_what_came) {
   const auto use = [](auto& trainer, int) {
     for (int k = 1; k <= 5; ++k) {
@@ -187,8 +192,8 @@ BOOST_AUTO_TEST_CASE(micro_batches_come_to_the_same_as_one_batch) {
   const auto run = [](int ranks, bool in_pieces, const auto& optimizer, const auto&... parts) {
     return trial::on_ranks(ranks, [&](auto& world, trial::model& m) {
       tutti::strategy strategy{world, parts...};
-      auto trainer =
-          strategy.bind(m.parameters(), optimizer, tutti::training_options{.bucket_bytes = 500, .clip = 40});
+      auto trainer = strategy.bind(m.parameters(), optimizer,
+                                   tutti::training_options{.bucket_bytes = 500, .clip = 40});
       std::vector<floats> g;
       for (const floats& v : m.values) g.emplace_back(v.size());
       for (int step = 0; step < 4; ++step) {
@@ -220,14 +225,16 @@ BOOST_AUTO_TEST_CASE(micro_batches_come_to_the_same_as_one_batch) {
   compare("local_sgd", tutti::adamw{}, tutti::local_sgd{.period = 2});
 }
 
-// A weight that cannot be, in any micro-batch and whatever the mean divides by, is told to everyone.
+// A weight that cannot be, in any micro-batch and whatever the mean divides by, is told to
+// everyone.
 BOOST_AUTO_TEST_CASE(a_negative_weight_of_a_micro_batch_is_an_error_on_every_rank) {
   for (const double wrong : {-1.0, double(NAN), double(INFINITY)})
     for (const auto what : {tutti::uneven::by_weight, tutti::uneven::by_world})
       for (const bool first : {true, false}) {
         const auto errors = trial::errors_on_ranks(2, [&](auto& world) {
           floats w{0};
-          tutti::strategy strategy{world, tutti::weighted_mean{}, tutti::training_options{.uneven = what}};
+          tutti::strategy strategy{world, tutti::weighted_mean{},
+                                   tutti::training_options{.uneven = what}};
           auto trainer = strategy.bind(w, by_one);
           const double odd = world.rank() == 1 ? wrong : 3.0;
           trainer.accumulate(floats{1}, first ? odd : 3.0);

@@ -22,7 +22,8 @@ struct outcome {
   std::vector<std::string> wrong;
 };
 
-/// Two steps; what the second one changed where it failed, on those who survive and on the one that leaves.
+/// Two steps; what the second one changed where it failed, on those who survive and on the one that
+/// leaves.
 template <class V, class... Parts>
 outcome steps_with(int ranks, tutti::fault what, bool one_by_one, const Parts&... parts) {
   outcome all;
@@ -33,7 +34,8 @@ outcome steps_with(int ranks, tutti::fault what, bool one_by_one, const Parts&..
       tutti::faulty world{inner, what};
       tensors<V> m{{"a", "b", "c"}, {std::vector<V>(5), std::vector<V>(1), std::vector<V>(4)}};
       const std::vector<floats> g{floats(5, 1 + float(world.rank())), floats(1, .5f), floats(4, 2)};
-      tutti::strategy strategy{world, tutti::options{.timeout = std::chrono::seconds{30}}, parts...};
+      tutti::strategy strategy{world, tutti::options{.timeout = std::chrono::seconds{30}},
+                               parts...};
       try {
         auto trainer = strategy.bind(m.parameters(), tutti::adam{.learning_rate = .25},
                                      training_options{.bucket_bytes = 16, .clip = 3});
@@ -44,7 +46,8 @@ outcome steps_with(int ranks, tutti::fault what, bool one_by_one, const Parts&..
         const auto check = [&] {
           ++failed;
           std::string& wrong = all.wrong[std::size_t(world.rank())];
-          if (const auto d = before.difference(state_of(trainer)); !d.empty()) wrong += "the state: " + d;
+          if (const auto d = before.difference(state_of(trainer)); !d.empty())
+            wrong += "the state: " + d;
           if (!trial::same_bits(then, m.flat())) wrong += "the parameters";
           if (scale != trainer.loss_scale() || trainer.steps() != 1) wrong += "the counters";
         };
@@ -90,8 +93,9 @@ void sweep(const std::string& name, const Parts&... parts) {
         failures += got.failed;
         for (int r = 0; r < ranks; ++r)
           BOOST_CHECK_MESSAGE(got.wrong[std::size_t(r)].empty(),
-                              name << " on " << ranks << " ranks, rank " << leaver << " leaves at exchange "
-                                   << round << ", rank " << r << ": " << got.wrong[std::size_t(r)]);
+                              name << " on " << ranks << " ranks, rank " << leaver
+                                   << " leaves at exchange " << round << ", rank " << r << ": "
+                                   << got.wrong[std::size_t(r)]);
       }
   BOOST_CHECK_MESSAGE(failures >= 10, name << ": " << failures << " steps failed");
 }
@@ -113,9 +117,9 @@ BOOST_AUTO_TEST_CASE(masters_and_short_copies_are_as_they_were_too) {
 
 namespace {
 
-/// Step 2 has a NaN on rank 1; then the same step without it gives what it gives where nothing went wrong.
-template <class... Parts>
-void spoil(const char* name, bool may_go_on, const Parts&... parts) {
+/// Step 2 has a NaN on rank 1; then the same step without it gives what it gives where nothing went
+/// wrong.
+template <class... Parts> void spoil(const char* name, bool may_go_on, const Parts&... parts) {
   const auto run = [&](bool spoilt) {
     return small_model::on(3, [&](auto& world) {
       trial::model m{0};
@@ -134,8 +138,9 @@ void spoil(const char* name, bool may_go_on, const Parts&... parts) {
         } catch (const tutti::error& e) {
           error = e.what();
         }
-        must_equal(error.find("step 2: the gradient of \"tensor1\" on rank 1 holds a NaN") != error.npos, true,
-                   error.c_str());
+        must_equal(error.find("step 2: the gradient of \"tensor1\" on rank 1 holds a NaN") !=
+                       error.npos,
+                   true, error.c_str());
         must_equal(before.difference(state_of(trainer)), "", "what differs in the state");
         must_equal(trial::same_bits(then, m.flat()), true, "parameters are as they were");
         if (!may_go_on) return then;

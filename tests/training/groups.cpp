@@ -105,7 +105,10 @@ BOOST_AUTO_TEST_CASE(a_rule_that_matches_nothing_or_what_another_has_is_refused)
   refuse("frozen \"fc2*\" matches no tensor", {.frozen = {"fc2*"}});
   refuse("not finite", {.groups = {{.names = "*.bias", .rate = nan}}});
   refuse("not finite", {.groups = {{.names = "*.bias", .decay = infinity}}});
-  expect_texts("twins", refused({.groups = {{.names = "*.bias"}, {.names = "*.weight"}}, .frozen = {"fc1*"}}), "none");
+  expect_texts(
+      "twins",
+      refused({.groups = {{.names = "*.bias"}, {.names = "*.weight"}}, .frozen = {"fc1*"}}),
+      "none");
   const auto late = trial::errors_on_ranks(2, [](auto& world) {
     floats w(1);
     tutti::strategy strategy{world};
@@ -119,9 +122,11 @@ BOOST_AUTO_TEST_CASE(options_that_cannot_work_are_refused_on_every_rank) {
   refuse("clip is negative or not a number", {.clip = nan});
   refuse("clip is negative or not a number", {.clip = -1});
   for (const double s : {0.0, -2.0, nan, infinity})
-    refuse("the scale of the loss is not greater than 0 and finite", {.loss_scale = {.initial = s}});
+    refuse("the scale of the loss is not greater than 0 and finite",
+           {.loss_scale = {.initial = s}});
   const auto adapts = [](loss_scaling s) { return training_options{.loss_scale = s}; };
-  for (const double g : {0.5, 0.0, nan}) refuse("the scale of the loss cannot adapt", adapts({.growth = g}));
+  for (const double g : {0.5, 0.0, nan})
+    refuse("the scale of the loss cannot adapt", adapts({.growth = g}));
   for (const double b : {1.0, 0.0, nan})
     refuse("the scale of the loss cannot adapt", adapts({.growth = 2, .backoff = b}));
   refuse("the scale of the loss cannot adapt", adapts({.growth = 2, .every = 0}));
@@ -158,7 +163,8 @@ BOOST_AUTO_TEST_CASE(policies_that_cannot_work_are_refused_on_every_rank) {
     expect_texts(wanted, texts, wanted);
   };
   for (const int period : {0, -3}) {
-    const std::string wanted = "the period of the sync policy is " + std::to_string(period) + " steps";
+    const std::string wanted =
+        "the period of the sync policy is " + std::to_string(period) + " steps";
     expect(wanted, tutti::local_sgd{period});
     expect(wanted, tutti::diloco{.period = period});
     expect(wanted, tutti::sharded_diloco{.period = period});
@@ -172,7 +178,8 @@ BOOST_AUTO_TEST_CASE(policies_that_cannot_work_are_refused_on_every_rank) {
   expect_texts("a twin", refused({}, bad_answers{.period = 3, .fragments = 2, .delay = 5}), "none");
 }
 
-// A function of the step is asked in every step: what it says then is refused then, and nothing has changed.
+// A function of the step is asked in every step: what it says then is refused then, and nothing has
+// changed.
 BOOST_AUTO_TEST_CASE(a_period_that_is_wrong_later_is_refused_then) {
   const auto errors = trial::errors_on_ranks(2, [](auto& world) {
     floats w(1);
@@ -205,14 +212,16 @@ BOOST_AUTO_TEST_CASE(options_that_differ_between_ranks_are_told_to_all) {
     });
   };
   for (const training_options& odd :
-       {training_options{.bucket_bytes = 8}, training_options{.non_finite = tutti::non_finite::skip},
-        training_options{.clip = 1}, training_options{.loss_scale = {.initial = 2}},
+       {training_options{.bucket_bytes = 8},
+        training_options{.non_finite = tutti::non_finite::skip}, training_options{.clip = 1},
+        training_options{.loss_scale = {.initial = 2}},
         training_options{.uneven = tutti::uneven::by_world},
         training_options{.groups = {{.names = "a", .rate = .5}}}})
     expect_texts("options", by_options(odd), "mismatch on rank");
   const auto groups = differ([](auto& world, auto& m, bool odd) {
     tutti::strategy strategy{world};
-    strategy.bind(m.parameters(), by_one, training_options{.groups = {{.names = odd ? "a" : "b", .rate = .5}}});
+    strategy.bind(m.parameters(), by_one,
+                  training_options{.groups = {{.names = odd ? "a" : "b", .rate = .5}}});
   });
   expect_texts("names of groups", groups, "mismatch on rank");
   const auto policies = differ([](auto& world, auto& m, bool odd) {

@@ -17,8 +17,8 @@ using tutti::uneven;
 
 /// A rank makes a step of each of its gradients and joins, `epochs` times.
 template <class... Parts>
-std::vector<floats> joined(const std::vector<floats>& batches, int epochs, const training_options& how,
-                           const Parts&... parts) {
+std::vector<floats> joined(const std::vector<floats>& batches, int epochs,
+                           const training_options& how, const Parts&... parts) {
   return on(int(batches.size()), [&](auto& world) {
     floats w(1);
     tutti::strategy strategy{world, parts...};
@@ -53,7 +53,8 @@ BOOST_AUTO_TEST_CASE(what_a_mean_divides_by_is_said) {
   expect_all("by weight", joined(batches, 1, {}), {-7});
   expect_all("by world", joined(batches, 1, {.uneven = uneven::by_world}), {-5});
   expect_all("sharded by weight", joined(batches, 1, {}, tutti::sharded{}), {-7});
-  expect_all("sharded by world", joined(batches, 1, {.uneven = uneven::by_world}, tutti::sharded{}), {-5});
+  expect_all("sharded by world", joined(batches, 1, {.uneven = uneven::by_world}, tutti::sharded{}),
+             {-5});
   expect_all("direct", joined(batches, 1, {}, tutti::direct{}), {-7});
   expect_all("weighted_mean", joined(batches, 1, {}, tutti::weighted_mean{}), {-7});
   expect_all("sum", joined(batches, 1, {}, tutti::sum{}), {-10});
@@ -63,16 +64,21 @@ BOOST_AUTO_TEST_CASE(epochs_follow_one_another) {
   for (const int epochs : {1, 2, 5}) {
     const float n = float(epochs);
     expect_all("synchronous", joined({{2, 2, 2}, {4}, {}}, epochs, {}), {-7 * n});
-    expect_all("by world", joined({{3, 3}, {3}, {}}, epochs, {.uneven = uneven::by_world}), {-3 * n});
+    expect_all("by world", joined({{3, 3}, {3}, {}}, epochs, {.uneven = uneven::by_world}),
+               {-3 * n});
     expect_all("sharded", joined({{}, {4}, {2, 2, 2}}, epochs, {}, tutti::sharded{}), {-7 * n});
     // agreed: rank 0 -2, rank 1 -4; then rank 0 alone
     expect_all("local_sgd", joined({{2, 2, 2}, {4}}, epochs, {}, tutti::local_sgd{1}), {-7 * n});
     // -3 and -6 of ranks 0 and 1 after their first two steps
-    expect_all("local_sgd, 2", joined({{1, 2, 5}, {2, 4}}, epochs, {}, tutti::local_sgd{2}), {-9.5f * n});
+    expect_all("local_sgd, 2", joined({{1, 2, 5}, {2, 4}}, epochs, {}, tutti::local_sgd{2}),
+               {-9.5f * n});
     // rank 1 ends in the middle of a period, with what it has: -3 and -4
-    expect_all("local_sgd, 3", joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::local_sgd{3}), {-5.5f * n});
-    expect_all("diloco", joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::diloco{3, by_one}), {-5.5f * n});
-    expect_all("sharded_diloco", joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::sharded_diloco{3, by_one}),
+    expect_all("local_sgd, 3", joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::local_sgd{3}),
+               {-5.5f * n});
+    expect_all("diloco", joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::diloco{3, by_one}),
+               {-5.5f * n});
+    expect_all("sharded_diloco",
+               joined({{1, 1, 1, 2}, {4}}, epochs, {}, tutti::sharded_diloco{3, by_one}),
                {-5.5f * n});
     expect_all("nobody", joined({{}, {}}, epochs, {}), {0});
     expect_all("nobody, local", joined({{}, {}}, epochs, {}, tutti::diloco{}), {0});
@@ -107,9 +113,11 @@ BOOST_AUTO_TEST_CASE(replicas_are_equal_after_a_join) {
   const auto run = [](const auto& policy) {
     return trial::on_ranks(3, [&](auto& world, trial::model& m) {
       tutti::strategy strategy{world, policy};
-      auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = .25, .momentum = .5});
+      auto trainer =
+          strategy.bind(m.parameters(), tutti::sgd{.learning_rate = .25, .momentum = .5});
       for (int epoch = 0; epoch < 3; ++epoch) {
-        for (int k = 0; k < 3 + world.rank() * (epoch + 1); ++k) trainer.step(m.gradients(world.rank()));
+        for (int k = 0; k < 3 + world.rank() * (epoch + 1); ++k)
+          trainer.step(m.gradients(world.rank()));
         trainer.join();
       }
     });
@@ -120,7 +128,8 @@ BOOST_AUTO_TEST_CASE(replicas_are_equal_after_a_join) {
   BOOST_CHECK_MESSAGE(trial::all_same(run(in_two_fragments{})), "fragments");
 }
 
-// Each of ranks 0 and 1 has 8 for the second fragment too when they join; only the first one's turn has come.
+// Each of ranks 0 and 1 has 8 for the second fragment too when they join; only the first one's turn
+// has come.
 BOOST_AUTO_TEST_CASE(the_last_exchange_has_every_fragment) {
   const auto got = on(2, [](auto& world) {
     floats w(2);
@@ -143,10 +152,8 @@ BOOST_AUTO_TEST_CASE(a_rank_whose_join_failed_trains_on) {
     const float g[] = {NAN};
     std::string error = "none";
     try {
-      if (world.rank() == 0)
-        trainer.step(g);
-      else
-        trainer.join();
+      if (world.rank() == 0) trainer.step(g);
+      else trainer.join();
     } catch (const tutti::error& e) {
       error = e.what();
     }
@@ -166,10 +173,8 @@ BOOST_AUTO_TEST_CASE(a_reducer_that_cannot_leave_a_rank_out_says_so_on_every_ran
     tutti::strategy strategy{world, tutti::direct{}, tutti::median{}};
     auto trainer = strategy.bind(w, by_one);
     trainer.step(floats{1});
-    if (world.rank() == 2)
-      trainer.join();
-    else
-      trainer.step(floats{1});
+    if (world.rank() == 2) trainer.join();
+    else trainer.step(floats{1});
   });
   small_model::expect_texts("median", errors, "counts every contribution alike");
 }

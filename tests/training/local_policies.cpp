@@ -1,4 +1,5 @@
-// Policies whose replicas train by themselves: against plain references, and where theory has identities.
+// Policies whose replicas train by themselves: against plain references, and where theory has
+// identities.
 #include "training/small.hpp"
 
 #include <algorithm>
@@ -19,8 +20,7 @@ using small_model::tensors;
 using tutti::training_options;
 
 /// The gradient of element i on rank r in a step, at p: something that depends on all of it.
-template <class T>
-T pull(T p, std::size_t i, int rank, int step) {
+template <class T> T pull(T p, std::size_t i, int rank, int step) {
   return p - T(i % 13) - T(rank) + T(step % 3) / 4;
 }
 
@@ -41,7 +41,8 @@ std::vector<floats> trained(int ranks, std::size_t n, int steps, const Optimizer
   });
 }
 
-/// The same in double, plainly: replicas, their means, and an outer optimizer with Nesterov's momentum.
+/// The same in double, plainly: replicas, their means, and an outer optimizer with Nesterov's
+/// momentum.
 struct reference {
   double inner_rate, outer_rate, momentum;
   int period;
@@ -74,8 +75,8 @@ struct reference {
   }
 };
 
-void expect_near(const std::string& what, const std::vector<floats>& got, const std::vector<floats>& wanted,
-                 float tolerance) {
+void expect_near(const std::string& what, const std::vector<floats>& got,
+                 const std::vector<floats>& wanted, float tolerance) {
   float most = 0;
   for (std::size_t r = 0; r < got.size(); ++r)
     for (std::size_t i = 0; i < got[r].size(); ++i)
@@ -83,7 +84,8 @@ void expect_near(const std::string& what, const std::vector<floats>& got, const 
   BOOST_CHECK_MESSAGE(most <= tolerance, what << ": " << most << " away");
 }
 
-/// A user's own: averages in every step at first, and seldom later (post-local SGD, arXiv 1808.07217).
+/// A user's own: averages in every step at first, and seldom later (post-local SGD, arXiv
+/// 1808.07217).
 struct post_local {
   using part = tutti::sync_part;
   static constexpr tutti::contributes contribution = tutti::contributes::parameters;
@@ -142,7 +144,8 @@ BOOST_AUTO_TEST_CASE(replicas_start_together) {
 }
 
 BOOST_AUTO_TEST_CASE(diloco_follows_a_plain_reference) {
-  const tutti::sgd inner{.learning_rate = .05}, outer{.learning_rate = .7, .momentum = .9, .nesterov = true};
+  const tutti::sgd inner{.learning_rate = .05},
+      outer{.learning_rate = .7, .momentum = .9, .nesterov = true};
   for (const int ranks : {1, 2, 3, 5}) {
     const std::string on = " on " + std::to_string(ranks) + " ranks";
     const auto wanted = reference{.05, .7, .9, 4, false}(ranks, 37, 21);
@@ -155,7 +158,8 @@ BOOST_AUTO_TEST_CASE(diloco_follows_a_plain_reference) {
     // Behind an agreement, that is 20 steps, all ranks have the same bits.
     for (const auto* all : {&replicated, &sharded})
       for (const floats& v : *all)
-        BOOST_CHECK(std::equal(v.begin() + 19 * 37, v.begin() + 20 * 37, (*all)[0].begin() + 19 * 37));
+        BOOST_CHECK(
+            std::equal(v.begin() + 19 * 37, v.begin() + 20 * 37, (*all)[0].begin() + 19 * 37));
   }
 }
 
@@ -165,7 +169,8 @@ BOOST_AUTO_TEST_CASE(diloco_of_period_1_is_synchronous) {
   for (const int ranks : {1, 2, 3, 5}) {
     const auto wanted = trained(ranks, 37, 12, inner, tutti::synchronous{});
     expect_near("diloco", trained(ranks, 37, 12, inner, tutti::diloco{1, by_one}), wanted, 1e-6f);
-    expect_near("sharded_diloco", trained(ranks, 37, 12, inner, tutti::sharded_diloco{1, by_one}), wanted, 1e-6f);
+    expect_near("sharded_diloco", trained(ranks, 37, 12, inner, tutti::sharded_diloco{1, by_one}),
+                wanted, 1e-6f);
     expect_near("local_sgd", trained(ranks, 37, 12, inner, tutti::local_sgd{1}), wanted, 1e-6f);
   }
 }
@@ -187,7 +192,8 @@ BOOST_AUTO_TEST_CASE(local_sgd_of_period_1_averages_parameters_bit_for_bit) {
       return out;
     });
     for (std::size_t r = 0; r < got.size(); ++r)
-      BOOST_CHECK_MESSAGE(trial::same_bits(got[r], wanted[r]), what << " on " << ranks << ", rank " << r);
+      BOOST_CHECK_MESSAGE(trial::same_bits(got[r], wanted[r]),
+                          what << " on " << ranks << ", rank " << r);
   };
   for (const int ranks : {1, 2, 3, 5}) {
     compare(ranks, "ring", tutti::ring{});
@@ -224,16 +230,18 @@ BOOST_AUTO_TEST_CASE(a_policy_of_ones_own_has_a_period_that_depends_on_the_step)
   expect_all("half of what was learnt", own, {-1, -2});
 }
 
-// Saved after 6 of 12 steps, in the middle of a period of 4: parameters that differ, inner and outer slots, what
-// was agreed on, and how far the period is. (Files, other numbers of ranks and what is said about them are tests
-// of checkpoints.)
+// Saved after 6 of 12 steps, in the middle of a period of 4: parameters that differ, inner and
+// outer slots, what was agreed on, and how far the period is. (Files, other numbers of ranks and
+// what is said about them are tests of checkpoints.)
 BOOST_AUTO_TEST_CASE(a_state_in_the_middle_of_a_period_goes_on_with_the_same_bits) {
   const auto run = [](const char* what, auto value, const auto&... parts) {
     using V = decltype(value);
     const auto ends = on(3, [&](auto& world) -> std::string {
       std::vector<V> whole(11, V(1.f)), first = whole, second(11, V(5.f));
       tutti::strategy strategy{world, parts...};
-      const auto bind = [&](auto& w) { return strategy.bind(w, tutti::adamw{.learning_rate = .1}); };
+      const auto bind = [&](auto& w) {
+        return strategy.bind(w, tutti::adamw{.learning_rate = .1});
+      };
       const auto train = [&](auto& trainer, auto& w, int from, int to) {
         for (int step = from; step < to; ++step) {
           floats g(11);
@@ -252,13 +260,13 @@ BOOST_AUTO_TEST_CASE(a_state_in_the_middle_of_a_period_goes_on_with_the_same_bit
       auto c = bind(second);
       saved.begin_reading();
       c.state(saved);
-      // Masters are read; the first step rounds them into the short copies, whose gradient is taken from them.
+      // Masters are read; the first step rounds them into the short copies, whose gradient is taken
+      // from them.
       second = first;
       train(c, second, 6, 12);
       must_equal(c.steps(), 12, "steps");
-      return state_of(a).difference(state_of(c)) + (std::memcmp(whole.data(), second.data(), 11 * sizeof(V)) == 0
-                                                        ? ""
-                                                        : "parameters");
+      return state_of(a).difference(state_of(c)) +
+             (std::memcmp(whole.data(), second.data(), 11 * sizeof(V)) == 0 ? "" : "parameters");
     });
     for (const std::string& t : ends) BOOST_CHECK_MESSAGE(t.empty(), what << ": " << t);
   };
@@ -270,13 +278,15 @@ BOOST_AUTO_TEST_CASE(a_state_in_the_middle_of_a_period_goes_on_with_the_same_bit
   run("sharded", 0.0, tutti::sharded{});
 }
 
-// A replica that was lost - its parameters overflow - spoils what would be agreed on: nobody goes on without a word.
+// A replica that was lost - its parameters overflow - spoils what would be agreed on: nobody goes
+// on without a word.
 BOOST_AUTO_TEST_CASE(a_lost_replica_is_an_error_on_every_rank) {
   const auto errors = [](const auto& policy) {
     return trial::errors_on_ranks(3, [&](auto& world) {
       tensors<> m{{"a", "b"}, {{0}, {0}}};
       tutti::strategy strategy{world, policy};
-      auto trainer = strategy.bind(m.parameters(), by_one, training_options{.non_finite = tutti::non_finite::skip});
+      auto trainer = strategy.bind(m.parameters(), by_one,
+                                   training_options{.non_finite = tutti::non_finite::skip});
       const std::vector<floats> g{{1}, {world.rank() == 1 ? 3e38f : 1.f}};
       for (int k = 0; k < 2; ++k) trainer.step(gradients(g));
     });

@@ -1,4 +1,5 @@
-// What a step sends, counted: the exchange of the contributions where one is due, and one small all_gather.
+// What a step sends, counted: the exchange of the contributions where one is due, and one small
+// all_gather.
 #include "training/small.hpp"
 
 BOOST_AUTO_TEST_SUITE(messages)
@@ -11,8 +12,7 @@ using small_model::gradients;
 using small_model::on;
 
 /// Messages and bytes of rank 0 in every one of some steps, after the first.
-template <class... Parts>
-floats sent(int ranks, int steps, int pieces, const Parts&... parts) {
+template <class... Parts> floats sent(int ranks, int steps, int pieces, const Parts&... parts) {
   return on(ranks, [&](auto& inner) {
     tutti::counted world{inner};
     floats w(1000), g(1000, 1), out;
@@ -30,8 +30,7 @@ floats sent(int ranks, int steps, int pieces, const Parts&... parts) {
   })[0];
 }
 /// The same of one call.
-template <class Call>
-floats sent_by(int ranks, Call&& call) {
+template <class Call> floats sent_by(int ranks, Call&& call) {
   return on(ranks, [&](auto& inner) {
     tutti::counted world{inner};
     floats values(1000, 1);
@@ -58,26 +57,33 @@ BOOST_AUTO_TEST_CASE(a_step_is_a_reduction_and_one_small_all_gather) {
     const floats reduced = sent_by(ranks, [](auto& world, auto& values) {
       tutti::all_reduce(world, values, tutti::ring{}, tutti::mean{});
     });
-    const floats shards = sum(sent_by(ranks, [](auto& world, auto& values) {
-                                (void)tutti::reduce_scatter(world, values, tutti::ring{}, tutti::mean{});
-                              }),
-                              sent_by(ranks, [](auto& world, auto& values) {
-                                tutti::all_gather(world, values, tutti::ring{});
-                              }));
-    const floats roll = gathering(ranks, 4); // weight, presence, and two bits a tensor in words of 64
+    const floats shards =
+        sum(sent_by(ranks,
+                    [](auto& world, auto& values) {
+                      (void)tutti::reduce_scatter(world, values, tutti::ring{}, tutti::mean{});
+                    }),
+            sent_by(ranks, [](auto& world, auto& values) {
+              tutti::all_gather(world, values, tutti::ring{});
+            }));
+    const floats roll =
+        gathering(ranks, 4); // weight, presence, and two bits a tensor in words of 64
     expect_all("synchronous", {sent(ranks, 1, 1)}, sum(reduced, roll));
     expect_all("four micro-batches", {sent(ranks, 1, 4)}, sum(reduced, roll));
     // owners agree on what they found, too: two numbers each
-    expect_all("sharded", {sent(ranks, 1, 1, tutti::sharded{})}, sum(sum(shards, roll), gathering(ranks, 2)));
-    expect_all("clipped", {sent(ranks, 1, 1, tutti::training_options{.clip = 1})}, sum(reduced, roll));
+    expect_all("sharded", {sent(ranks, 1, 1, tutti::sharded{})},
+               sum(sum(shards, roll), gathering(ranks, 2)));
+    expect_all("clipped", {sent(ranks, 1, 1, tutti::training_options{.clip = 1})},
+               sum(reduced, roll));
   }
 }
 
 BOOST_AUTO_TEST_CASE(nothing_is_sent_between_two_agreements) {
-  const floats agreement = sum(sent_by(3, [](auto& world, auto& values) {
-                                 tutti::all_reduce(world, values, tutti::ring{}, tutti::mean{});
-                               }),
-                               gathering(3, 4));
+  const floats agreement =
+      sum(sent_by(3,
+                  [](auto& world, auto& values) {
+                    tutti::all_reduce(world, values, tutti::ring{}, tutti::mean{});
+                  }),
+          gathering(3, 4));
   floats wanted; // of steps 2 to 9
   for (int step = 2; step <= 9; ++step)
     for (const float n : agreement) wanted.push_back(step % 4 == 0 ? n : 0);
@@ -87,7 +93,8 @@ BOOST_AUTO_TEST_CASE(nothing_is_sent_between_two_agreements) {
   expect_all("diloco, clipped", {sent(3, 8, 2, tutti::diloco{.period = 4}, skips)}, wanted);
   const floats owners = sent(3, 8, 2, tutti::sharded_diloco{.period = 4});
   for (std::size_t k = 0; k < owners.size(); ++k)
-    BOOST_CHECK_MESSAGE((owners[k] == 0) == (wanted[k] == 0), "sharded_diloco" << small_model::text(owners));
+    BOOST_CHECK_MESSAGE((owners[k] == 0) == (wanted[k] == 0),
+                        "sharded_diloco" << small_model::text(owners));
 }
 
 BOOST_AUTO_TEST_CASE(an_accumulated_micro_batch_sends_nothing) {

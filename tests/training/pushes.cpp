@@ -1,5 +1,6 @@
-// What a training loop needs where servers apply pushes as they come. Pushes of whole numbers under plain SGD give
-// the same bits in any order. A push says nothing of tensors without a gradient: they are pushed as zeros.
+// What a training loop needs where servers apply pushes as they come. Pushes of whole numbers under
+// plain SGD give the same bits in any order. A push says nothing of tensors without a gradient:
+// they are pushed as zeros.
 #include "training/small.hpp"
 
 #include <limits>
@@ -35,7 +36,8 @@ std::vector<floats> pushed(int ranks, std::size_t n, const training_options& how
 
 } // namespace
 
-// Each push is worth a half of two workers: rank 0 pushes the mean of 1 and 3, rank 1 that of 5 and 7.
+// Each push is worth a half of two workers: rank 0 pushes the mean of 1 and 3, rank 1 that of 5
+// and 7.
 BOOST_AUTO_TEST_CASE(a_push_holds_all_micro_batches) {
   const auto use = [](auto& trainer, int rank) {
     trainer.accumulate(floats{rank == 0 ? 1.f : 5.f});
@@ -79,13 +81,15 @@ BOOST_AUTO_TEST_CASE(a_push_is_unscaled_and_clipped) {
   expect_all("two servers", pushed(2, 2, how, use, {.servers = 2}), {-.6f, -.8f}, 1e-6);
 }
 
-// Skipped by whom it overflows; the scale follows, both ways, and the server counts no step of Adam.
+// Skipped by whom it overflows; the scale follows, both ways, and the server counts no step of
+// Adam.
 BOOST_AUTO_TEST_CASE(a_push_that_overflows_counts_for_nothing) {
   const auto got = on(1, [](auto& world) {
     floats w(1);
     tutti::strategy strategy{world, tutti::asynchronous{}};
-    auto trainer = strategy.bind(w, tutti::adam{.learning_rate = .1},
-                                 training_options{.loss_scale = {.initial = 8, .growth = 2, .every = 2}});
+    auto trainer =
+        strategy.bind(w, tutti::adam{.learning_rate = .1},
+                      training_options{.loss_scale = {.initial = 8, .growth = 2, .every = 2}});
     trainer.step(floats{std::numeric_limits<float>::infinity()});
     must_equal(trainer.loss_scale(), 4.0, "the scale");
     trainer.step(floats{4});
@@ -124,8 +128,8 @@ BOOST_AUTO_TEST_CASE(servers_know_groups) {
   const auto got = on(2, [](auto& world) {
     tensors<> m{{"a.bias", "a.weight"}, {{1}, {1}}};
     tutti::strategy strategy{world, tutti::asynchronous{}, tutti::star{.servers = 2}};
-    auto trainer =
-        strategy.bind(m.parameters(), by_one, training_options{.groups = {{.names = "*.bias", .rate = .5}}});
+    auto trainer = strategy.bind(m.parameters(), by_one,
+                                 training_options{.groups = {{.names = "*.bias", .rate = .5}}});
     const std::vector<floats> g{{1}, {1}};
     trainer.step(gradients(g));
     trainer.finalize();
@@ -142,10 +146,13 @@ BOOST_AUTO_TEST_CASE(servers_that_cannot_be_are_refused_on_every_rank) {
       strategy.bind(w, by_one);
     });
   };
-  small_model::expect_texts("staleness", errors({.staleness = -2}, {}), "the staleness of the sync policy is -2");
+  small_model::expect_texts("staleness", errors({.staleness = -2}, {}),
+                            "the staleness of the sync policy is -2");
   small_model::expect_texts("none", errors({}, {.servers = 0}), "there are 0 servers for 3 ranks");
-  small_model::expect_texts("more than ranks", errors({}, {.servers = 4}), "there are 4 servers for 3 ranks");
-  small_model::expect_texts("none to work", errors({}, {.servers = 3, .dedicated = true}), "none is left to work");
+  small_model::expect_texts("more than ranks", errors({}, {.servers = 4}),
+                            "there are 4 servers for 3 ranks");
+  small_model::expect_texts("none to work", errors({}, {.servers = 3, .dedicated = true}),
+                            "none is left to work");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

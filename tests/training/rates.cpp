@@ -1,8 +1,10 @@
-// Learning-rate schedules in training: functions of the step that is applied, whatever a step is made of.
+// Learning-rate schedules in training: functions of the step that is applied, whatever a step is
+// made of.
 //
-// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp. No trainer here keeps random
-// numbers between steps: no codec that it takes rounds by chance, so there are no streams to restore on the
-// wrong rank. What belongs to files - a state that only one rank has - is tested with checkpoints.
+// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp. No trainer here
+// keeps random numbers between steps: no codec that it takes rounds by chance, so there are no
+// streams to restore on the wrong rank. What belongs to files - a state that only one rank has - is
+// tested with checkpoints.
 #include "training/small.hpp"
 
 BOOST_AUTO_TEST_SUITE(rates)
@@ -16,8 +18,7 @@ using small_model::memory;
 using small_model::on;
 using small_model::state_of;
 
-template <class Trainer, class Schedule>
-void set_rate(Trainer& trainer, const Schedule& schedule) {
+template <class Trainer, class Schedule> void set_rate(Trainer& trainer, const Schedule& schedule) {
   trainer.optimizer().learning_rate = schedule(trainer.steps() - trainer.skipped() + 1);
 }
 
@@ -53,13 +54,14 @@ BOOST_AUTO_TEST_CASE(a_schedule_moves_once_a_step) {
     }
 }
 
-// The rate is the number of the step: w is -n (n + 1) / 2 after n of them, whether the state went to another
-// trainer after three or not, and right behind a skipped step.
+// The rate is the number of the step: w is -n (n + 1) / 2 after n of them, whether the state went
+// to another trainer after three or not, and right behind a skipped step.
 BOOST_AUTO_TEST_CASE(a_state_is_that_between_two_steps) {
   const auto run = [](bool skips_first, const auto&... parts) {
     return on(2, [&](auto& world) {
       floats w(1), v(1);
-      tutti::strategy strategy{world, tutti::training_options{.non_finite = tutti::non_finite::skip}, parts...};
+      tutti::strategy strategy{
+          world, tutti::training_options{.non_finite = tutti::non_finite::skip}, parts...};
       const auto train = [&](auto& trainer, int steps) {
         for (int k = 0; k < steps; ++k) {
           set_rate(trainer, [](std::int64_t step) { return double(step); });

@@ -24,8 +24,7 @@ using floats = std::vector<float>;
 inline constexpr tutti::sgd by_one{.learning_rate = 1};
 
 /// What body(world) returns on every rank.
-template <class Body>
-auto on(int ranks, Body&& body) {
+template <class Body> auto on(int ranks, Body&& body) {
   using result = std::decay_t<decltype(body(std::declval<tutti::threads::communicator&>()))>;
   std::vector<result> out(static_cast<std::size_t>(ranks));
   tutti::threads::run(ranks, [&](tutti::threads::communicator& world) {
@@ -35,8 +34,7 @@ auto on(int ranks, Body&& body) {
 }
 
 /// Within a rank's thread, where Boost.Test must not be called: what is wrong ends the run.
-template <class A, class B>
-void must_equal(const A& got, const B& wanted, const char* what) {
+template <class A, class B> void must_equal(const A& got, const B& wanted, const char* what) {
   if (got == wanted) return;
   std::ostringstream out;
   out.precision(9);
@@ -45,8 +43,7 @@ void must_equal(const A& got, const B& wanted, const char* what) {
 }
 
 /// Tensors by name; a gradient without values is absent.
-template <class V = float>
-struct tensors {
+template <class V = float> struct tensors {
   std::vector<std::string> names;
   std::vector<std::vector<V>> values;
 
@@ -76,13 +73,15 @@ inline std::string text(const floats& values) {
   return out.str();
 }
 /// All ranks have `wanted`, to a relative `tolerance`; 0: the same numbers.
-inline void expect_all(const std::string& what, const std::vector<floats>& got, const floats& wanted,
-                       double tolerance = 0) {
+inline void expect_all(const std::string& what, const std::vector<floats>& got,
+                       const floats& wanted, double tolerance = 0) {
   for (std::size_t r = 0; r < got.size(); ++r) {
     bool right = got[r].size() == wanted.size();
     for (std::size_t k = 0; right && k < wanted.size(); ++k)
-      right = std::abs(double(got[r][k]) - double(wanted[k])) <= tolerance * std::abs(double(wanted[k]));
-    BOOST_CHECK_MESSAGE(right, what << ", rank " << r << ":" << text(got[r]) << " - wanted" << text(wanted));
+      right = std::abs(double(got[r][k]) - double(wanted[k])) <=
+              tolerance * std::abs(double(wanted[k]));
+    BOOST_CHECK_MESSAGE(right, what << ", rank " << r << ":" << text(got[r]) << " - wanted"
+                                    << text(wanted));
   }
 }
 inline void expect_texts(const std::string& what, const std::vector<std::string>& texts,
@@ -101,7 +100,8 @@ public:
   void values(std::string_view name, std::span<float> mine, tutti::place, tutti::held_by) override {
     visit(name, mine);
   }
-  void values(std::string_view name, std::span<double> mine, tutti::place, tutti::held_by) override {
+  void values(std::string_view name, std::span<double> mine, tutti::place,
+              tutti::held_by) override {
     visit(name, mine);
   }
   void number(std::string_view name, std::int64_t& value, tutti::held_by) override {
@@ -122,7 +122,8 @@ public:
   std::string difference(const memory& other) const {
     std::string out = entries_.size() == other.entries_.size() ? "" : "other entries ";
     for (std::size_t k = 0; k < entries_.size() && k < other.entries_.size(); ++k)
-      if (entries_[k].name != other.entries_[k].name || entries_[k].bytes != other.entries_[k].bytes)
+      if (entries_[k].name != other.entries_[k].name ||
+          entries_[k].bytes != other.entries_[k].bytes)
         out += "\"" + entries_[k].name + "\" ";
     return out;
   }
@@ -133,16 +134,17 @@ private:
     std::vector<std::byte> bytes;
     std::vector<double> values;
   };
-  template <class T>
-  void visit(std::string_view name, std::span<T> mine) {
+  template <class T> void visit(std::string_view name, std::span<T> mine) {
     const auto bytes = std::as_writable_bytes(mine);
     if (!reading_) {
-      entries_.push_back({std::string{name}, {bytes.begin(), bytes.end()}, {mine.begin(), mine.end()}});
+      entries_.push_back(
+          {std::string{name}, {bytes.begin(), bytes.end()}, {mine.begin(), mine.end()}});
       return;
     }
     const entry& e = entries_.at(next_++);
     if (e.name != name || e.bytes.size() != bytes.size())
-      throw std::runtime_error{"\"" + std::string{name} + "\" is visited in the place of \"" + e.name + "\""};
+      throw std::runtime_error{"\"" + std::string{name} + "\" is visited in the place of \"" +
+                               e.name + "\""};
     std::copy(e.bytes.begin(), e.bytes.end(), bytes.begin());
   }
 
@@ -151,8 +153,7 @@ private:
   bool reading_ = false;
 };
 
-template <class Trainer>
-memory state_of(Trainer& trainer) {
+template <class Trainer> memory state_of(Trainer& trainer) {
   memory m;
   trainer.state(m);
   return m;

@@ -1,4 +1,5 @@
-// One verdict a step: skipped, clipped and scaled alike on all ranks, in that order after everything came.
+// One verdict a step: skipped, clipped and scaled alike on all ranks, in that order after
+// everything came.
 #include "training/small.hpp"
 
 #include <limits>
@@ -11,8 +12,8 @@ using small_model::by_one;
 using small_model::expect_all;
 using small_model::floats;
 using small_model::gradients;
-using small_model::must_equal;
 using small_model::memory;
+using small_model::must_equal;
 using small_model::on;
 using small_model::state_of;
 using small_model::tensors;
@@ -50,14 +51,16 @@ BOOST_AUTO_TEST_CASE(all_skip_what_one_owner_sees_overflow) {
       if (world.rank() == 1) bad[7] = infinity;
       trainer.step(bad);
       std::string wrong;
-      if (trainer.loss_scale() != 512) wrong += "the scale is " + std::to_string(trainer.loss_scale());
+      if (trainer.loss_scale() != 512)
+        wrong += "the scale is " + std::to_string(trainer.loss_scale());
       if (trainer.skipped() != 1 || trainer.steps() != 2) wrong += " the counters are wrong";
       if (!trial::same_bits(before, w)) wrong += " parameters moved";
       if (const auto d = kept.difference(state_of(trainer));
           d != "\"steps\" \"skipped\" \"loss_scale\" \"loss_scale.run\" ")
         wrong += " the state differs in " + d;
       trainer.step(floats(9, 512));
-      if (std::abs(w[7] - .8f) > 1e-6f) wrong += " the next step moved 1 to " + std::to_string(w[7]);
+      if (std::abs(w[7] - .8f) > 1e-6f)
+        wrong += " the next step moved 1 to " + std::to_string(w[7]);
       return wrong + (w == floats(9, w[0]) ? "" : " elements differ");
     });
     for (const std::string& t : texts) BOOST_CHECK_MESSAGE(t.empty(), what << ": " << t);
@@ -67,7 +70,8 @@ BOOST_AUTO_TEST_CASE(all_skip_what_one_owner_sees_overflow) {
   run("synchronous", tutti::synchronous{});
 }
 
-// What a rank finds in its own step is its own affair between two agreements; all take part in the next one.
+// What a rank finds in its own step is its own affair between two agreements; all take part in the
+// next one.
 BOOST_AUTO_TEST_CASE(a_rank_alone_skips_alone) {
   const auto use = [](auto& trainer, int rank) {
     trainer.step(floats{rank == 1 ? infinity : 2.f});
@@ -75,7 +79,8 @@ BOOST_AUTO_TEST_CASE(a_rank_alone_skips_alone) {
     must_equal(trainer.skipped(), (rank == 1 ? 1 : 0), "trainer.skipped()");
     must_equal(trainer.steps(), 2, "trainer.steps()");
   };
-  expect_all("local_sgd", values_on(2, 1, {.non_finite = tutti::non_finite::skip}, use, tutti::local_sgd{2}),
+  expect_all("local_sgd",
+             values_on(2, 1, {.non_finite = tutti::non_finite::skip}, use, tutti::local_sgd{2}),
              {-5}); // (6 + 4) / 2
 }
 
@@ -123,8 +128,9 @@ BOOST_AUTO_TEST_CASE(the_norm_is_that_of_all_shards) {
   expect_all("sharded", values_on(2, 2, {.clip = 1}, use, tutti::sharded{}), {-.6f, -.8f}, 1e-6);
 }
 
-// The norm is a sum in double, of shards in rank order where there are owners, of buckets in theirs where there
-// are none: all ranks have the same bits, and `sharded` those of `synchronous` but for the rounding of a double.
+// The norm is a sum in double, of shards in rank order where there are owners, of buckets in theirs
+// where there are none: all ranks have the same bits, and `sharded` those of `synchronous` but for
+// the rounding of a double.
 BOOST_AUTO_TEST_CASE(clipped_steps_have_the_same_bits_on_all_ranks) {
   const auto run = [](int ranks, std::size_t bucket_bytes, const auto&... parts) {
     return trial::on_ranks(ranks, [&](auto& world, trial::model& m) {
@@ -137,7 +143,8 @@ BOOST_AUTO_TEST_CASE(clipped_steps_have_the_same_bits_on_all_ranks) {
   };
   for (const int ranks : {1, 2, 3, 5}) {
     const auto whole = run(ranks, 1 << 20), in_buckets = run(ranks, 100),
-               shards = run(ranks, 1 << 20, tutti::sharded{}), in_both = run(ranks, 100, tutti::sharded{});
+               shards = run(ranks, 1 << 20, tutti::sharded{}),
+               in_both = run(ranks, 100, tutti::sharded{});
     for (const auto* got : {&whole, &in_buckets, &shards, &in_both}) {
       BOOST_CHECK_MESSAGE(trial::all_same(*got), "ranks differ, of " << ranks);
       expect_all("beside synchronous", {(*got)[0]}, whole[0], 1e-6);
@@ -145,7 +152,8 @@ BOOST_AUTO_TEST_CASE(clipped_steps_have_the_same_bits_on_all_ranks) {
   }
 }
 
-// A tensor that is used twice would be twice in norm, decay, update and file: it is refused, with what to do.
+// A tensor that is used twice would be twice in norm, decay, update and file: it is refused, with
+// what to do.
 BOOST_AUTO_TEST_CASE(one_memory_under_two_names_is_refused) {
   const auto errors = [](std::size_t begin, std::size_t n, auto value) {
     return trial::errors_on_ranks(2, [&](auto& world) {
@@ -156,8 +164,9 @@ BOOST_AUTO_TEST_CASE(one_memory_under_two_names_is_refused) {
       strategy.bind(parameters, tutti::adamw{});
     });
   };
-  const std::string wanted = "\"a\" and \"b\" are the same memory - give a tensor that is used twice once, "
-                             "with the sum of its gradients";
+  const std::string wanted =
+      "\"a\" and \"b\" are the same memory - give a tensor that is used twice once, "
+      "with the sum of its gradients";
   small_model::expect_texts("tied", errors(0, 4, 0.f), wanted);
   small_model::expect_texts("tied bfloat16", errors(0, 4, tutti::bfloat16{}), wanted);
   small_model::expect_texts("overlapping", errors(2, 4, 0.f), wanted);
@@ -187,7 +196,8 @@ BOOST_AUTO_TEST_CASE(norms_of_finite_gradients_are_finite) {
   expect_all("half", values_on(2, 1, {.clip = 1}, of_halves), {-1}, 1e-6);
   expect_all("float", values_on(2, 2, {.clip = 1}, large, tutti::ring{}), {root, root}, 1e-6);
   expect_all("sharded", values_on(2, 2, {.clip = 1}, large, tutti::sharded{}), {root, root}, 1e-6);
-  expect_all("local_sgd", values_on(2, 2, {.clip = 1}, large, tutti::local_sgd{1}), {root, root}, 1e-6);
+  expect_all("local_sgd", values_on(2, 2, {.clip = 1}, large, tutti::local_sgd{1}), {root, root},
+             1e-6);
   const auto parameters = on(2, [](auto& world) {
     halves w(1);
     tutti::strategy strategy{world};
@@ -261,7 +271,8 @@ BOOST_AUTO_TEST_CASE(a_scale_stays_between_its_ends) {
     trainer.step(floats{8});
   };
   const training_options how{
-      .loss_scale = {.initial = 4, .growth = 2, .backoff = 3, .every = 1, .least = .5, .greatest = 8}};
+      .loss_scale = {
+          .initial = 4, .growth = 2, .backoff = 3, .every = 1, .least = .5, .greatest = 8}};
   expect_all("synchronous", values_on(2, 1, how, use), {-1});
   expect_all("sharded", values_on(2, 1, how, use, tutti::sharded{}), {-1});
   expect_all("local_sgd", values_on(2, 1, how, use, tutti::local_sgd{1}), {-1});
@@ -278,22 +289,26 @@ BOOST_AUTO_TEST_CASE(what_is_passed_is_neither_skipped_nor_clipped) {
   const floats wanted{infinity, -.8f - 2};
   const auto check = [&](const char* what, const std::vector<floats>& got) {
     for (const floats& w : got)
-      BOOST_CHECK_MESSAGE(w[0] == infinity && std::abs(w[1] - wanted[1]) < 1e-6, what << small_model::text(w));
+      BOOST_CHECK_MESSAGE(w[0] == infinity && std::abs(w[1] - wanted[1]) < 1e-6,
+                          what << small_model::text(w));
   };
   check("synchronous", values_on(2, 2, how, use));
   check("sharded", values_on(2, 2, how, use, tutti::sharded{}));
   check("local_sgd", values_on(2, 2, how, use, tutti::local_sgd{1}));
 }
 
-// A fixed scale is divided out and never changes; what overflows is an error or skipped, as options say.
+// A fixed scale is divided out and never changes; what overflows is an error or skipped, as options
+// say.
 BOOST_AUTO_TEST_CASE(a_fixed_scale_does_not_move) {
   const auto use = [](auto& trainer, int) {
     trainer.step(floats{infinity});
     trainer.step(floats{16});
     must_equal(trainer.loss_scale(), 8, "trainer.loss_scale()");
   };
-  expect_all("skipped", values_on(2, 1, {.non_finite = tutti::non_finite::skip, .loss_scale = {.initial = 8}}, use),
-             {-2});
+  expect_all(
+      "skipped",
+      values_on(2, 1, {.non_finite = tutti::non_finite::skip, .loss_scale = {.initial = 8}}, use),
+      {-2});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -38,7 +38,8 @@ std::string wrong_roles(const Parts& parts) {
   if constexpr (requires { parts.topology.server_count(1); }) {
     const int size = parts.comm.size();
     int servers = parts.topology.server_count(size);
-    if constexpr (requires { servers = parts.topology.servers; }) servers = parts.topology.servers; // as asked for
+    if constexpr (requires { servers = parts.topology.servers; })
+      servers = parts.topology.servers; // as asked for
     if (servers < 1 || servers > size)
       return "there are " + std::to_string(servers) + " servers for " + std::to_string(size) +
              " ranks - give 1 to " + std::to_string(size);

@@ -56,8 +56,8 @@ std::string apply_rules(const training_options& how, std::span<const tensor<T>> 
   for (std::size_t g = 0; g < how.groups.size(); ++g) {
     const parameter_group& rule = how.groups[g];
     if (!std::isfinite(rule.rate) || !std::isfinite(rule.decay))
-      return "the rate or the decay of the parameter group \"" + rule.names + "\" is not finite - give what "
-             "the optimizer's is multiplied by";
+      return "the rate or the decay of the parameter group \"" + rule.names +
+             "\" is not finite - give what the optimizer's is multiplied by";
     bool any = false;
     for (std::size_t k = 0; k < tensors.size(); ++k) {
       const auto& shape = tensors[k].shape;

@@ -192,7 +192,8 @@ public:
   }
 
   /// This rank has no more batches: takes part in the others' steps, without a contribution, until all ranks
-  /// have called it. Training may go on after that. Where servers answer it pushes what is accumulated.
+  /// have called it. Training may go on after that. Where servers answer it pushes what is accumulated, and
+  /// waits for nobody.
   void join() {
     if (carrier_->serves()) {
       if (collect_.weight() > 0) step();
@@ -355,7 +356,8 @@ private:
   /// that has joined counts the steps of the others, so that all agree on the same parts in the same order.
   void local_step() {
     const int period = plan_.period(at_.step + 1);
-    if (auto wrong = detail::wrong_answers(plan_.policy, period); !wrong.empty()) refuse("step", std::move(wrong));
+    if (auto wrong = detail::wrong_answers(plan_.policy, period); !wrong.empty())
+      refuse("step", std::move(wrong));
     const detail::counters before = at_;
     const detail::loss_scale scale = scale_;
     const bool works = !joined_ || collect_.weight() > 0;
