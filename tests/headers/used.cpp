@@ -76,8 +76,37 @@ template <class Comm, class... Parts> void trains(Comm& comm, Parts... parts) {
   tutti::strategy strategy{comm, parts...};
   auto trainer = strategy.bind(parameters, tutti::adamw{});
   trainer.step(of_them);
+  trainer.step(of_them, 1.0);
+  trainer.begin(of_them);
+  trainer.ready(0);
+  trainer.finish();
+  trainer.accumulate(of_them);
+  trainer.step();
+  trainer.join();
+  trainer.freeze("w");
+  trainer.serve();
   trainer.finalize();
+  trainer.optimizer().learning_rate = trainer.loss_scale() * trainer.gradient_norm();
+  (void)(trainer.role() == tutti::role::server ? trainer.steps() : trainer.skipped());
+  std::vector<tutti::half> halves(10);
+  strategy.bind(halves, tutti::sgd{}, tutti::training_options{.clip = 1}, tutti::options{});
 }
+
+struct everyone {
+  int clients() const { return 3; }
+  double examples(int) const { return 1; }
+  void train(int, int, std::span<const float>, tutti::random_stream, std::span<float>) const {}
+};
+
+/// A policy of a user's own.
+struct late_averages {
+  using part = tutti::sync_part;
+  static constexpr auto contribution = tutti::contributes::parameters;
+  int fragments = 2;
+  int delay = 1;
+  double keep = 0.5;
+  int period(std::int64_t step) const { return step < 100 ? 1 : 8; }
+};
 
 } // namespace
 
@@ -89,12 +118,20 @@ void use_all() {
     trains(world);
     trains(world, tutti::sharded{});
     trains(world, tutti::star{}, tutti::asynchronous{});
+    trains(world, tutti::local_sgd{}, tutti::weighted_mean{});
+    trains(world, tutti::diloco{});
+    trains(world, tutti::sharded_diloco{}, tutti::ring{});
+    trains(world, late_averages{});
+    everyone people;
+    std::vector<float> values(10);
+    tutti::strategy{world, tutti::federated{}}.run(values, people);
   });
   (void)tutti::check_reducer<float>(tutti::mean{});
   (void)tutti::check_reducer<std::int32_t>(tutti::sum{});
   (void)tutti::check_codec<float>(tutti::cast<tutti::half>{});
   (void)tutti::check_optimizer<double>(tutti::sgd{});
   (void)tutti::check_sync_policy(tutti::synchronous{});
+  (void)tutti::check_sync_policy(late_averages{});
   (void)tutti::prove(tutti::ring{}, tutti::collective::all_reduce, 0, 3);
   (void)tutti::svg(tutti::collect(tutti::ring{}, tutti::collective::all_reduce, 0, 3), "ring");
 }

@@ -30,7 +30,7 @@ struct adding_up {
 
 /// Looks for pushes for the first time when one is there and rank `leaver` has left.
 template <class Inner> class looks_late : public tutti::decorator<Inner> {
-  using inner_handle = tutti::detail::exchange_of<typename tutti::decorator<Inner>::inner_type>;
+  using inner_handle = tutti::detail::exchange_handle_of<typename tutti::decorator<Inner>::inner_type>;
 
 public:
   class handle {

@@ -144,7 +144,7 @@ public:
   int slowest_worker() const { return clocks_.slowest_worker(); }
 
 private:
-  using handle = exchange_of<Comm>;
+  using handle = exchange_handle_of<Comm>;
   struct seat {
     std::vector<std::byte> in, out; ///< none where no worker is, or it is this rank
     std::optional<handle> hearing, answering;

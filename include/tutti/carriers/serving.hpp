@@ -139,7 +139,7 @@ public:
 
 private:
   using server_type = detail::server<T, Comm, Reducer, Codec>;
-  using handle = detail::exchange_of<Comm>;
+  using handle = detail::exchange_handle_of<Comm>;
   /// What goes to a server, and what comes from it.
   struct lane {
     place range;

@@ -134,7 +134,7 @@ concept communicator =
 namespace detail {
 
 template <class Comm>
-using exchange_of = decltype(std::declval<Comm&>().exchange(host_execution{}, channel{},
+using exchange_handle_of = decltype(std::declval<Comm&>().exchange(host_execution{}, channel{},
                                                             std::declval<const exchange_round&>()));
 
 /// Of a round that only receives: whether it was taken back.

@@ -324,7 +324,7 @@ private:
   void reduced_step() {
     offer_complete();
     if (roll_.over()) return;
-    const detail::verdict found = settle_offered();
+    const detail::step_verdict found = settle_offered();
     if (is_usable(found, at_.step + 1)) {
       commit(clip_factor(found));
       scale_.good();
@@ -333,7 +333,7 @@ private:
   }
   /// Gradients that servers apply as they come; a rank judges its own.
   void served_step() {
-    detail::verdict own = judge(carrier_->room(0));
+    detail::step_verdict own = judge(carrier_->room(0));
     scale(carrier_->room(0), clip_factor(own));
     if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
     const std::int64_t skipped = at_.skipped;
@@ -361,7 +361,7 @@ private:
     const detail::counters before = at_;
     const detail::loss_scale scale = scale_;
     const bool works = !joined_ || collect_.weight() > 0;
-    const detail::verdict own = works ? judge(local_.span()) : detail::verdict{};
+    const detail::step_verdict own = works ? judge(local_.span()) : detail::step_verdict{};
     const bool usable = works && is_usable_here(own, local_.span());
     const bool due = at_.since + 1 >= period;
     const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
@@ -528,17 +528,17 @@ private:
 
   // --- the verdict ------------------------------------------------------------------------------
 
-  detail::verdict judge(std::span<const T> values) const {
+  detail::step_verdict judge(std::span<const T> values) const {
     return {.finite = how_.non_finite == non_finite::pass || detail::all_finite(values),
             .squares = how_.clip > 0 ? detail::sum_of_squares(values) : 0};
   }
-  detail::verdict settle_offered() {
-    detail::verdict all;
+  detail::step_verdict settle_offered() {
+    detail::step_verdict all;
     for (std::size_t p = 0; p < parts_.size(); ++p)
       if (travels(p)) all = both(all, settle(p));
     return plan_.policy.owners ? agreed_on(all) : all;
   }
-  detail::verdict settle(std::size_t part) {
+  detail::step_verdict settle(std::size_t part) {
     carrier_->settle(part);
     return judge(owned_room(part));
   }
@@ -546,23 +546,23 @@ private:
     const place mine = carrier_->owned(part);
     return carrier_->room(part).subspan(mine.begin - parts_[part].begin, mine.size());
   }
-  static detail::verdict both(detail::verdict a, detail::verdict b) {
+  static detail::step_verdict both(detail::step_verdict a, detail::step_verdict b) {
     return {a.finite && b.finite, a.squares + b.squares};
   }
   /// Of owners, who see a shard each: in rank order, so that all have the same bits.
-  detail::verdict agreed_on(detail::verdict mine) {
+  detail::step_verdict agreed_on(detail::step_verdict mine) {
     const std::uint64_t words[] = {mine.finite, std::bit_cast<std::uint64_t>(mine.squares)};
     const auto all = ranks_->gather(words);
-    detail::verdict together;
+    detail::step_verdict together;
     for (std::size_t k = 0; k < all.size(); k += 2)
       together = both(together, {all[k] != 0, std::bit_cast<double>(all[k + 1])});
     return together;
   }
-  bool passes(const detail::verdict& found) const noexcept {
+  bool passes(const detail::step_verdict& found) const noexcept {
     return how_.non_finite == non_finite::pass || (found.finite && std::isfinite(found.squares));
   }
   /// What all ranks do about a verdict that is the same on all.
-  bool is_usable(const detail::verdict& found, std::int64_t step) {
+  bool is_usable(const detail::step_verdict& found, std::int64_t step) {
     if (passes(found)) return true;
     if (!skips()) raise_culprit(step);
     ++at_.skipped;
@@ -570,7 +570,7 @@ private:
     return false;
   }
   /// What this rank does about its own.
-  bool is_usable_here(const detail::verdict& found, std::span<const T> values) {
+  bool is_usable_here(const detail::step_verdict& found, std::span<const T> values) {
     if (passes(found)) return true;
     if (!skips())
       ranks_->fail({.code = error_code::non_finite,
@@ -582,7 +582,7 @@ private:
     return false;
   }
   bool skips() const noexcept { return scale_.adapts() || how_.non_finite != non_finite::error; }
-  T clip_factor(const detail::verdict& found) {
+  T clip_factor(const detail::step_verdict& found) {
     norm_ = std::sqrt(found.squares);
     return how_.clip > 0 && norm_ > how_.clip && std::isfinite(norm_) ? T(how_.clip / norm_) : T(1);
   }
@@ -642,7 +642,7 @@ private:
   }
   /// What is agreed on of a part, and the parameters as it leaves them.
   void agree_on(std::size_t part, double keep) {
-    detail::verdict found = settle(part);
+    detail::step_verdict found = settle(part);
     if (plan_.policy.owners) found = agreed_on(found);
     if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
     const place mine = carrier_->owned(part);

@@ -58,8 +58,8 @@ class updater {
 public:
   updater() = default;
   template <optimizer<T> O>
-  updater(const O& o, place where)
-      : optimizer_{&o}, names_{O::slots.begin(), O::slots.end()}, where_{where},
+  updater(const O& by, place where)
+      : optimizer_{&by}, names_{O::slots.begin(), O::slots.end()}, where_{where},
         update_{[](const void* optimizer, const update_of<T>& what, const std::span<T>* slots) {
           const O& o = *static_cast<const O*>(optimizer);
           optimizer_slots<T, slots_of<O>> state;

@@ -62,7 +62,7 @@ double sum_of_squares(std::span<const T> values) noexcept {
 }
 
 /// What one rank, or all of them, found in the values of a step.
-struct verdict {
+struct step_verdict {
   bool finite = true;
   double squares = 0; ///< of the values, where the norm is asked for
 };
