@@ -38,6 +38,17 @@ struct ever_rarer {
   int period(std::int64_t step) const { return step <= 4 ? 1 : step <= 8 ? 2 : 4; }
 };
 
+/// Applied two steps later, while a rank may have run out of batches.
+struct late {
+  using part = tutti::sync_part;
+  static constexpr tutti::contributes contribution = tutti::contributes::difference;
+  int period = 3, delay = 2;
+  tutti::sgd outer = {.learning_rate = .5, .momentum = .5};
+};
+struct late_at_owners : late {
+  static constexpr bool owners = true;
+};
+
 struct in_two_fragments {
   using part = tutti::sync_part;
   static constexpr tutti::contributes contribution = tutti::contributes::parameters;
@@ -126,6 +137,8 @@ BOOST_AUTO_TEST_CASE(replicas_are_equal_after_a_join) {
   BOOST_CHECK_MESSAGE(trial::all_same(run(tutti::diloco{.period = 3})), "diloco");
   BOOST_CHECK_MESSAGE(trial::all_same(run(ever_rarer{})), "a period that grows");
   BOOST_CHECK_MESSAGE(trial::all_same(run(in_two_fragments{})), "fragments");
+  BOOST_CHECK_MESSAGE(trial::all_same(run(late{})), "applied later");
+  BOOST_CHECK_MESSAGE(trial::all_same(run(late_at_owners{})), "applied later, by owners");
 }
 
 // Each of ranks 0 and 1 has 8 for the second fragment too when they join; only the first one's turn
