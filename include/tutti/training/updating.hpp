@@ -61,13 +61,13 @@ public:
   updater(const O& by, place where)
       : optimizer_{&by}, names_{O::slots.begin(), O::slots.end()}, where_{where},
         update_{[](const void* with, const update_of<T>& what, const std::span<T>* slots) {
-          const O& by = *static_cast<const O*>(with);
+          const O& o = *static_cast<const O*>(with);
           optimizer_slots<T, slots_of<O>> state;
           for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
           if (what.group == group_factors{})
-            tutti::update<T>(by, what.step, what.values, what.gradients, state, what.factor);
+            tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor);
           else
-            tutti::update<T>(detail::in_group(by, what.group), what.step, what.values, what.gradients,
+            tutti::update<T>(detail::in_group(o, what.group), what.step, what.values, what.gradients,
                              state, what.factor);
         }} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(where.size());
