@@ -5,6 +5,7 @@
 #include "results.hpp"
 
 #include <tutti/collectives/priced.hpp>
+#include <tutti/training/checkpoint.hpp>
 
 namespace train_text {
 
@@ -84,11 +85,35 @@ private:
     results_.determinism = name(Strategy::determinism);
     auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe),
                                  tutti::training_options{.clip = s_.clip});
+    if (!s_.resume.empty()) resume(trainer);
     train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
                 [&](int step, double loss) {
                   seen_.add(step, loss);
                   show(step);
+                  if (s_.save_every > 0 && step % s_.save_every == 0 && step < s_.recipe.steps)
+                    save(trainer);
                 });
+    save(trainer);
+  }
+  template <class Trainer>
+  void save(Trainer& trainer) {
+    if (s_.save.empty()) return;
+    const auto folder = std::filesystem::path{s_.save} / ("step-" + std::to_string(trainer.steps()));
+    trainer.save(folder.string());
+    if (world_.rank() == 0) std::cout << "\nsaved          " << folder.string() << "\n" << std::flush;
+  }
+
+  /// Says where the run goes on, and in what the file was made otherwise.
+  template <class Trainer>
+  void resume(Trainer& trainer) {
+    const std::string last = tutti::latest_checkpoint(s_.resume);
+    const std::string folder = last.empty() ? s_.resume : last;
+    const auto differs = trainer.load(folder);
+    if (world_.rank() != 0) return;
+    std::cout << "resumed        " << folder << ", goes on at step " << trainer.steps() + 1 << " of "
+              << s_.recipe.steps << "\n";
+    for (const std::string& one : differs) std::cout << "               " << one << "\n";
+    std::cout << std::flush;
   }
 
   /// Eight clients a rank, of which one a rank trains in each round.

@@ -34,8 +34,10 @@ inline settings parse(int argc, char** argv) {
       ->check(CLI::Range(1, 4096));
   app.add_option("--clip", s.clip, "the greatest norm of a gradient; 0 for any")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--save", s.save, "write a checkpoint into this folder at the end");
-  app.add_option("--resume", s.resume, "go on from the checkpoint in this folder");
+  app.add_option("--save", s.save, "write a checkpoint into this folder at the end, as step-N");
+  app.add_option("--save-every", s.save_every, "steps between two of them; 0 for none before the end")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--resume", s.resume, "go on from this checkpoint, or the last one in this folder");
   app.add_option("--codec", s.codec, "what travels")
       ->check(CLI::IsMember({"identity", "bfloat16"}));
   app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
@@ -67,6 +69,9 @@ inline void check(const settings& s) {
   if ((s.sync == "sharded" || s.sync == "local_sgd" || s.sync == "diloco") && s.topology != "default")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
                              "leave --topology out");
+  if (s.sync == "asynchronous" && !(s.save.empty() && s.resume.empty()))
+    throw std::runtime_error("train_text: --save and --resume are for policies whose ranks agree, and --sync "
+                             "asynchronous has servers - use another, or leave them out");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0 || !s.save.empty() || !s.resume.empty()))
     throw std::runtime_error("train_text: --accumulate, --clip, --save and --resume are for steps of a "
                              "trainer, and --sync federated runs rounds - leave them out");

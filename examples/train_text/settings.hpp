@@ -26,6 +26,7 @@ struct settings {
   int accumulate = 1;
   double clip = 0;
   std::string save;
+  int save_every = 0; ///< steps; 0 for the end only
   std::string resume;
   models::text_recipe recipe;
   std::uint64_t seed = 1;

@@ -54,6 +54,19 @@ for transport in threads mpi; do
 done
 expect_equal_hashes "hashes of two ranks on threads and two on MPI" 4 "$scratch"/{threads,mpi}.json
 
+# Half of a run, and the other half: the same bits as in one.
+for sync in synchronous sharded diloco; do
+  run "$sync-whole" "$program" "${small[@]}" --transport threads --sync $sync --period 2 \
+    --save "$scratch/$sync" --save-every 4 --json "$scratch/$sync-whole.json"
+  rm -rf "$scratch/$sync/step-6"
+  run "$sync-resumed" "$program" "${small[@]}" --transport threads --sync $sync --period 2 \
+    --resume "$scratch/$sync" --json "$scratch/$sync-resumed.json"
+  says "$sync: where it goes on is said" "$scratch/$sync-resumed.out" \
+    "^resumed +$scratch/$sync/step-4, goes on at step 5 of 6$"
+  expect_equal_hashes "$sync: hashes of two ranks in one run and in two halves" 4 \
+    "$scratch/$sync"-{whole,resumed}.json
+done
+
 # Chosen by price, and why.
 run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
 says "the automatic topology is explained" "$scratch/automatic.out" \
