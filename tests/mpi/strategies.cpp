@@ -54,6 +54,16 @@ template <class... Parts> auto training(tutti::training_options how, Parts... pa
   };
 }
 
+/// Halves of the parameters in turn, averaged a step late.
+struct late_fragments {
+  using part = tutti::sync_part;
+  static constexpr auto contribution = tutti::contributes::parameters;
+  int period = 2;
+  int fragments = 2;
+  int delay = 1;
+  double keep = 0.5;
+};
+
 /// Adds gradients up.
 struct adding {
   static constexpr std::array<std::string_view, 0> slots{};
@@ -131,6 +141,14 @@ BOOST_AUTO_TEST_CASE(sharded) {
   as_on_threads("ring", training({}, tutti::ring{}, tutti::sharded{}));
   as_on_threads("halving_doubling",
                 training({.bucket_bytes = 200}, tutti::halving_doubling{}, tutti::sharded{}));
+}
+
+// Five steps: finalize() agrees on the last of them.
+BOOST_AUTO_TEST_CASE(replicas_that_train_apart) {
+  as_on_threads("local_sgd", training({}, tutti::local_sgd{.period = 2}));
+  as_on_threads("diloco", training({}, tutti::diloco{.period = 2}, tutti::ring{}));
+  as_on_threads("sharded_diloco", training({}, tutti::sharded_diloco{.period = 2}));
+  as_on_threads("late fragments", training({}, late_fragments{}));
 }
 
 BOOST_AUTO_TEST_CASE(asynchronous) {
