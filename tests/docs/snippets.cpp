@@ -279,51 +279,36 @@ BOOST_AUTO_TEST_CASE(a_decorator_sees_every_message) {
 }
 
 // example-begin sync-policy
-/// Federated rounds in which as many clients take part every time, however many there are.
-struct fixed_cohort {
+/// Post-local SGD (Lin et al., arXiv 1808.07217): parameters are averaged after every step at first,
+/// and seldom once training has settled.
+struct post_local_sgd {
   using part = tutti::sync_part;
-  static constexpr tutti::contributes contribution = tutti::contributes::difference;
-  static constexpr tutti::updates_at update = tutti::updates_at::replica;
-  static constexpr tutti::carried_by carrier = tutti::carried_by::schedule;
-  static constexpr tutti::determinism repeats = tutti::determinism::run_to_run;
-  static constexpr bool over_population = true; // strategy.run(), not bind()
+  static constexpr tutti::contributes contribution = tutti::contributes::parameters;
 
-  int cohort = 10;
-  double server_rate = 1.0; // read by the federated rounds
+  std::int64_t settled = 1000; // the last step after which all average
+  int rarely = 16;
 
-  constexpr int period() const noexcept { return 1; }
-  constexpr tutti::fragment_of fragment(std::int64_t) const noexcept { return {}; }
-  constexpr int quorum(int clients) const noexcept { return cohort < clients ? cohort : clients; }
-  constexpr int lead() const noexcept { return 0; }
-  constexpr double worth(int late) const noexcept { return late == 0 ? 1.0 : 0.0; }
-  constexpr int delay() const noexcept { return 0; }
+  int period(std::int64_t step) const noexcept { return step <= settled ? 1 : rarely; }
 };
 // example-end sync-policy
 
-/// Client c pulls the parameter to c + 1.
-struct pulling_clients {
-  int clients() const { return 30; }
-  double examples(int) const { return 1; }
-  void train(int client, int, std::span<const float>, tutti::random_stream, std::span<float> out) {
-    out[0] = float(client + 1);
-  }
-};
-
 BOOST_AUTO_TEST_CASE(a_policy_is_its_answers) {
-  const auto laws = tutti::check_sync_policy(fixed_cohort{});
+  const auto laws = tutti::check_sync_policy(post_local_sgd{});
   BOOST_CHECK_MESSAGE(laws, laws.text());
 
   const auto seen = on_ranks(2, [](auto& world) {
-    pulling_clients clients;
-    std::vector<float> x{0};
-    tutti::strategy strategy{world, fixed_cohort{.cohort = 30}};
-    const auto report = strategy.run(x, clients, {.rounds = 1});
-    return std::vector<float>{x[0], float(report.rounds.at(0).clients)};
+    std::vector<float> x(3), after;
+    tutti::strategy strategy{world, post_local_sgd{.settled = 2, .rarely = 4}};
+    auto trainer = strategy.bind(x, tutti::sgd{.learning_rate = 1});
+    for (int step = 1; step <= 6; ++step) {
+      trainer.step(std::vector<float>(3, -2.0f * float(world.rank())));
+      after.push_back(x[2]);
+    }
+    return after;
   });
 
-  BOOST_CHECK(all_equal(seen));
-  BOOST_CHECK_CLOSE(seen[0][0], 15.5f, 1e-4);
-  BOOST_CHECK_EQUAL(seen[0][1], 30.0f);
+  BOOST_CHECK((seen[0] == std::vector<float>{1, 2, 2, 2, 2, 6}));
+  BOOST_CHECK((seen[1] == std::vector<float>{1, 2, 4, 6, 8, 6}));
 }
 
 } // namespace

@@ -149,14 +149,14 @@ BOOST_AUTO_TEST_CASE(diloco_follows_a_plain_reference) {
   for (const int ranks : {1, 2, 3, 5}) {
     const std::string on = " on " + std::to_string(ranks) + " ranks";
     const auto wanted = reference{.05, .7, .9, 4, false}(ranks, 37, 21);
-    const auto replicated = trained(ranks, 37, 21, inner, tutti::diloco{4, outer});
+    const auto everywhere = trained(ranks, 37, 21, inner, tutti::diloco{4, outer});
     const auto sharded = trained(ranks, 37, 21, inner, tutti::sharded_diloco{4, outer});
-    expect_near("diloco" + on, replicated, wanted, 2e-6f);
+    expect_near("diloco" + on, everywhere, wanted, 2e-6f);
     expect_near("sharded_diloco" + on, sharded, wanted, 2e-6f);
     expect_near("local_sgd" + on, trained(ranks, 37, 21, inner, tutti::local_sgd{4}),
                 reference{.05, 0, 0, 4, true}(ranks, 37, 21), 2e-6f);
     // Behind an agreement, that is 20 steps, all ranks have the same bits.
-    for (const auto* all : {&replicated, &sharded})
+    for (const auto* all : {&everywhere, &sharded})
       for (const floats& v : *all)
         BOOST_CHECK(
             std::equal(v.begin() + 19 * 37, v.begin() + 20 * 37, (*all)[0].begin() + 19 * 37));

@@ -12,7 +12,7 @@ struct synchronous {
 };
 
 /// The same with the optimizer at the owner of the key range: gradients are reduce-scattered, each rank
-/// updates its shard, parameters are all-gathered. Optimizer state is 1/size of the replicated one.
+/// updates its shard, parameters are all-gathered. Optimizer state is 1/size of that of `synchronous`.
 /// Rajbhandari et al., "ZeRO" (SC 2020), stage 1.
 struct sharded {
   using part = sync_part;
