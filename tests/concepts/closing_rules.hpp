@@ -25,20 +25,20 @@ concept closing_rule = requires(R& rule, const R& c, int worker, std::int64_t ve
   { c.version() } -> std::convertible_to<std::int64_t>;
 };
 
-/// A server that ranks of one process share.
+/// What the ranks of one process share: rank 0 is the server and has the values, the others work.
+/// What a trainer gives to a carrier is used by the trainer's own rank alone.
 template <closing_rule Rule> struct one_server {
-  explicit one_server(Rule r) : rule{std::move(r)} {}
+  one_server(Rule r, int workers) : rule{std::move(r)}, working{workers} {}
   std::mutex mutex;
-  std::condition_variable closed;
+  std::condition_variable changed;
   Rule rule;
-  std::span<float> values;
-  std::optional<tutti::carrier<float>::agreed> use;
-  std::vector<float> sum;
-  double weight = 0;
+  int working; ///< who have not finished
+  std::vector<float> values, sum;
+  double count = 0;
+  bool closed = false; ///< and not applied yet
   int used = 0, dropped = 0;
 };
 
-/// Rank 0 has the values and the optimizer.
 template <closing_rule Rule> class served_by_rule final : public tutti::carrier<float> {
 public:
   served_by_rule(one_server<Rule>& server, int rank, std::span<const tutti::place> parts)
@@ -47,30 +47,53 @@ public:
   tutti::place owned(std::size_t) const override { return rank_ == 0 ? whole_ : tutti::place{}; }
   std::span<float> room(std::size_t) override { return room_; }
   bool serves() const override { return true; }
+  tutti::role role() const override {
+    return rank_ == 0 ? tutti::role::server : tutti::role::worker;
+  }
   void attach(std::span<float> values, agreed use) override {
     if (rank_ != 0) return;
     const std::lock_guard lock{server_.mutex};
-    server_.values = values;
-    server_.use.emplace(use);
+    mine_ = values;
+    use_.emplace(use);
+    server_.values.assign(values.begin(), values.end());
     server_.sum.assign(values.size(), 0.0f);
+    server_.changed.notify_all();
   }
   void offer(std::size_t, std::span<const double>) override {
-    const std::lock_guard lock{server_.mutex};
+    std::unique_lock lock{server_.mutex};
+    server_.changed.wait(lock, [&] { return !server_.closed && !server_.sum.empty(); });
     const double worth = server_.rule.takes(rank_, version_);
     ++(worth > 0 ? server_.used : server_.dropped);
-    server_.weight += worth > 0;
+    server_.count += worth > 0;
     for (std::size_t i = 0; i < room_.size(); ++i) server_.sum[i] += float(worth) * room_[i];
-    if (!server_.rule.closes()) return;
-    for (float& s : server_.sum) s /= float(server_.weight);
-    (*server_.use)(whole_, server_.sum);
-    std::fill(server_.sum.begin(), server_.sum.end(), 0.0f);
-    server_.weight = 0;
-    server_.closed.notify_all();
+    server_.closed = server_.rule.closes();
+    server_.changed.notify_all();
   }
   void settle(std::size_t) override {
     std::unique_lock lock{server_.mutex};
-    server_.closed.wait(lock, [&] { return server_.rule.lets_go(rank_); });
+    server_.changed.wait(lock, [&] { return !server_.closed && server_.rule.lets_go(rank_); });
     version_ = server_.rule.version();
+    std::copy(server_.values.begin(), server_.values.end(), room_.begin());
+  }
+  void serve() override {
+    std::unique_lock lock{server_.mutex};
+    for (;;) {
+      server_.changed.wait(lock, [&] { return server_.closed || server_.working == 0; });
+      if (!server_.closed) return;
+      for (float& s : server_.sum) s /= float(server_.count);
+      (*use_)(whole_, server_.sum);
+      std::copy(mine_.begin(), mine_.end(), server_.values.begin());
+      std::fill(server_.sum.begin(), server_.sum.end(), 0.0f);
+      server_.count = 0;
+      server_.closed = false;
+      server_.changed.notify_all();
+    }
+  }
+  void finish() override {
+    std::unique_lock lock{server_.mutex};
+    server_.working -= rank_ != 0;
+    server_.changed.notify_all();
+    server_.changed.wait(lock, [&] { return server_.working == 0 && !server_.closed; });
     std::copy(server_.values.begin(), server_.values.end(), room_.begin());
   }
 
@@ -79,6 +102,8 @@ private:
   int rank_;
   tutti::place whole_;
   std::vector<float> room_;
+  std::span<float> mine_;
+  std::optional<agreed> use_;
   std::int64_t version_ = 0; ///< of the parameters that this worker has
 };
 

@@ -45,52 +45,41 @@ struct buffering {
 };
 static_assert(tutti::sync_policy<buffering>);
 
-/// One report of a client's, by the carrier of rank `rank`.
-double after(concepts::served_by_rule<buffered>& client, float report) {
-  client.room(0)[0] = report;
-  client.offer(0, {});
-  client.settle(0);
-  return double(client.room(0)[0]);
-}
-
 } // namespace
 
+// Two reports of version 0; then one of version 1, and one of version 0 that is one step late.
 BOOST_AUTO_TEST_CASE(fedbuff_weighs_reports_by_their_staleness) {
-  const tutti::place whole{0, 1};
-  const auto parts = std::span{&whole, 1};
-  concepts::one_server<buffered> server{buffered{2}};
-  concepts::served_by_rule<buffered> a{server, 0, parts}, b{server, 1, parts};
-  std::vector<float> parameter(1);
-  const auto apply = [&](tutti::place, std::span<const float> mean) { parameter[0] += mean[0]; };
-  a.attach(parameter, apply);
-
-  after(a, 1);
-  const double first = after(a, 3);  // both of version 0: closes
-  after(a, 1);                       // of version 1
-  const double second = after(b, 2); // of version 0: one step late
-
-  BOOST_CHECK_CLOSE(first, (1 + 3) / 2., 1e-4);
-  BOOST_CHECK_CLOSE(second, (1 + 3) / 2. + (1 + 2 / std::sqrt(2.)) / 2, 1e-4);
+  buffered rule{2};
+  BOOST_CHECK(rule.takes(1, 0) == 1 && !rule.closes());
+  BOOST_CHECK(rule.takes(2, 0) == 1 && rule.closes() && rule.version() == 1);
+  BOOST_CHECK(rule.takes(1, 1) == 1 && !rule.closes());
+  BOOST_CHECK_CLOSE(rule.takes(2, 0), 1 / std::sqrt(2.), 1e-10);
+  BOOST_CHECK(rule.closes() && rule.version() == 2 && rule.lets_go(2));
 }
 
 BOOST_AUTO_TEST_CASE(a_trainer_runs_on_a_buffering_carrier) {
-  constexpr int ranks = 3, pushes = 20;
-  concepts::one_server<buffered> server{buffered{4}};
-  tutti::threads::run(ranks, [&](auto& world) {
+  constexpr int workers = 3, pushes = 20;
+  concepts::one_server<buffered> server{buffered{4}, workers};
+  std::vector<float> ends(workers + 1);
+  tutti::threads::run(workers + 1, [&](auto& world) {
     const buffering policy;
     std::vector<float> values(2);
     const std::vector<float> ones(2, 1.0f);
     auto trainer = concepts::bound_by_hand(
         world, policy, values, tutti::sgd{.learning_rate = 1}, true,
-        [&](auto pieces) -> std::unique_ptr<tutti::carrier<float>> {
-          return std::make_unique<concepts::served_by_rule<buffered>>(server, world.rank(), pieces);
+        [&](auto parts) -> std::unique_ptr<tutti::carrier<float>> {
+          return std::make_unique<concepts::served_by_rule<buffered>>(server, world.rank(), parts);
         });
-    tutti::barrier(world);
-    for (int step = 0; step < pushes; ++step) trainer.step(ones);
-    tutti::barrier(world);
+    if (trainer.role() == tutti::role::server) trainer.serve();
+    else
+      for (int step = 0; step < pushes; ++step) trainer.step(ones);
+    trainer.finalize();
+    ends[std::size_t(world.rank())] = values[1];
   });
-  BOOST_CHECK_EQUAL(server.rule.version(), ranks * pushes / 4);
-  BOOST_CHECK_EQUAL(server.used, ranks * pushes);
+  BOOST_CHECK_EQUAL(server.rule.version(), workers * pushes / 4);
+  BOOST_CHECK_EQUAL(server.used, workers * pushes);
+  for (const float end : ends) // each step is worth at most one
+    BOOST_CHECK(end == ends[0] && end < 0 && end >= -float(workers * pushes) / 4);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -227,6 +227,28 @@ BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
           tutti::federated{.server_rate = std::numeric_limits<double>::infinity()});
 }
 
+BOOST_AUTO_TEST_CASE(a_policy_of_a_users_own_says_who_is_asked) {
+  struct fixed_cohort {
+    using part = tutti::sync_part;
+    static constexpr bool over_population = true;
+
+    int asked = 3;
+    int epochs = 1;
+    double server_rate = 0.5;
+    constexpr int cohort(int clients) const noexcept { return asked < clients ? asked : clients; }
+  };
+  std::vector<std::vector<double>> got(2);
+  tutti::threads::run(2, [&](auto& world) {
+    constant_clients clients;
+    std::vector<double> values(1, 10.0);
+    tutti::strategy strategy{world, tutti::mean{}, fixed_cohort{.asked = 4}};
+    const auto report = strategy.run(values, clients, {.rounds = 1});
+    got[std::size_t(world.rank())] = {values[0], double(report.rounds.at(0).clients)};
+  });
+  for (const auto& mine : got)
+    BOOST_CHECK((mine == std::vector<double>{10 + 0.5 * ((0 + 1 + 2 + 3) / 4.0 - 10), 4}));
+}
+
 BOOST_AUTO_TEST_CASE(a_client_that_throws_ends_the_run_everywhere) {
   struct faulty_clients : constant_clients {
     void train(int client, int, std::span<const double>, tutti::random_stream, std::span<double>) {

@@ -54,6 +54,42 @@ BOOST_AUTO_TEST_CASE(a_sharded_optimizer_changes_no_bit) {
                         "ranks " << ranks);
 }
 
+namespace {
+
+/// Counts the values of optimizers that it is shown.
+class slots_counted final : public tutti::archive {
+public:
+  std::size_t count = 0;
+
+  void values(std::string_view name, std::span<float> mine, tutti::place, tutti::held_by) override {
+    if (!name.empty()) count += mine.size();
+  }
+  void values(std::string_view, std::span<double>, tutti::place, tutti::held_by) override {}
+  void number(std::string_view, std::int64_t&, tutti::held_by) override {}
+  void number(std::string_view, double&, tutti::held_by) override {}
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_sharded_optimizer_holds_its_share_of_the_state) {
+  const auto held = [](int ranks, auto policy) {
+    std::vector<std::size_t> out(std::size_t(ranks), 0);
+    tutti::threads::run(ranks, [&](auto& world) {
+      std::vector<float> values(20);
+      tutti::strategy strategy{world, policy};
+      auto trainer = strategy.bind(values, tutti::adam{});
+      slots_counted visit;
+      trainer.state(visit);
+      out[std::size_t(world.rank())] = visit.count;
+    });
+    return out;
+  };
+  BOOST_CHECK((held(3, tutti::synchronous{}) == std::vector<std::size_t>{40, 40, 40}));
+  BOOST_CHECK((held(3, tutti::sharded{}) == std::vector<std::size_t>{14, 14, 12}));
+  const auto many = held(23, tutti::sharded{}); // some own nothing
+  BOOST_CHECK(many.front() == 2 && many.back() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(gradients_may_become_ready_in_any_order_on_any_rank) {
   const auto in_order = trained(3, {.bucket_bytes = 64}, tutti::direct{});
   const auto mixed = trial::on_ranks(3, [](auto& world, model& m) {

@@ -56,7 +56,7 @@ public:
   virtual bool serves() const { return false; }
   virtual tutti::role role() const { return role::worker; }
   /// Once, before anything else: `values` are those of the whole model, of which a server keeps its own
-  /// place; it calls `use` whenever a contribution arrives there.
+  /// place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
   virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
   /// Of a dedicated server: answers until every worker has finished.
   virtual void serve() {}
