@@ -227,16 +227,22 @@ BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
           tutti::federated{.server_rate = std::numeric_limits<double>::infinity()});
 }
 
-BOOST_AUTO_TEST_CASE(a_policy_of_a_users_own_says_who_is_asked) {
-  struct fixed_cohort {
-    using part = tutti::sync_part;
-    static constexpr bool over_population = true;
+namespace {
 
-    int asked = 3;
-    int epochs = 1;
-    double server_rate = 0.5;
-    constexpr int cohort(int clients) const noexcept { return asked < clients ? asked : clients; }
-  };
+/// As many clients every time, whoever there is.
+struct fixed_cohort {
+  using part = tutti::sync_part;
+  static constexpr bool over_population = true;
+
+  int asked = 3;
+  int epochs = 1;
+  double server_rate = 0.5;
+  constexpr int cohort(int clients) const noexcept { return asked < clients ? asked : clients; }
+};
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_policy_of_a_users_own_says_who_is_asked) {
   std::vector<std::vector<double>> got(2);
   tutti::threads::run(2, [&](auto& world) {
     constant_clients clients;
