@@ -1,0 +1,328 @@
+// A replica: the model on this rank, everything that a step changes, and how.
+#pragma once
+
+#include <tutti/carriers/carrier.hpp>
+#include <tutti/carriers/control.hpp>
+#include <tutti/sync/sync_policy.hpp>
+#include <tutti/training/binding.hpp>
+#include <tutti/training/collecting.hpp>
+#include <tutti/training/loss_scale.hpp>
+#include <tutti/training/masters.hpp>
+#include <tutti/training/options.hpp>
+#include <tutti/training/roll_call.hpp>
+#include <tutti/training/rules.hpp>
+#include <tutti/training/snapshot.hpp>
+#include <tutti/training/updating.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What the loop has to know of a strategy's parts.
+struct training_facts {
+  answers policy;
+  period_answer period;
+  bool means;        ///< contributions are means of micro-batches; otherwise their sums
+  bool weighs;       ///< a contribution may have a weight
+  bool whole;        ///< the gradient travels as one
+  double weight = 1; ///< of a contribution, where none is given
+};
+
+/// A fragment that is on its way.
+struct pending {
+  std::int64_t due; ///< the step that it is applied in
+  std::size_t part;
+};
+/// How far training is. Steps of an optimizer are counted for each tensor: those in which it had a gradient.
+struct counters {
+  std::int64_t step = 0, skipped = 0;
+  std::int64_t since = 0, exchanges = 0; ///< steps since the last agreement, and agreements
+  std::vector<double> learnt;            ///< weight of what each part has not offered yet
+  std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
+};
+
+/// What a trainer is made of; the strategy, which outlives it, fills it in.
+template <class T>
+struct training_plan {
+  training_facts facts;
+  training_options how;
+  std::unique_ptr<control> ranks;
+  bound_model<T> bound;
+  compared_numbers numbers;
+  std::string wrong; ///< with the parts, as this rank sees it
+  function_ref<std::unique_ptr<carrier<T>>(std::span<const place>)> carry;
+  function_ref<updater<T>(place)> outer; ///< of differences
+};
+
+/// What is bound, cut into the parts that travel; its optimizer's state, and what it is kept from. Which
+/// part changes when is not its business (training/stepping.hpp).
+template <class T>
+class replica {
+public:
+  replica(const replica&) = delete;
+  replica& operator=(const replica&) = delete;
+
+  /// Everything that training goes on from, by name.
+  void state(archive& to) {
+    const held_by own = local() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
+    const held_by counted = local() ? held_by::each : held_by::everyone; // what a rank does by itself
+    const held_by outer = plan_.policy.owners ? held_by::owner : held_by::everyone;
+    to.number("steps", at_.step);
+    to.number("skipped", at_.skipped, counted);
+    to.number("since", at_.since);
+    to.number("exchanges", at_.exchanges);
+    for (std::size_t p = 0; p < at_.learnt.size(); ++p)
+      to.number("weight of " + std::to_string(p), at_.learnt[p], counted);
+    scale_.state(to, counted);
+    for (std::size_t k = 0; k < model().count(); ++k) {
+      const std::string name = model()[k].name;
+      to.values("", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
+      to.number("steps of " + name, at_.versions[k], counted);
+    }
+    for (auto& by : updates_) by.state(to, "", own);
+    for (std::size_t p = 0; p < outer_.size(); ++p) {
+      to.number("outer steps of " + std::to_string(p), at_.outer[p]);
+      outer_[p].state(to, "outer.", outer);
+    }
+    if (plan_.policy.contribution == contributes::difference)
+      to.values("agreed", agreed_.span(), {0, model().size()}, held_by::everyone);
+  }
+
+protected:
+  /// Compares what is bound on all ranks, and broadcasts rank 0's parameters. keep_state() comes next.
+  explicit replica(training_plan<T>& plan)
+      : ranks_{std::move(plan.ranks)}, how_{std::move(plan.how)}, plan_{plan.facts},
+        bound_{std::move(plan.bound)}, collect_{model().count(), plan_.means},
+        roll_{*ranks_, model().count()}, scale_{how_.loss_scale} {
+    bind(plan);
+    cut();
+    carrier_ = plan.carry(parts_);
+    numbers_ = std::move(plan.numbers);
+  }
+  ~replica() = default;
+
+  flat_model<T>& model() noexcept { return bound_.model; }
+  const flat_model<T>& model() const noexcept { return bound_.model; }
+  /// A visit of the state by a checkpoint.
+  void visit(archive& to) {
+    if (carrier_->serves())
+      refuse("state", "the state of parameter servers cannot be saved - save the parameters after finalize()");
+    if (collect_.weight() > 0)
+      refuse("state", "a micro-batch was accumulated and is in no step yet - call step() first");
+    if (!under_way_.empty())
+      refuse("state", "fragments are on their way between the ranks - save in a step in which none is");
+    state(to);
+  }
+  bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
+  bool reduces() const noexcept { return !local() && !carrier_->serves(); }
+  /// Whether replicas differ.
+  bool apart() const noexcept {
+    return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() ||
+                       (at_.step > 0 && plan_.policy.keep > 0));
+  }
+  /// Whether any rank has a gradient in a part.
+  bool travels(std::size_t part) const {
+    bool any = false;
+    model().each(parts_[part], [&](std::size_t k, place) { any = any || roll_.present(k); });
+    return any;
+  }
+  double weight_learnt(std::size_t part) const {
+    return plan_.weighs ? at_.learnt[part] : at_.learnt[part] > 0 ? 1.0 : 0.0;
+  }
+  bool has_learnt() const noexcept {
+    return std::any_of(at_.learnt.begin(), at_.learnt.end(), [](double w) { return w > 0; });
+  }
+  std::span<T> owned_room(std::size_t part) {
+    const place mine = carrier_->owned(part);
+    return carrier_->room(part).subspan(mine.begin - parts_[part].begin, mine.size());
+  }
+  /// By the optimizer, what this rank updates of a part.
+  void update(std::size_t part, T factor) {
+    const place mine = carrier_->owned(part);
+    const std::span<T> room = carrier_->room(part);
+    model().each(mine, [&](std::size_t k, place at) {
+      if (roll_.present(k)) move(updates_[part], k, at, room.subspan(at.begin - parts_[part].begin), factor);
+    });
+    if (plan_.policy.owners) model().read(mine, owned_room(part).data());
+  }
+  void move(updater<T>& by, std::size_t k, place at, std::span<const T> gradients, T factor) {
+    by(at, {at_.versions[k], model().values(k, at), gradients.first(at.size()), factor, groups_[k]});
+  }
+  /// By this rank's own gradients.
+  void descend(T factor) {
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (collect_.present(k)) ++at_.versions[k];
+    model().each({0, model().size()}, [&](std::size_t k, place at) {
+      if (collect_.present(k)) move(updates_[0], k, at, local_.span().subspan(at.begin), factor);
+    });
+    scale_.good();
+  }
+  /// From what was agreed on, and what was learnt since it was offered as far as it is kept.
+  void rejoin(std::size_t part, double share) {
+    const exact_mode held;
+    const rounding rounded;
+    const std::span<const T> agreed = carrier_->room(part);
+    const T keep = T(share);
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      if (collect_.is_frozen(k)) return;
+      const std::span<T> p = model().values(k, at);
+      const std::span<const T> x = agreed.subspan(at.begin - parts_[part].begin, p.size());
+      for (std::size_t i = 0; i < p.size(); ++i)
+        p[i] = keep == 0 ? x[i] : x[i] + rounded(keep * (p[i] - x[i]));
+    });
+  }
+  /// Tensor k, which was frozen and will be trained.
+  void begin_afresh(std::size_t k) {
+    at_.versions[k] = 0;
+    for (auto* all : {&updates_, &outer_})
+      for (auto& by : *all)
+        if (const place at = common(model().place_of(k), by.where()); !at.empty()) by.forget(at);
+    if (plan_.policy.contribution == contributes::difference)
+      model().read(model().place_of(k), agreed_.begin() + std::ptrdiff_t(model().place_of(k).begin));
+  }
+  void write(std::size_t part) {
+    const std::span<const T> room = carrier_->room(part);
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      if (!collect_.is_frozen(k)) {
+        const auto from = room.subspan(at.begin - parts_[part].begin, at.size());
+        std::copy(from.begin(), from.end(), model().values(k, at).begin());
+      }
+    });
+  }
+  static void scale(std::span<T> values, T factor) {
+    if (factor == 1) return;
+    const exact_mode held;
+    for (T& v : values) v *= factor;
+  }
+  /// What a commit changes before owners have handed out.
+  void keep_owned() {
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      keep(updates_[p]);
+      model().each(carrier_->owned(p),
+                   [&](std::size_t k, place at) { snapshot_.keep(model().values(k, at)); });
+    }
+  }
+  void keep_all() {
+    keep(updates_[0]);
+    for (const auto& o : outer_) keep(o);
+    snapshot_.keep(agreed_.span());
+    for (const tensor<T>& t : model().tensors()) snapshot_.keep(t.values);
+  }
+  void keep(const updater<T>& of) {
+    for (std::size_t k = 0; k < of.slots(); ++k) snapshot_.keep(of.slot(k));
+  }
+  void bind(training_plan<T>& plan) {
+    std::string wrong = plan.wrong;
+    if (wrong.empty()) wrong = detail::wrong_options(how_, plan_.policy, plan_.period(1));
+    groups_.assign(model().count(), {});
+    if (wrong.empty())
+      wrong = detail::apply_rules(how_, model().tensors(), groups_,
+                                  [&](std::size_t k) { collect_.freeze(k, true); });
+    std::vector<tensor_facts> tensors;
+    for (std::size_t k = 0; k < model().count(); ++k)
+      tensors.push_back(detail::facts_of(model()[k], bound_.given[k], collect_.is_frozen(k)));
+    detail::verify_binding(*ranks_, tensors, plan.numbers, std::move(wrong), "bind");
+    for (const std::span<std::byte> values : bound_.given) ranks_->broadcast(values, 0);
+    bound_.read();
+  }
+  /// Into the parts that travel: buckets of whole tensors, or the fragments of the policy.
+  void cut() {
+    part_of_.assign(model().count(), 0);
+    const std::size_t n = model().size();
+    if (local()) {
+      for (int f = 0; f < plan_.policy.fragments; ++f) {
+        const shard piece = shard_of(n, f, plan_.policy.fragments);
+        if (piece.end > piece.begin) parts_.push_back({piece.begin, piece.end});
+      }
+    } else {
+      const std::size_t most = plan_.whole ? ~std::size_t{0} : how_.bucket_bytes / sizeof(T);
+      for (std::size_t k = model().count(); k-- > 0;) {
+        const place at = model().place_of(k);
+        if (at.empty()) continue;
+        if (parts_.empty() || at.end - parts_.back().begin > most) parts_.push_back({at.begin, at.begin});
+        parts_.back().end = at.end;
+        part_of_[k] = parts_.size() - 1;
+      }
+      if (plan_.whole && parts_.empty()) parts_.push_back({});
+    }
+    missing_.assign(parts_.size(), 0);
+    tensors_in_.assign(parts_.size(), 0);
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      model().each(parts_[p], [&](std::size_t, place) { ++tensors_in_[p]; });
+  }
+  /// `inner` makes the updater of a place by the optimizer of bind.
+  void keep_state(const training_plan<T>& plan, function_ref<updater<T>(place)> inner) {
+    const place all{0, model().size()};
+    at_.versions.assign(model().count(), 0);
+    at_.outer.assign(parts_.size(), 0);
+    at_.learnt.assign((std::max)(parts_.size(), std::size_t{1}), 0);
+    if (local()) {
+      local_ = aligned_values<T>{all.size()};
+      updates_.push_back(inner(all));
+    } else {
+      for (std::size_t p = 0; p < parts_.size(); ++p) updates_.push_back(inner(carrier_->owned(p)));
+    }
+    if (plan_.policy.contribution == contributes::difference)
+      for (std::size_t p = 0; p < parts_.size(); ++p) outer_.push_back(plan.outer(carrier_->owned(p)));
+    if (plan_.policy.contribution == contributes::difference || carrier_->serves()) {
+      agreed_ = aligned_values<T>{all.size()};
+      model().read(all, agreed_.begin());
+    }
+    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_);
+  }
+  /// One push, by a server.
+  void apply_push(place where, std::span<const T> gradient) {
+    const std::int64_t step = ++at_.outer[0];
+    model().each(where, [&](std::size_t k, place at) {
+      if (collect_.is_frozen(k)) return;
+      updates_[0](at, {step, agreed_.span().subspan(at.begin, at.size()),
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k]});
+    });
+  }
+  [[noreturn]] void refuse(const char* call, std::string detail) const {
+    throw error{{.code = error_code::invalid_argument,
+                 .call = call,
+                 .rank = ranks_->rank(),
+                 .detail = std::move(detail)}};
+  }
+
+  std::unique_ptr<control> ranks_;
+  training_options how_;
+  training_facts plan_;
+  bound_model<T> bound_;
+  collecting<T> collect_;
+  roll_call roll_;
+  loss_scale scale_;
+  std::vector<group_factors> groups_; ///< of each tensor
+
+  std::vector<place> parts_;                           ///< what travels together
+  std::vector<std::size_t> part_of_;                   ///< of each tensor of a gradient
+  std::vector<std::size_t> tensors_in_, missing_;      ///< of each part
+  std::size_t launched_ = 0;                           ///< parts that were offered, or need not be
+  bool offering_ = false, joined_ = false;
+  std::int64_t made_ = 0;                              ///< steps of this rank, while it is in join()
+  std::deque<pending> under_way_;              ///< fragments
+
+  counters at_;
+  std::vector<updater<T>> updates_, outer_;    ///< of each part; a local one has everything
+  aligned_values<T> local_;                    ///< this rank's own gradient
+  aligned_values<T> agreed_;                   ///< the last agreement, or what a server keeps
+  snapshot<T> snapshot_;
+  double norm_ = 0;
+  struct apply_to {
+    replica& of;
+    void operator()(place where, std::span<const T> gradient) const { of.apply_push(where, gradient); }
+  } apply_push_{*this};
+  compared_numbers numbers_;
+  std::unique_ptr<carrier<T>> carrier_; ///< ends before what it applies pushes to
+};
+
+} // namespace tutti::detail

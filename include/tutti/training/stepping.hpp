@@ -1,0 +1,234 @@
+// Stepping: what a step is made of - micro-batches that are collected, parts that are offered and agreed on,
+// and the commit.
+#pragma once
+
+#include <tutti/training/judging.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+template <class T>
+class stepping : public judging<T> {
+  using base = judging<T>;
+
+protected:
+  using judging<T>::judging;
+  using base::model, base::local, base::reduces, base::travels, base::weight_learnt,
+      base::has_learnt, base::owned_room, base::update, base::rejoin, base::write,
+      base::keep_owned, base::keep, base::refuse, base::settle, base::agreed_on, base::check_roll,
+      base::raise_culprit, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
+      base::roll_, base::scale_, base::parts_, base::part_of_, base::tensors_in_, base::missing_,
+      base::launched_, base::offering_, base::joined_, base::under_way_, base::at_, base::outer_,
+      base::local_, base::agreed_, base::snapshot_, base::carrier_;
+
+  template <class Gradients>
+  void open(const char* call, const Gradients& gradients, double weight) {
+    require_shut(call);
+    if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
+    if (!plan_.weighs && weight != 1) refuse(call, unused_weight());
+    if (!reduces() && !detail::is_weight(weight))
+      refuse(call, "the weight is negative or not finite - give what the micro-batch counts for");
+    std::vector<gradient_view<T>> views;
+    for (const auto& g : detail::as_tensors(gradients)) views.emplace_back(g.values);
+    if (views.size() != model().count())
+      refuse(call, "there are " + std::to_string(views.size()) + " gradients for " +
+                       std::to_string(model().count()) + " parameters");
+    for (std::size_t k = 0; k < views.size(); ++k)
+      if (const std::size_t n = model()[k].values.size(); views[k].n != n && views[k].n != 0)
+        refuse(call, "the gradient of \"" + model()[k].name + "\" has " +
+                         std::to_string(views[k].n) + " values, the parameter has " +
+                         std::to_string(n));
+    collect_.open(std::move(views), weight, scale_.now());
+  }
+  void open_without(const char* call) {
+    require_shut(call);
+    collect_.open_nothing(scale_.now());
+    start();
+  }
+  /// The last micro-batch is open.
+  void start() {
+    launched_ = 0;
+    offering_ = false;
+    for (std::size_t p = 0; p < parts_.size(); ++p) missing_[p] = tensors_in_[p];
+    if (reduces()) say(collect_.weight(), collect_.weight() > 0);
+  }
+  /// What a contribution counts for, beside others.
+  double worth(double weight) const {
+    const bool alike = !plan_.means || how_.uneven == uneven::by_world;
+    return alike && detail::is_weight(weight) ? 1 : weight;
+  }
+  void say(double weight, bool counts) {
+    presence mine{.weight = worth(weight), .counts = counts, .joined = joined_};
+    for (std::size_t k = 0; k < model().count(); ++k) {
+      mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
+      mine.frozen.push_back(collect_.is_frozen(k));
+    }
+    roll_.say(mine);
+  }
+  void take(std::size_t k) {
+    collect_.take(k, room_of(k), true);
+    if (!local() && !model()[k].values.empty()) --missing_[part_of_[k]];
+  }
+  /// Where the contribution to tensor k is collected.
+  std::span<T> room_of(std::size_t k) {
+    const place at = model().place_of(k);
+    if (at.empty()) return {};
+    if (local()) return local_.span().subspan(at.begin, at.size());
+    return carrier_->room(part_of_[k]).subspan(at.begin - parts_[part_of_[k]].begin, at.size());
+  }
+  /// Every rank offers its parts in the same order, so that they meet.
+  void offer_complete() {
+    hear();
+    if (!std::exchange(offering_, true)) check_roll();
+    if (roll_.over()) return;
+    for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
+      if (travels(launched_)) carrier_->offer(launched_, roll_.weights());
+  }
+  void hear() {
+    roll_.wait();
+    if (roll_.all_joined()) joined_ = false;
+  }
+  void offer_what_was_learnt() {
+    const std::size_t turn = std::size_t(at_.exchanges) % at_.learnt.size();
+    say(weight_learnt(turn), has_learnt());
+    hear();
+    at_.since = 0;
+    check_roll();
+    if (roll_.all_joined()) return agree_on_every_part();
+    ++at_.exchanges;
+    if (parts_.empty()) return;
+    while (is_under_way(turn)) agree_on_oldest(); // where periods have become shorter than the delay
+    offer_what_was_learnt(turn, roll_.weights());
+  }
+  bool is_under_way(std::size_t part) const {
+    return std::ranges::any_of(under_way_, [&](const auto& sent) { return sent.part == part; });
+  }
+  void offer_what_was_learnt(std::size_t part, std::span<const double> weights) {
+    write_what_was_learnt(part);
+    carrier_->offer(part, weights);
+    under_way_.push_back({at_.step + plan_.policy.delay, part});
+    at_.learnt[part] = 0;
+  }
+  /// Ends with the same parameters on all ranks: whatever any of them has learnt, and nothing is kept.
+  void agree_on_every_part() {
+    while (!under_way_.empty()) agree_on_oldest();
+    std::vector<std::uint64_t> mine;
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      mine.push_back(std::bit_cast<std::uint64_t>(weight_learnt(p)));
+    const auto all = ranks_->gather(mine);
+    std::vector<double> weights(std::size_t(ranks_->size()));
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      for (std::size_t r = 0; r < weights.size(); ++r)
+        weights[r] = std::bit_cast<double>(all[r * parts_.size() + p]);
+      const bool counts = std::any_of(weights.begin(), weights.end(), [](double w) { return w > 0; });
+      if (!counts && plan_.policy.keep == 0) continue;
+      if (!counts && plan_.policy.contribution == contributes::difference) {
+        const auto agreed = agreed_.span().subspan(parts_[p].begin, parts_[p].size());
+        std::copy(agreed.begin(), agreed.end(), carrier_->room(p).begin());
+        rejoin(p, 0);
+        continue;
+      }
+      for (double& w : weights) w = counts && carrier_->weighs() ? worth(w) : 1;
+      offer_what_was_learnt(p, weights);
+      under_way_.pop_back();
+      agree_on(p, 0);
+    }
+  }
+  /// This rank's parameters, or how far they have come away from what was agreed on.
+  void write_what_was_learnt(std::size_t part) {
+    const exact_mode held;
+    const std::span<T> room = carrier_->room(part);
+    model().read(parts_[part], room.data());
+    if (plan_.policy.contribution != contributes::difference) return;
+    const std::span<const T> agreed = agreed_.span().subspan(parts_[part].begin, room.size());
+    for (std::size_t i = 0; i < room.size(); ++i) room[i] = agreed[i] - room[i];
+  }
+  void commit(T factor) {
+    const bool hands_out = plan_.policy.owners;
+    const counters before = at_;
+    try {
+      if (hands_out) keep_owned();
+      for (std::size_t k = 0; k < model().count(); ++k)
+        if (roll_.present(k)) ++at_.versions[k];
+      for (std::size_t p = 0; p < parts_.size(); ++p)
+        if (travels(p)) update(p, factor);
+      for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
+        if (travels(p)) carrier_->hand_out(p);
+    } catch (...) {
+      snapshot_.restore();
+      at_ = before;
+      throw;
+    }
+    snapshot_.forget();
+    for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
+      if (travels(p)) write(p);
+    bound_.publish();
+  }
+  /// What is due by then.
+  void agree_until(std::int64_t step) {
+    while (!under_way_.empty() && under_way_.front().due <= step) agree_on_oldest();
+  }
+  void agree_on_oldest() {
+    const std::size_t part = under_way_.front().part;
+    under_way_.pop_front();
+    agree_on(part, plan_.policy.keep);
+  }
+  /// What is agreed on of a part, and the parameters as it leaves them.
+  void agree_on(std::size_t part, double share) {
+    step_verdict found = settle(part);
+    if (plan_.policy.owners) found = agreed_on(found);
+    if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
+    const place mine = carrier_->owned(part);
+    const std::span<T> room = carrier_->room(part), own = owned_room(part);
+    if (plan_.policy.contribution == contributes::difference) {
+      const std::span<T> agreed = agreed_.span().subspan(mine.begin, mine.size());
+      ++at_.outer[part];
+      model().each(mine, [&](std::size_t k, place at) {
+        if (collect_.is_frozen(k)) return;
+        const auto piece = [&](std::span<T> of) { return of.subspan(at.begin - mine.begin, at.size()); };
+        outer_[part](at, {at_.outer[part], piece(agreed), piece(own), T(1), {}});
+      });
+      std::copy(agreed.begin(), agreed.end(), own.begin());
+    }
+    if (plan_.policy.owners) carrier_->hand_out(part);
+    if (plan_.policy.contribution == contributes::difference)
+      std::copy(room.begin(), room.end(), agreed_.begin() + std::ptrdiff_t(parts_[part].begin));
+    rejoin(part, share);
+  }
+  void require_shut(const char* call) const {
+    if (collect_.is_open())
+      refuse(call, std::string{call} + "() was called before finish() has ended the step that begin() has "
+                                       "opened");
+  }
+  void require_expected(std::size_t k) const {
+    if (collect_.is_open() && k < model().count() && !collect_.taken(k)) return;
+    refuse("ready", "ready(" + std::to_string(k) + ") was called " +
+                        (!collect_.is_open()      ? "outside begin() and finish()"
+                         : k >= model().count() ? "for a tensor that there is not"
+                                                : "twice in a step"));
+  }
+  void require_complete() const {
+    if (!collect_.is_open()) refuse("finish", "finish() was called without begin()");
+    std::string names;
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (collect_.has(k) && !collect_.taken(k) && !model()[k].values.empty())
+        names += (names.empty() ? "\"" : ", \"") + model()[k].name + "\"";
+    if (!names.empty())
+      refuse("finish", "finish() was called before every tensor was ready(): " + names +
+                           " - give a tensor that has no gradient in this step no values");
+  }
+  static const char* unused_weight() {
+    return "a weight is given, and this strategy counts every contribution alike - use "
+           "tutti::weighted_mean, or leave the weight out";
+  }
+};
+
+} // namespace tutti::detail
