@@ -16,7 +16,6 @@
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out
-// refuses: --period 0 => --period: Value 0 not in range
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --transport threads --json / => --json /: Is a directory - give a file
