@@ -11,6 +11,7 @@
 // All ranks offer the same parts in the same order, and settle them in that order.
 #pragma once
 
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/flat_model.hpp>
 #include <tutti/core/function_ref.hpp>
 #include <tutti/topologies/placement.hpp>
@@ -19,6 +20,18 @@
 #include <span>
 
 namespace tutti {
+
+namespace detail {
+
+/// values = factor values; of factor 0 zeros, whatever they were.
+template <class T>
+void scale_contribution(std::span<T> values, T factor) {
+  if (factor == 1) return;
+  const exact_mode held;
+  for (T& v : values) v = factor == 0 ? T{} : v * factor;
+}
+
+} // namespace detail
 
 template <class T>
 class carrier {

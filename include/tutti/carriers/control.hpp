@@ -10,9 +10,9 @@
 #include <tutti/topologies/bruck.hpp>
 #include <tutti/topologies/direct.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>

@@ -35,14 +35,6 @@ auto shared_values(Comm& comm, std::size_t n) {
     return aligned_values<T>{n};
 }
 
-/// values = factor values; of factor 0 zeros, whatever they were.
-template <class T>
-void scale_contribution(std::span<T> values, double factor) {
-  const exact_mode held;
-  const T by = static_cast<T>(factor);
-  for (T& v : values) v = by == 0 ? T{} : v * by;
-}
-
 } // namespace detail
 
 /// An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard.
@@ -123,8 +115,8 @@ private:
       detail::scale_weights(scaled);
       double total = 0;
       for (const double w : scaled) total += w;
-      detail::scale_contribution(p.values.span(), scaled[std::size_t(with_.comm.rank())] *
-                                                      double(scaled.size()) / total);
+      const double own = scaled[std::size_t(with_.comm.rank())];
+      detail::scale_contribution(p.values.span(), static_cast<T>(own * double(scaled.size()) / total));
     }
     p.often.start();
   }

@@ -51,6 +51,7 @@
 // see before data moves leaves it as it was: weights, and everything that `checked` compares.
 #pragma once
 
-#include <tutti/collectives/copies.hpp>     // all_gather, broadcast, gather, scatter, all_to_all, barrier
+#include <tutti/collectives/blocks.hpp>     // gather, scatter, all_to_all, barrier
+#include <tutti/collectives/copies.hpp>     // all_gather, broadcast
 #include <tutti/collectives/later_reductions.hpp> // their async_ and persistent_ forms
 #include <tutti/collectives/reductions.hpp> // all_reduce, reduce_scatter, reduce

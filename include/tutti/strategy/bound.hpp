@@ -22,6 +22,11 @@ struct unbound {
   template <class... All> void step(const All&...) {}
   template <class... All> void begin(const All&...) {}
   template <class... All> void accumulate(const All&...) {}
+  template <class... All> void freeze(const All&...) {}
+  template <class... All> void save(const All&...) {}
+  template <class... All> std::vector<std::string> load(const All&...) { return {}; }
+  double loss_scale() const { return 1; }
+  double gradient_norm() const { return 0; }
   void ready(std::size_t) {}
   void finish() {}
   void join() {}
@@ -77,8 +82,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   numbers.add(how);
   std::string wrong = served ? detail::wrong_roles(parts) : std::string{};
   if (!weighs && parts.how.weight != 1)
-    wrong = "options::weight is given, and this strategy counts every contribution alike - use "
-            "tutti::weighted_mean, or leave the weight out";
+    wrong = unused_weight;
   const auto carry = [&](std::span<const place> pieces) {
     return detail::carrier_for<T>(parts, sync, pieces);
   };

@@ -67,9 +67,7 @@ public:
   }
 
   std::uint64_t hash() const {
-    std::uint64_t h = hash_of_nothing;
-    for (const std::uint64_t b : bits_) h = detail::hashed(h, b);
-    return h;
+    return detail::hashed_numbers(hash_of_nothing, bits_);
   }
   std::span<const std::uint64_t> bits() const noexcept { return bits_; }
 
@@ -152,9 +150,8 @@ struct tensor_facts {
   bool frozen;
 
   std::uint64_t hash() const {
-    std::uint64_t h = hash_of_nothing;
-    for (const char c : name + '\n' + shape) h = detail::hashed(h, static_cast<unsigned char>(c));
-    return detail::hashed(detail::hashed(h, values), frozen);
+    const std::uint64_t text = detail::hashed_numbers(detail::hashed_numbers(hash_of_nothing, name), shape);
+    return detail::hashed(detail::hashed(text, values), frozen);
   }
 };
 

@@ -59,9 +59,7 @@ protected:
   bool is_usable(const step_verdict& found, std::int64_t step) {
     if (passes(found)) return true;
     if (!skips()) raise_culprit(step);
-    ++at_.skipped;
-    if (scale_.adapts()) scale_.bad();
-    return false;
+    return leave_out();
   }
   /// What this rank does about its own.
   bool is_usable_here(const step_verdict& found, std::span<const T> values) {
@@ -71,6 +69,10 @@ protected:
                     .call = "step",
                     .peer = ranks_->rank(),
                     .detail = holds_no_number(at_.step + 1, culprit(values), ranks_->rank())});
+    return leave_out();
+  }
+  /// The step counts, and changes nothing.
+  bool leave_out() {
     ++at_.skipped;
     if (scale_.adapts()) scale_.bad();
     return false;

@@ -197,11 +197,6 @@ protected:
       }
     });
   }
-  static void scale(std::span<T> values, T factor) {
-    if (factor == 1) return;
-    const exact_mode held;
-    for (T& v : values) v *= factor;
-  }
   /// What a commit changes before owners have handed out.
   void keep_owned() {
     for (std::size_t p = 0; p < parts_.size(); ++p) {

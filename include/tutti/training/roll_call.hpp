@@ -58,7 +58,6 @@ public:
   bool all_joined() const noexcept { return joined_ == ranks_->size(); }
   /// Whether no rank has anything more.
   bool over() const noexcept { return all_joined() && !counts(); }
-  bool any_joined() const noexcept { return joined_ > 0; }
   /// Whether any rank has a gradient of tensor k.
   bool present(std::size_t k) const { return bit(present_, k); }
   /// A tensor that is frozen on rank 0 or on `peer`, and not on the other; peer -1 when there is none.

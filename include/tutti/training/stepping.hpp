@@ -33,7 +33,9 @@ protected:
   void open(const char* call, const Gradients& gradients, double weight) {
     require_shut(call);
     if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
-    if (!plan_.weighs && weight != 1) refuse(call, unused_weight());
+    if (!plan_.weighs && weight != 1) 
+      refuse(call, "a weight is given, and this reducer counts every contribution alike - use "
+                   "tutti::weighted_mean, or leave the weight out");
     if (!reduces() && !detail::is_weight(weight))
       refuse(call, "the weight is negative or not finite - give what the micro-batch counts for");
     std::vector<gradient_view<T>> views;
@@ -224,10 +226,6 @@ protected:
     if (!names.empty())
       refuse("finish", "finish() was called before every tensor was ready(): " + names +
                            " - give a tensor that has no gradient in this step no values");
-  }
-  static const char* unused_weight() {
-    return "a weight is given, and this strategy counts every contribution alike - use "
-           "tutti::weighted_mean, or leave the weight out";
   }
 };
 

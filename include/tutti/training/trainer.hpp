@@ -52,9 +52,9 @@ template <class T, class Optimizer>
 class trainer : detail::held_optimizer<Optimizer>, detail::stepping<T> {
   using base = detail::stepping<T>;
   using detail::held_optimizer<Optimizer>::optimizer_;
-  using base::model, base::visit, base::local, base::reduces, base::apart, base::descend, base::begin_afresh, base::write, base::scale, base::keep_all,
-      base::keep, base::keep_state, base::refuse, base::judge, base::settle_offered,
-      base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
+  using base::model, base::visit, base::local, base::reduces, base::apart, base::descend,
+      base::begin_afresh, base::write, base::keep_all, base::keep_state, base::refuse,
+      base::judge, base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
       base::start, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
       base::commit, base::agree_until, base::require_shut, base::require_expected,
       base::require_complete, base::ranks_, base::plan_, base::bound_, base::collect_,
@@ -228,16 +228,6 @@ public:
 private:
   // --- the loop: three ways through a step ------------------------------------------------------
 
-  template <class Folder>
-  static void require_checkpoints() {
-    static_assert(detail::has_checkpoints<Folder>,
-                  "tutti::trainer: save and load have a header of their own - include "
-                  "<tutti/training/checkpoint.hpp>");
-  }
-  std::map<std::string, std::string> knobs() {
-    numbers_.renew(optimizer_);
-    return numbers_.texts();
-  }
   /// Gradients that all ranks reduce.
   void reduced_step() {
     offer_complete();
@@ -252,7 +242,7 @@ private:
   /// Gradients that servers apply as they come; a rank judges its own.
   void served_step() {
     detail::step_verdict own = judge(carrier_->room(0));
-    scale(carrier_->room(0), clip_factor(own));
+    detail::scale_contribution(carrier_->room(0), clip_factor(own));
     if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
     const std::int64_t skipped = at_.skipped;
     const detail::loss_scale before = scale_;
@@ -303,6 +293,8 @@ private:
     snapshot_.forget();
     bound_.publish();
   }
+  // --- what stands around it --------------------------------------------------------------------
+
   /// At the end of a step, however it ends.
   struct closing {
     trainer& of;
@@ -320,6 +312,16 @@ private:
     }
     ~joining() { of.joined_ = false; }
   };
+  template <class Folder>
+  static void require_checkpoints() {
+    static_assert(detail::has_checkpoints<Folder>,
+                  "tutti::trainer: save and load have a header of their own - include "
+                  "<tutti/training/checkpoint.hpp>");
+  }
+  std::map<std::string, std::string> knobs() {
+    numbers_.renew(optimizer_);
+    return numbers_.texts();
+  }
 };
 
 } // namespace tutti
