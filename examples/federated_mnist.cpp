@@ -23,12 +23,11 @@ struct clients_of_mnist { // a population: what a federated strategy needs to kn
     return models::client_rows(order, std::size_t(client), 100);
   }
   double examples(int client) const { return double(rows(client).size()); }
-  void train(int client, int epochs, std::span<const float> from, tutti::random_stream random,
-             std::span<float> to) {
-    model.load(from);
-    how.epochs = epochs;
+  void train(int client, tutti::local_training<float>& local, tutti::random_stream random) {
+    model.load(local.received());
+    how.epochs = local.epochs();
     models::train_client(model, data.training, rows(client), how, random());
-    std::ranges::copy(model.flat_parameters(), to.begin());
+    std::ranges::copy(model.flat_parameters(), local.parameters().begin());
   }
   tutti::score evaluate(std::span<const float> parameters, int part, int parts) {
     const auto mine = tutti::shard_of(data.test.size(), part, parts);

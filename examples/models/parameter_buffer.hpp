@@ -94,6 +94,19 @@ public:
     std::copy(flat.begin(), flat.end(), values_.begin());
   }
 
+  /// Tensors as tensors() has them.
+  void load(std::span<const tutti::tensor<T>> tensors) {
+    if (tensors.size() != shapes_.size()) {
+      throw std::runtime_error("models: " + std::to_string(tensors.size()) + " tensors for a model of " +
+                               std::to_string(shapes_.size()) +
+                               " - load what parameters() of the same shape returned");
+    }
+    for (int i = 0; i < count(); ++i) {
+      const auto& from = tensors[static_cast<std::size_t>(i)].values;
+      std::copy_n(from.begin(), std::min(from.size(), values_in(shape(i))), data(i));
+    }
+  }
+
   /// Uniform with the given standard deviation; the same values on every machine.
   void fill_uniform(int i, double deviation, std::uint64_t seed) {
     const double bound = std::sqrt(3.0) * deviation;

@@ -83,6 +83,7 @@ public:
   std::span<T> flat_gradients() { return gradients_.flat(); }
   std::size_t parameter_count() const { return parameters_.parameter_count(); }
   void load(std::span<const T> flat) { parameters_.load(flat); }
+  void load(std::span<const tutti::tensor<T>> tensors) { parameters_.load(tensors); }
 
   /// The same parameters on every machine. What is added to the residual stream starts at zero.
   void initialise(std::uint64_t seed) {

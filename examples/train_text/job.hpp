@@ -85,32 +85,34 @@ private:
     results_.determinism = name(Strategy::determinism);
     auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe),
                                  tutti::training_options{.clip = s_.clip});
-    if (!s_.resume.empty()) resume(trainer);
+    const auto steps = [&] { return int(trainer.steps()); };
+    if (!s_.resume.empty()) resume(trainer, steps);
     train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
                 [&](int step, double loss) {
                   seen_.add(step, loss);
                   show(step);
                   if (s_.save_every > 0 && step % s_.save_every == 0 && step < s_.recipe.steps)
-                    save(trainer);
+                    save(trainer, step);
                 });
-    save(trainer);
+    save(trainer, steps());
   }
-  template <class Trainer>
-  void save(Trainer& trainer) {
+  /// A trainer, or rounds.
+  template <class Trained>
+  void save(Trained& trained, int steps) {
     if (s_.save.empty()) return;
-    const auto folder = std::filesystem::path{s_.save} / ("step-" + std::to_string(trainer.steps()));
-    trainer.save(folder.string());
+    const auto folder = std::filesystem::path{s_.save} / ("step-" + std::to_string(steps));
+    trained.save(folder.string());
     if (world_.rank() == 0) std::cout << "\nsaved          " << folder.string() << "\n" << std::flush;
   }
 
   /// Says where the run goes on, and in what the file was made otherwise.
-  template <class Trainer>
-  void resume(Trainer& trainer) {
+  template <class Trained, class Steps>
+  void resume(Trained& trained, const Steps& steps) {
     const std::string last = tutti::latest_checkpoint(s_.resume);
     const std::string folder = last.empty() ? s_.resume : last;
-    const auto differs = trainer.load(folder);
+    const auto differs = trained.load(folder);
     if (world_.rank() != 0) return;
-    std::cout << "resumed        " << folder << ", goes on at step " << trainer.steps() + 1 << " of "
+    std::cout << "resumed        " << folder << ", goes on at step " << steps() + 1 << " of "
               << s_.recipe.steps << "\n";
     for (const std::string& one : differs) std::cout << "               " << one << "\n";
     std::cout << std::flush;
@@ -126,13 +128,17 @@ private:
     const std::size_t all = clients_a_rank * std::size_t(world_.size());
     text_.require(s_.recipe.shape.context, all); // mpiexec may have started more ranks
     writers clients{text_, s_, int(all), seen_};
-    const int rounds = writers::rounds(s_.recipe.steps);
-    strategy.run(model_.flat_parameters(), clients, {.rounds = rounds, .seed = s_.seed},
-                 [&](const tutti::round_report& round) {
-                   clients.next_round();
-                   show(s_.recipe.steps * round.round / rounds);
-                   return true;
-                 });
+    const int all_rounds = writers::rounds(s_.recipe.steps);
+    auto rounds = strategy.rounds(model_.parameters(), optimizer_of(s_.recipe), clients,
+                                  {.rounds = all_rounds, .seed = s_.seed});
+    const auto steps = [&] { return int(rounds.made()) * writers::local_steps; };
+    if (!s_.resume.empty()) resume(rounds, steps);
+    rounds.run([&](const tutti::round_report&) {
+      show(steps());
+      if (s_.save_every > 0 && steps() % s_.save_every == 0 && steps() < s_.recipe.steps) save(rounds, steps());
+      return true;
+    });
+    save(rounds, steps());
   }
 
   /// Why the gradients travel as they do.

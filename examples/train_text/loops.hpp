@@ -86,26 +86,21 @@ public:
 
   int clients() const { return clients_; }
   double examples(int client) const { return double(shard(client).size()); }
-  void next_round() { ++round_; }
 
-  void train(int client, int epochs, std::span<const float> from, tutti::random_stream random,
-             std::span<float> to) {
+  void train(int client, tutti::local_training<float, tutti::adamw>& local, tutti::random_stream random) {
     const auto& recipe = s_.recipe;
-    tutti::adamw optimizer = optimizer_of(recipe);
-    std::vector<float> first(from.size()), second(from.size());
     std::vector<std::uint8_t> rows;
     const std::uint64_t name = random();
-    model_.load(from);
-    for (int step = 1; step <= epochs * local_steps; ++step) {
+    const int steps = local.epochs() * local_steps;
+    for (int step = 1; step <= steps; ++step) {
       models::sample_rows(shard(client), recipe.shape.context, recipe.batch, name,
                           std::uint64_t(step), 0, rows);
-      const int all = round_ * local_steps * epochs + step - 1;
-      optimizer.learning_rate = recipe.learning_rate(std::min(all, recipe.steps - 1));
+      const int all = int(local.round() - 1) * steps + step - 1;
+      local.optimizer().learning_rate = recipe.learning_rate(std::min(all, recipe.steps - 1));
+      model_.load(local.tensors());
       seen_.add(all + 1, model_.loss_and_gradients(rows, recipe.batch));
-      tutti::update<float>(optimizer, step, model_.flat_parameters(), model_.flat_gradients(),
-                           {std::span{first}, std::span{second}});
+      local.step(model_.gradients());
     }
-    std::copy(model_.flat_parameters().begin(), model_.flat_parameters().end(), to.begin());
   }
 
 private:
@@ -118,7 +113,6 @@ private:
   int clients_;
   history& seen_;
   model_type model_;
-  int round_ = 0;
 };
 
 } // namespace train_text

@@ -72,9 +72,12 @@ inline void check(const settings& s) {
   if (s.sync == "asynchronous" && !(s.save.empty() && s.resume.empty()))
     throw std::runtime_error("train_text: --save and --resume are for policies whose ranks agree, and --sync "
                              "asynchronous has servers - use another, or leave them out");
-  if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0 || !s.save.empty() || !s.resume.empty()))
-    throw std::runtime_error("train_text: --accumulate, --clip, --save and --resume are for steps of a "
-                             "trainer, and --sync federated runs rounds - leave them out");
+  if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
+    throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "
+                             "federated runs rounds - leave them out");
+  if (s.sync == "federated" && s.save_every % writers::local_steps != 0)
+    throw std::runtime_error("train_text: --sync federated has rounds of " + std::to_string(writers::local_steps) +
+                             " steps - give a --save-every of whole rounds");
   support::check_writable("--json", s.json);
   support::check_writable("--plot", s.plot);
 }

@@ -67,6 +67,16 @@ for sync in synchronous sharded diloco; do
     "$scratch/$sync"-{whole,resumed}.json
 done
 
+# Rounds as well.
+rounds=("$program" --data README.md --batch 1 --ranks 2 --transport threads --sync federated --steps 200)
+run rounds-whole "${rounds[@]}" --save "$scratch/rounds" --save-every 100 --json "$scratch/rounds-whole.json"
+rm -rf "$scratch/rounds/step-200"
+run rounds-resumed "${rounds[@]}" --resume "$scratch/rounds" --json "$scratch/rounds-resumed.json"
+says "federated: where it goes on is said" "$scratch/rounds-resumed.out" \
+  "^resumed +$scratch/rounds/step-100, goes on at step 101 of 200$"
+expect_equal_hashes "federated: hashes of two ranks in one run and in two halves" 4 \
+  "$scratch"/rounds-{whole,resumed}.json
+
 # Chosen by price, and why.
 run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
 says "the automatic topology is explained" "$scratch/automatic.out" \

@@ -18,11 +18,10 @@ namespace {
 struct problem_q {
   int clients() const { return 2; }
   double examples(int) const { return 5; }
-  void train(int client, int epochs, std::span<const double> from, tutti::random_stream,
-             std::span<double> to) const {
+  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
     const double a = client == 0 ? 1 : 3, b = client == 0 ? -1 : 2;
-    to[0] = from[0];
-    for (int k = 0; k < epochs; ++k) to[0] -= 0.1 * a * (to[0] - b);
+    double& x = local.parameters()[0];
+    for (int k = 0; k < local.epochs(); ++k) x -= 0.1 * a * (x - b);
   }
 };
 
@@ -35,11 +34,10 @@ struct constant_clients {
 
   int clients() const { return size; }
   double examples(int client) const { return client + 1; }
-  void train(int client, int, std::span<const double>, tutti::random_stream random,
-             std::span<double> to) {
+  void train(int client, tutti::local_training<double>& local, tutti::random_stream random) {
     asked.push_back(client);
     draws.push_back(random());
-    for (double& x : to) x = client;
+    for (double& x : local.parameters()) x = client;
   }
   tutti::score evaluate(std::span<const double> parameters, int part, int parts) const {
     // Ten examples, each worth the first parameter; dealt out to the ranks.
@@ -54,14 +52,14 @@ struct constant_clients {
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(problem_q_on_every_topology_and_with_half_the_server_rate) {
+BOOST_AUTO_TEST_CASE(problem_q_on_every_topology_and_with_half_the_outer_rate) {
   const auto rounds = [](int ranks, int count, double rate, auto... parts) {
     double x = 0;
     tutti::threads::run(ranks, [&](auto& world) {
       std::vector<double> values(1, world.rank() == 0 ? 0.0 : 7.0); // rank 0's are the initial ones
       problem_q clients;
       tutti::strategy strategy{
-          world, tutti::federated{.fraction = 1, .epochs = 2, .server_rate = rate}, parts...};
+          world, tutti::federated{.fraction = 1, .epochs = 2, .outer = {.learning_rate = rate}}, parts...};
       const auto report = strategy.run(values, clients, {.rounds = count});
       if (world.rank() == ranks - 1) x = values[0];
       if (int(report.rounds.size()) != count || report.rounds[0].clients != 2)
@@ -184,7 +182,7 @@ BOOST_AUTO_TEST_CASE(ranks_that_disagree_about_the_run_are_told_so_on_every_rank
   expect("clients", texts({}, 5, {}));
   expect("fraction", texts({}, 4, {.fraction = .2}));
   expect("epochs", texts({}, 4, {.epochs = 3}));
-  expect("server_rate", texts({}, 4, {.server_rate = .3}));
+  expect("outer", texts({}, 4, {.outer = {.learning_rate = .3}}));
   const auto nobody = trial::errors_on_ranks(2, [](auto& world) {
     constant_clients clients{.size = 0};
     std::vector<double> values(1);
@@ -223,8 +221,8 @@ BOOST_AUTO_TEST_CASE(answers_that_rounds_do_not_carry_out_are_refused) {
   };
   refused("the cohort of the sync policy is not between one client and all", nobody_asked{});
   refused("the sync policy asks for a negative number of epochs", tutti::federated{.epochs = -1});
-  refused("the server's rate is not finite",
-          tutti::federated{.server_rate = std::numeric_limits<double>::infinity()});
+  refused("the outer learning rate of the sync policy is not finite",
+          tutti::federated{.outer = {.learning_rate = std::numeric_limits<double>::infinity()}});
 }
 
 namespace {
@@ -236,7 +234,7 @@ struct fixed_cohort {
 
   int asked = 3;
   int epochs = 1;
-  double server_rate = 0.5;
+  tutti::sgd outer = {.learning_rate = 0.5};
   constexpr int cohort(int clients) const noexcept { return asked < clients ? asked : clients; }
 };
 
@@ -257,7 +255,7 @@ BOOST_AUTO_TEST_CASE(a_policy_of_a_users_own_says_who_is_asked) {
 
 BOOST_AUTO_TEST_CASE(a_client_that_throws_ends_the_run_everywhere) {
   struct faulty_clients : constant_clients {
-    void train(int client, int, std::span<const double>, tutti::random_stream, std::span<double>) {
+    void train(int client, tutti::local_training<double>&, tutti::random_stream) {
       if (client == 2) throw std::runtime_error{"the client's battery is empty"};
     }
   };

@@ -14,8 +14,9 @@ struct careless_clients {
 
   int clients() const { return 7; }
   double examples(int client) const { return client + 1; }
-  void train(int client, int, std::span<const float> from, tutti::random_stream,
-             std::span<float> to) const {
+  void train(int client, tutti::local_training<float>& local, tutti::random_stream) const {
+    const auto from = local.received();
+    const auto to = local.parameters();
     {
       const modes::scope own{{}};
       std::fesetenv(FE_DFL_ENV); // what the client itself computes is not what is tried
@@ -42,7 +43,7 @@ outcome rounds_with(const modes::mode& mode) {
     for (auto& values : m.values) std::fill(values.begin(), values.end(), 0.0f);
     careless_clients clients{mode};
     tutti::strategy strategy{world, tutti::star{}, tutti::weighted_mean{},
-                             tutti::federated{.fraction = 1.0, .server_rate = 0.7}};
+                             tutti::federated{.fraction = 1.0, .outer = {.learning_rate = 0.7}}};
     const auto report = strategy.run(m.parameters(), clients, {.rounds = 4});
     out.metrics[std::size_t(world.rank())] = report.rounds.back().metric;
   });

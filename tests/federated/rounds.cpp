@@ -18,12 +18,12 @@ namespace {
 struct two_parabolas {
   int clients() const { return 2; }
   double examples(int) const { return 5; }
-  void train(int client, int epochs, std::span<const double> from, tutti::random_stream,
-             std::span<double> to) const {
+  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
     const double a = client == 0 ? 1 : 3, b = client == 0 ? -1 : 2;
-    double y = from[0];
-    for (int k = 0; k < epochs; ++k) y -= 0.1 * a * (y - b);
-    to[0] = y;
+    for (int k = 0; k < local.epochs(); ++k) {
+      const double gradient[] = {a * (local.parameters()[0] - b)};
+      local.step(gradient);
+    }
   }
 };
 
@@ -33,8 +33,9 @@ struct crowd {
   int bad = -1; ///< this one returns a NaN
   int clients() const { return size; }
   double examples(int client) const { return client + 1; }
-  void train(int client, int, std::span<const float> from, tutti::random_stream random,
-             std::span<float> to) const {
+  void train(int client, tutti::local_training<float>& local, tutti::random_stream random) const {
+    const auto from = local.received();
+    const auto to = local.parameters();
     for (std::size_t i = 0; i < from.size(); ++i)
       to[i] = from[i] + 0.5f * (float(client) - from[i]) + 0.01f * random.uniform();
     if (client == bad) to[0] = std::numeric_limits<float>::quiet_NaN();

@@ -25,10 +25,10 @@ template <class T> struct given_clients {
 
   int clients() const { return int(holds.size()); }
   double examples(int client) const { return holds[std::size_t(client)]; }
-  void train(int client, int, std::span<const T>, tutti::random_stream, std::span<T> to) {
+  void train(int client, tutti::local_training<T>& local, tutti::random_stream) {
     ++trained;
     if (std::find(silent.begin(), silent.end(), client) != silent.end()) return;
-    for (T& x : to) x = answers[std::size_t(client)];
+    for (T& x : local.parameters()) x = answers[std::size_t(client)];
   }
 };
 
@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(a_cohort_without_examples_is_a_round_that_is_skipped_and_na
       given_clients<float> mine{{0, 1, 0, 0}, {9, 1, 9, 9}};
       auto& here = out[std::size_t(world.rank())];
       here.values.assign(10, 3.0f);
-      tutti::strategy strategy{world, tutti::federated{.fraction = .25, .server_rate = .5}};
+      tutti::strategy strategy{world, tutti::federated{.fraction = .25, .outer = {.learning_rate = .5}}};
       here.report = strategy.run(here.values, mine, {.rounds = 12, .seed = 3}, [&](const auto& r) {
         here.seen.push_back(r);
         return true;

@@ -95,7 +95,7 @@ template <class Comm, class... Parts> void trains(Comm& comm, Parts... parts) {
 struct everyone {
   int clients() const { return 3; }
   double examples(int) const { return 1; }
-  void train(int, int, std::span<const float>, tutti::random_stream, std::span<float>) const {}
+  void train(int, tutti::local_training<float>&, tutti::random_stream) const {}
 };
 
 /// A policy of a user's own.
@@ -125,6 +125,9 @@ void use_all() {
     everyone people;
     std::vector<float> values(10);
     tutti::strategy{world, tutti::federated{}}.run(values, people);
+    tutti::strategy averaging{world, tutti::federated{}};
+    auto rounds = averaging.rounds(values, tutti::adamw{}, people);
+    (void)(rounds.next().round == rounds.made());
   });
   (void)tutti::check_reducer<float>(tutti::mean{});
   (void)tutti::check_reducer<std::int32_t>(tutti::sum{});

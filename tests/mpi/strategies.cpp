@@ -104,8 +104,9 @@ auto counted_pushes(int servers, bool dedicated, int staleness) {
 struct crowd {
   int clients() const { return 20; }
   double examples(int client) const { return client + 1; }
-  void train(int client, int, std::span<const float> from, tutti::random_stream random,
-             std::span<float> to) const {
+  void train(int client, tutti::local_training<float>& local, tutti::random_stream random) const {
+    const auto from = local.received();
+    const auto to = local.parameters();
     for (std::size_t i = 0; i < from.size(); ++i)
       to[i] = from[i] + 0.5f * (float(client) - from[i]) + 0.01f * random.uniform();
   }

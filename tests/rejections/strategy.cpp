@@ -80,13 +80,21 @@ struct gradients_outside {
 struct endless {
   using part = tutti::sync_part;
   static constexpr bool over_population = true;
+  tutti::sgd outer = {};
 };
 struct late_rounds : tutti::federated {
   int delay = 1;
 };
 struct whole_rounds : endless {
   int epochs = 1;
-  double server_rate = 1;
+  int cohort(int clients) const { return clients; }
+};
+
+/// Rounds that end with nothing.
+struct outerless_rounds {
+  using part = tutti::sync_part;
+  static constexpr bool over_population = true;
+  int epochs = 1;
   int cohort(int clients) const { return clients; }
 };
 
@@ -143,7 +151,7 @@ struct silent {
 struct clients_of_none {
   int clients() { return 1; }
   double examples(int) { return 1; }
-  void train(int, int, std::span<const float>, tutti::random_stream, std::span<float>) {}
+  void train(int, tutti::local_training<float>&, tutti::random_stream) {}
 };
 
 /// Clients who cannot be trained.
@@ -179,14 +187,15 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT remembering_codec: tutti::strategy: this codec remembers what it left out, .* use one without state
   // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
-  // REJECT differences: tutti::strategy: a sync policy that contributes differences makes a common step .* as its member outer
-  // REJECT differences_and_a_number: tutti::strategy: a sync policy that contributes differences makes a common step
+  // REJECT differences: tutti::strategy: a sync policy that contributes differences, .* makes a common step .* as its member outer
+  // REJECT differences_and_a_number: tutti::strategy: a sync policy that contributes differences, .* makes a common step
   // REJECT served_differences: tutti::strategy: servers apply gradients as they come, .* use tutti::asynchronous, or a schedule
   // REJECT periodic_gradients: tutti::strategy: gradients are contributed in every step, .* or contribute tutti::contributes::difference
   // REJECT late_rounds: tutti::strategy: gradients are contributed in every step, and rounds over a population agree in every round
   // REJECT gradients_outside: tutti::strategy: outer steps are made with differences, .* or contribute tutti::contributes::difference
   // REJECT sum_of_parameters: tutti::strategy: the sum of all ranks' parameters is no model - use tutti::mean
-  // REJECT endless_rounds: tutti::strategy: rounds over a population ask the sync policy for epochs, server_rate and cohort
+  // REJECT endless_rounds: tutti::strategy: rounds over a population ask the sync policy for epochs and cohort
+  // REJECT rounds_without_outer: tutti::strategy: a sync policy that contributes differences, or runs rounds over a population, makes a common step .* as its member outer
   // REJECT two_trainings: tutti: two bags of training options were given - merge them
   // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for than these parts promise .* such as tutti::synchronous
   // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for .* a reducer that promises it
@@ -263,6 +272,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::sum{}, tutti::local_sgd{}};
 #elif defined REJECT_endless_rounds
   strategy made{comm, endless{}};
+#elif defined REJECT_rounds_without_outer
+  strategy made{comm, outerless_rounds{}};
 #elif defined REJECT_two_trainings
   strategy made{comm, tutti::training_options{.clip = 1}, tutti::training_options{}};
 #elif defined REJECT_asynchronous_repeats

@@ -367,4 +367,27 @@ BOOST_AUTO_TEST_CASE(weights_and_timeouts_may_differ_between_ranks) {
   BOOST_CHECK(all_same(results));
 }
 
+BOOST_AUTO_TEST_CASE(a_step_that_is_skipped_counts_and_changes_nothing) {
+  const auto results = trial::on_ranks(2, [](auto& world, model& m) {
+    tutti::strategy strategy{world};
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{.learning_rate = .5});
+    const auto before = m.flat();
+    trainer.skip();
+    if (!trial::same_bits(before, m.flat())) throw std::runtime_error{"it changed parameters"};
+    if (trainer.steps() != 1 || trainer.skipped() != 1) throw std::runtime_error{"it does not count"};
+    trainer.step(m.gradients(world.rank()));
+    if (trainer.steps() != 2 || trainer.skipped() != 1) throw std::runtime_error{"the next one does not count"};
+  });
+  BOOST_CHECK(all_same(results));
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    model m{0};
+    tutti::strategy strategy{world, tutti::local_sgd{.period = 2}};
+    auto trainer = strategy.bind(m.parameters(), tutti::sgd{});
+    trainer.skip();
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "this policy has steps that ranks make by themselves - leave the "
+                                                 "step out"),
+                      trial::joined(errors));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

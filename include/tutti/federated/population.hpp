@@ -3,12 +3,11 @@
 //   clients()                        how many
 //   examples(client)                 how many examples a client holds: its weight. One of none is not
 //                                    trained where that is what counts
-//   train(client, epochs, parameters, random, out)
-//                                    trains from `parameters` on the client's own data and writes the
-//                                    trained parameters to `out`, which begins as a copy of them: who
-//                                    leaves every bit of it as it was has written nothing and does not
-//                                    count. Draws only from `random`, a stream of (seed, round, client),
-//                                    so that the result does not depend on which rank runs the client
+//   train(client, local, random)     trains on the client's own data: `local` (local_training.hpp) has the
+//                                    parameters of the round and an optimizer. Who makes no step and
+//                                    leaves every bit as it was has written nothing and does not count.
+//                                    Draws only from `random`, a stream of (seed, round, client), so that
+//                                    the result does not depend on which rank runs the client
 //   evaluate(parameters, part, parts) -> score     optional: the part-th of `parts` shares of a test set
 //
 // Clients are logical: thousands live on a few ranks, and any rank can run any client.
@@ -16,10 +15,10 @@
 
 #include <tutti/core/error.hpp>
 #include <tutti/core/random.hpp>
+#include <tutti/federated/local_training.hpp>
 
 #include <concepts>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,12 +31,12 @@ struct score {
   double count = 0;
 };
 
-template <class P, class T>
-concept population = requires(P& p, int client, int epochs, std::span<const T> parameters,
-                              random_stream random, std::span<T> out) {
+/// `Optimizer` is that of the clients.
+template <class P, class T, class Optimizer = sgd>
+concept population = requires(P& p, int client, local_training<T, Optimizer>& local, random_stream random) {
   { p.clients() } -> std::convertible_to<int>;
   { p.examples(client) } -> std::convertible_to<double>;
-  p.train(client, epochs, parameters, random, out);
+  p.train(client, local, random);
 };
 
 /// `count` of `clients` distinct clients, drawn uniformly by (seed, round): the same on every rank.

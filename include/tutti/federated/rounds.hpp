@@ -1,26 +1,33 @@
-// The rounds of federated averaging over a population.
+// Rounds over a population: the second way to drive a trainer, whose steps are the rounds.
 //
-// Where the mean of a round holds a NaN or infinity, options::non_finite decides: every rank throws
+//   auto rounds = strategy.rounds(parameters, optimizer, clients, {.seed = 1});
+//   while (rounds.made() < 100 && rounds.next().metric < .97) ...;
+//   rounds.save("runs/round-100");
+//
+// In a round a cohort is drawn, the same on all ranks. Rank r trains every size-th client of it, and adds up
+// what they contribute; the mean of that is this rank's contribution to a step of the trainer, weighted by what
+// its clients hold, and the trainer's optimizer is the policy's outer one.
+//
+// Where a client or the mean holds a NaN or infinity, training_options::non_finite decides: every rank throws
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
 // A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
 #pragma once
 
+#include <tutti/carriers/control.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/core/hash.hpp>
-#include <tutti/core/rounded.hpp>
+#include <tutti/federated/client_sum.hpp>
+#include <tutti/federated/local_training.hpp>
 #include <tutti/federated/population.hpp>
-#include <tutti/reducers/weights.hpp>
-#include <tutti/carriers/reducing.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
-#include <tutti/training/verdict.hpp>
+#include <tutti/training/rules.hpp>
+#include <tutti/training/trainer.hpp>
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,13 +39,13 @@ struct round_report {
   int round = 0;      ///< from 1
   int clients = 0;    ///< how many were drawn
   double metric = 0;  ///< mean of the population's score, 0 when it has none
-  double seconds = 0; ///< since the run began
+  double seconds = 0; ///< since these rounds were begun
   int silent = 0;     ///< how many of the clients wrote nothing, and were left out
   std::string skipped = {}; ///< why the round changed nothing, naming it; empty when it was applied
 };
 
 struct run_options {
-  int rounds = 100;       ///< at most
+  int rounds = 100;       ///< at most; of strategy::run
   std::uint64_t seed = 1; ///< names every draw of the run
 };
 
@@ -49,162 +56,191 @@ struct federated_report {
 
 namespace detail {
 
-template <class Parts, class Sync, class T, class Population>
+/// By what clients descend, beside the optimizer of the trainer.
+template <class Optimizer>
+struct of_clients {
+  Optimizer optimizer;
+  std::vector<parameter_group> groups;
+};
+
+/// What is wrong with rounds of these answers over so many clients; empty when nothing is.
+template <class Sync>
+std::string wrong_rounds(const Sync& sync, int clients, const training_options& how, double weight) {
+  if (weight != 1)
+    return "options::weight is given, and clients count what they hold - leave it out, and say it in "
+           "examples(client) of the population";
+  if (how.uneven != uneven::by_weight)
+    return "uneven::by_world is given, and clients count what they hold - leave it out";
+  if (how.loss_scale.initial != 1 || how.loss_scale.growth != 1)
+    return "a scale of the loss is given, and losses are the clients' own - leave it out, and scale in "
+           "train(client, local, random) of the population";
+  if (clients < 1) return "the population has no clients";
+  if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
+  if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
+    return "the cohort of the sync policy is not between one client and all";
+  if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
+  return {};
+}
+
+} // namespace detail
+
+/// Made by strategy::rounds; the strategy, the parameters and the population must outlive it. All members but
+/// made() are collective.
+template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs>
 class federated_rounds {
 public:
-  federated_rounds(const Parts& parts, const Sync& sync, const training_options& training,
-                   std::vector<tensor<T>> parameters, Population& clients, run_options how)
-      : parts_{parts}, sync_{sync}, training_{training}, parameters_{std::move(parameters)},
-        clients_{clients}, how_{how} {
-    control_on ranks{parts_.comm, parts_.how};
-    std::vector<tensor_facts> tensors;
-    for (const tensor<T>& p : parameters_)
-      tensors.push_back(detail::facts_of(p, std::as_writable_bytes(p.values), false));
-    detail::verify_binding(ranks, tensors, numbers(), wrong(), "run");
-    for (tensor<T>& p : parameters_) {
-      tutti::broadcast(parts_.comm, p.values, 0, parts_.how);
-      global_.insert(global_.end(), p.values.begin(), p.values.end());
+  /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is said on every rank.
+  template <class Bind>
+  federated_rounds(std::unique_ptr<control> ranks, const Sync& sync, std::vector<tensor<T>> parameters,
+                   Optimizer optimizer, Population& clients, run_options how,
+                   const training_options& training, double weight, Bind&& bind)
+      : ranks_{std::move(ranks)}, sync_{sync}, clients_{clients}, how_{how},
+        passes_{training.non_finite == non_finite::pass}, skips_{training.non_finite == non_finite::skip},
+        parameters_{std::move(parameters)}, rules_{training, std::span<const tensor<T>>{parameters_}},
+        trainer_{bind(of_the_mean(training), wrong(training, weight))},
+        local_{parameters_, std::move(optimizer), sync.epochs, rules_.factors, rules_.frozen},
+        received_(local_.parameters().size()), sum_{received_.size()} {
+    std::size_t at = 0;
+    for (const tensor<T>& p : parameters_) {
+      gradients_.push_back({p.name, sum_.total().subspan(at, p.values.size())});
+      at += p.values.size();
     }
   }
+  federated_rounds(const federated_rounds&) = delete;
+  federated_rounds& operator=(const federated_rounds&) = delete;
 
-  /// `on_round(report)` returns whether to go on; it must answer the same on every rank.
+  /// Rounds that were made, those that were skipped among them.
+  std::int64_t made() const noexcept { return trainer_.steps(); }
+
+  /// One round. The parameters are those after it, the same on every rank.
+  round_report next() {
+    const auto round = std::uint32_t(made() + 1);
+    round_report report{.round = int(round)};
+    read();
+    const int all = clients_.clients();
+    const auto cohort =
+        tutti::draw_cohort(all, detail::exactly([&] { return sync_.cohort(all); }), how_.seed, round);
+    report.clients = int(cohort.size());
+    const int silent = train_share(cohort, round);
+    sum_.divide();
+    if (const double weight = agree(silent, report); report.skipped.empty()) {
+      const std::int64_t skipped = trainer_.skipped();
+      trainer_.step(gradients_, weight);
+      if (trainer_.skipped() > skipped) report.skipped = of_no_number(round);
+    } else {
+      trainer_.skip();
+    }
+    report.metric = evaluate();
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
+    return report;
+  }
+  /// Rounds until `how.rounds` are made or `on_round(report)` says no, the same on every rank.
   template <class OnRound>
   federated_report run(OnRound&& on_round) {
-    const auto start = clock::now();
     federated_report report;
-    for (int r = 1; r <= how_.rounds && !report.stopped; ++r) {
-      report.rounds.push_back(one_round(std::uint32_t(r)));
-      const std::chrono::duration<double> elapsed = clock::now() - start;
-      report.rounds.back().metric = evaluate();
-      report.rounds.back().seconds = elapsed.count();
+    while (made() < how_.rounds && !report.stopped) {
+      report.rounds.push_back(next());
       report.stopped = !on_round(std::as_const(report.rounds.back()));
     }
     return report;
   }
 
+  /// Between two rounds; as those of trainers. Include <tutti/training/checkpoint.hpp>.
+  template <class Folder>
+  void save(const Folder& folder, const save_options& how = {}) {
+    trainer_.save(folder, how);
+  }
+  /// The rounds go on from there: with the bits that they would have had, where the numbers are the same.
+  template <class Folder>
+  std::vector<std::string> load(const Folder& folder) {
+    return trainer_.load(folder);
+  }
+
 private:
-  /// What decides who is asked in which round, and what becomes of the answers.
-  compared_numbers numbers() const {
-    compared_numbers all = numbers_of(parts_, sync_);
-    all.add(training_);
-    all.add(how_);
-    all.add(int(clients_.clients()));
+  /// Which tensors clients train, and at what rates.
+  struct client_rules {
+    std::vector<detail::group_factors> factors;
+    std::vector<bool> frozen;
+    std::string wrong;
+
+    client_rules(const training_options& how, std::span<const tensor<T>> model)
+        : factors(model.size()), frozen(model.size()),
+          wrong{detail::apply_rules(how, model, factors, [&](std::size_t k) { frozen[k] = true; })} {}
+  };
+  /// What a trainer is to know of them: groups are the clients' business.
+  static training_options of_the_mean(training_options all) {
+    all.groups.clear();
     return all;
   }
-  std::string wrong() {
-    if (parts_.how.weight != 1)
-      return "options::weight is given, and clients count what they hold - leave it out, and say it in "
-             "examples(client) of the population";
-    const int all = clients_.clients();
-    if (all < 1) return "the population has no clients";
-    if (sync_.epochs < 0) return "the sync policy asks for a negative number of epochs";
-    if (const int asked = sync_.cohort(all); asked < 1 || asked > all)
-      return "the cohort of the sync policy is not between one client and all";
-    if (!is_finite(double(sync_.server_rate))) return "the server's rate is not finite";
-    return {};
+  std::string wrong(const training_options& training, double weight) const {
+    std::string why = detail::wrong_rounds(sync_, int(clients_.clients()), training, weight);
+    return why.empty() ? rules_.wrong : why;
   }
 
-  /// What this rank's clients have come to.
-  struct share {
-    double weight = 0; ///< of all of them, times 2^exponent
-    int exponent = 0;
+  void read() {
+    auto to = received_.begin();
+    for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
+  }
+  /// This rank's clients are every size-th of the cohort, in its order. Returns how many wrote nothing.
+  int train_share(const std::vector<int>& cohort, std::uint32_t round) {
+    sum_.clear();
+    std::vector<std::pair<int, double>> own;
+    for (std::size_t k = std::size_t(ranks_->rank()); k < cohort.size(); k += std::size_t(ranks_->size()))
+      if (const double weight = client_weight(cohort[k]); weight != 0) own.push_back({cohort[k], weight});
     int silent = 0;
-    std::int64_t first_bad = nobody; ///< a client that returned a NaN or an infinity
-  };
-
-  /// This rank's clients are every size-th of the cohort. Each rank folds its own in cohort order, then
-  /// the ranks' means are folded with the sums of their clients' weights.
-  round_report one_round(std::uint32_t round) {
-    const int all = clients_.clients();
-    const int asked = detail::exactly([&] { return sync_.cohort(all); });
-    const auto cohort = tutti::draw_cohort(all, asked, how_.seed, round);
-    round_report report{.round = int(round), .clients = int(cohort.size())};
-    std::vector<T> total(global_.size());
-    const share mine = train_share(cohort, round, total);
-    options how = parts_.how;
-    if (!agree_on_weight(mine, how.weight, report)) {
-      report.skipped = nothing_counts(report);
-      return report;
+    for (const auto& [client, weight] : own) {
+      local_.begin(received_, round);
+      clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
+      if (local_.contributes())
+        sum_.add(client, weight, received_, local_.parameters());
+      else
+        ++silent;
     }
-    tutti::all_reduce(parts_.comm, total, weighted_mean{}, parts_.topology, parts_.codec, how);
-    if (usable(total, round, mine.first_bad))
-      apply(total);
-    else
-      report.skipped = was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
-    return report;
+    return silent;
   }
-
-  /// Leaves the mean of this rank's clients in `total`, which is zero.
-  share train_share(const std::vector<int>& cohort, std::uint32_t round, std::vector<T>& total) {
-    std::vector<int> own;
-    std::vector<double> weights;
-    for (std::size_t k = std::size_t(parts_.comm.rank()); k < cohort.size();
-         k += std::size_t(parts_.comm.size())) {
-      own.push_back(cohort[k]);
-      weights.push_back(client_weight(cohort[k]));
-    }
-    share mine;
-    bool first = true;
-    std::vector<T> trained;
-    for (std::size_t k = 0; k < own.size(); ++k) {
-      if (weights[k] == 0) continue;
-      trained = global_;
-      clients_.train(own[k], sync_.epochs, std::span<const T>{global_},
-                     random_stream{how_.seed, round, std::uint64_t(own[k])}, std::span<T>{trained});
-      if (!wrote(trained)) {
-        ++mine.silent;
-        continue;
-      }
-      if (mine.first_bad == nobody && !detail::all_finite(std::span<const T>{trained})) mine.first_bad = own[k];
-      double weight = weights[k];
-      const int exponent = detail::scale_weights({&weight, 1});
-      if (std::exchange(first, false)) mine.exponent = exponent;
-      if (exponent > mine.exponent) rescale(mine, total, exponent); // the heaviest that wrote so far
-      weight = std::ldexp(weight, exponent - mine.exponent);
-      add_difference(total, trained, weight);
-      mine.weight += weight;
-    }
-    if (mine.weight > 0)
-      detail::exactly([&] {
-        for (T& t : total) t = static_cast<T>(t / static_cast<T>(mine.weight));
-      });
-    return mine;
-  }
-
-  /// By a power of two, so that no bit is lost but where a client weighs next to nothing.
-  static void rescale(share& mine, std::vector<T>& total, int exponent) {
-    const detail::exact_mode held;
-    const int down = mine.exponent - exponent;
-    for (T& t : total) t = std::ldexp(t, down);
-    mine.weight = std::ldexp(mine.weight, down);
-    mine.exponent = exponent;
-  }
-
-  /// Whether a client has changed a bit of what it was given.
-  bool wrote(const std::vector<T>& trained) const {
-    const std::size_t bytes = global_.size() * sizeof(T);
-    return bytes == 0 || std::memcmp(trained.data(), global_.data(), bytes) != 0;
-  }
-
-  /// What this rank's mean counts for beside those of the others; false when nothing counts on any.
-  bool agree_on_weight(const share& mine, double& weight, round_report& report) {
-    const std::array<double, 3> told{mine.weight, double(mine.exponent), double(mine.silent)};
-    std::vector<double> all(told.size() * std::size_t(parts_.comm.size()));
-    tutti::all_gather(parts_.comm, told, all, options{.timeout = parts_.how.timeout});
-    bool counts = false;
-    double exponent = 0; // the greatest of those who count
-    for (std::size_t k = 0; k < all.size(); k += told.size()) {
-      report.silent += int(all[k + 2]);
-      if (all[k] == 0) continue;
-      exponent = counts ? (std::max)(exponent, all[k + 1]) : all[k + 1];
+  /// What this rank's mean counts for beside those of the others. Where the round is to be left out, the report
+  /// says why.
+  double agree(int silent, round_report& report) {
+    enum said : std::size_t { weight, exponent, silent_ones, bad, words };
+    const std::uint64_t mine[words] = {std::bit_cast<std::uint64_t>(sum_.weight()),
+                                       std::uint64_t(std::int64_t(sum_.exponent())), std::uint64_t(silent),
+                                       std::uint64_t(sum_.first_bad())};
+    const std::vector<std::uint64_t> all = ranks_->gather(mine);
+    bool counts = false, finite = true;
+    std::int64_t greatest = 0; // exponent of those who count
+    for (std::size_t k = 0; k < all.size(); k += words) {
+      report.silent += int(all[k + silent_ones]);
+      if (std::bit_cast<double>(all[k + weight]) == 0) continue;
+      finite = finite && std::int64_t(all[k + bad]) == detail::client_sum<T>::nobody;
+      greatest = counts ? (std::max)(greatest, std::int64_t(all[k + exponent])) : std::int64_t(all[k + exponent]);
       counts = true;
     }
-    weight = std::ldexp(mine.weight, mine.exponent - int(exponent));
-    return counts;
+    if (!counts) report.skipped = nothing_counts(report);
+    if (!finite && !passes_) {
+      if (!skips_) raise_culprit(report.round, all, words, bad);
+      report.skipped = of_no_number(std::uint32_t(report.round));
+    }
+    return std::ldexp(sum_.weight(), int(sum_.exponent() - greatest));
+  }
+  [[noreturn]] void raise_culprit(int round, const std::vector<std::uint64_t>& all, std::size_t words,
+                                  std::size_t bad) const {
+    failure f{.code = error_code::non_finite, .call = "run", .rank = ranks_->rank()};
+    f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
+    for (std::size_t r = 0; r < all.size() / words; ++r)
+      if (const auto client = std::int64_t(all[r * words + bad]); client >= 0) {
+        f.peer = int(r);
+        f.detail = "round " + std::to_string(round) + ": client " + std::to_string(client) + " on rank " +
+                   std::to_string(r) + " returned a NaN or an infinity";
+        break;
+      }
+    throw error{std::move(f)};
   }
 
   static std::string was_skipped(std::uint32_t round) {
     return "round " + std::to_string(round) + " was skipped: ";
+  }
+  static std::string of_no_number(std::uint32_t round) {
+    return was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
   }
   static std::string nothing_counts(const round_report& report) {
     const std::string drawn = std::to_string(report.clients);
@@ -214,87 +250,57 @@ private:
                       " clients holds an example - draw more of them, or leave out who has no data"
                 : std::to_string(report.silent) + " of its " + drawn +
                       " clients wrote no parameters, and none of the others holds an example - "
-                      "write what was trained to `out`");
-  }
-
-  /// The reduced difference is the same on all ranks, and so is the verdict on it.
-  bool usable(const std::vector<T>& total, std::uint32_t round, std::int64_t first_bad) {
-    if (training_.non_finite == non_finite::pass || detail::all_finite(std::span<const T>{total})) return true;
-    if (training_.non_finite == non_finite::skip) return false;
-    const std::array<std::int64_t, 1> mine{first_bad};
-    std::vector<std::int64_t> all(std::size_t(parts_.comm.size()));
-    tutti::all_gather(parts_.comm, mine, all, options{.timeout = parts_.how.timeout});
-    failure f{.code = error_code::non_finite, .call = "run", .rank = parts_.comm.rank()};
-    f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
-    for (std::size_t r = 0; r < all.size(); ++r)
-      if (all[r] != nobody) {
-        f.peer = int(r);
-        f.detail = "round " + std::to_string(round) + ": client " + std::to_string(all[r]) +
-                   " on rank " + std::to_string(r) + " returned a NaN or an infinity";
-        break;
-      }
-    throw error{std::move(f)};
+                      "call local.step(), or write what was trained to local.parameters()");
   }
 
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
   double client_weight(int client) {
-    if constexpr (is_weighted<std::remove_cvref_t<decltype(parts_.reducer)>>) {
+    if constexpr (Weighs) {
       const double examples = double(clients_.examples(client));
-      if (!(examples >= 0) || !is_finite(examples)) {
-        failure why{.code = error_code::invalid_argument,
-                    .call = "run",
-                    .rank = parts_.comm.rank(),
-                    .peer = parts_.comm.rank(),
-                    .detail = "client " + std::to_string(client) + " has " +
-                              std::to_string(examples) +
-                              " examples - give a number that is not negative"};
-        parts_.comm.revoke(why);
-        throw error{std::move(why)};
-      }
+      if (!(examples >= 0) || !is_finite(examples))
+        ranks_->fail({.code = error_code::invalid_argument,
+                      .call = "run",
+                      .peer = ranks_->rank(),
+                      .detail = "client " + std::to_string(client) + " has " + std::to_string(examples) +
+                                " examples - give a number that is not negative"});
       return examples;
     } else {
       return 1.0;
     }
   }
-  void add_difference(std::vector<T>& total, const std::vector<T>& trained, double weight) const {
-    const exact_mode held;
-    const rounding rounded;
-    const T w = static_cast<T>(weight);
-    for (std::size_t i = 0; i < total.size(); ++i) total[i] += rounded(w * (trained[i] - global_[i]));
-  }
-  void apply(const std::vector<T>& difference) {
-    const exact_mode held;
-    const rounding rounded;
-    const T rate = static_cast<T>(sync_.server_rate);
-    for (std::size_t i = 0; i < global_.size(); ++i) global_[i] += rounded(rate * difference[i]);
-    auto from = global_.begin();
-    for (tensor<T>& p : parameters_) {
-      std::copy(from, from + std::ptrdiff_t(p.values.size()), p.values.begin());
-      from += std::ptrdiff_t(p.values.size());
-    }
-  }
   double evaluate() {
-    if constexpr (requires { clients_.evaluate(std::span<const T>{global_}, 0, 1); }) {
-      const score mine = clients_.evaluate(std::span<const T>{global_}, parts_.comm.rank(),
-                                           parts_.comm.size());
-      std::array<double, 2> sums{mine.sum, mine.count};
-      tutti::all_reduce(parts_.comm, sums, sum{}, options{.timeout = parts_.how.timeout});
-      return detail::exactly([&] { return sums[1] > 0 ? sums[0] / sums[1] : 0; });
+    if constexpr (requires { clients_.evaluate(std::span<const T>{received_}, 0, 1); }) {
+      read();
+      const score mine = clients_.evaluate(std::span<const T>{received_}, ranks_->rank(), ranks_->size());
+      const std::uint64_t words[] = {std::bit_cast<std::uint64_t>(double(mine.sum)),
+                                     std::bit_cast<std::uint64_t>(double(mine.count))};
+      const std::vector<std::uint64_t> all = ranks_->gather(words);
+      return detail::exactly([&] {
+        double sum = 0, count = 0;
+        for (std::size_t k = 0; k < all.size(); k += 2) {
+          sum += std::bit_cast<double>(all[k]);
+          count += std::bit_cast<double>(all[k + 1]);
+        }
+        return count > 0 ? sum / count : 0;
+      });
     } else {
       return 0;
     }
   }
 
-  static constexpr std::int64_t nobody = -1;
-
-  Parts parts_;
+  std::unique_ptr<control> ranks_;
   const Sync& sync_;
-  training_options training_;
-  std::vector<tensor<T>> parameters_;
   Population& clients_;
   run_options how_;
-  std::vector<T> global_;
+  bool passes_, skips_;
+  std::vector<tensor<T>> parameters_;
+  client_rules rules_;
+  Trainer trainer_;
+  local_training<T, Optimizer> local_;
+  std::vector<T> received_;
+  detail::client_sum<T> sum_;
+  std::vector<tensor<const T>> gradients_; ///< in sum_
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 
-} // namespace detail
 } // namespace tutti

@@ -69,9 +69,17 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
   }(parts);
 }
 
+/// What the driver of a trainer has to add to it.
+struct driven_by {
+  const char* call = "bind";      ///< that errors name
+  compared_numbers numbers = {};  ///< that ranks must agree on, beside the strategy's
+  std::string wrong = {};
+  bool whole = false; ///< the gradient travels as one
+};
+
 template <class Parts, class Sync, class V, class Optimizer>
 auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> given,
-                   Optimizer optimizer, const training_options& how) {
+                   Optimizer optimizer, const training_options& how, driven_by driver = {}) {
   using T = master_of<V>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
   constexpr bool served = carrier_of<Sync> == carried_by::placement;
@@ -80,7 +88,8 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
-  std::string wrong = served ? detail::wrong_roles(parts) : std::string{};
+  numbers.add(driver.numbers);
+  std::string wrong = served ? detail::wrong_roles(parts) : std::move(driver.wrong);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
   const auto carry = [&](std::span<const place> pieces) {
@@ -99,13 +108,14 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                     .period = period_answer{sync},
                     .means = !std::derived_from<R, sum> || std::derived_from<R, mean>,
                     .weighs = weighs,
-                    .whole = served || agreeing_reducer<R>,
+                    .whole = served || agreeing_reducer<R> || driver.whole,
                     .weight = parts.how.weight},
           .how = how,
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),
           .bound = detail::bound<T>(std::move(given)),
           .numbers = std::move(numbers),
           .wrong = std::move(wrong),
+          .call = driver.call,
           .carry = carry,
           .outer = outer},
       std::move(optimizer)};

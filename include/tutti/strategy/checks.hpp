@@ -47,17 +47,16 @@ struct strategy_checks {
       (local && !over_population<Sync>) ||
       !(names_period<Sync> || names_fragments<Sync> || names_delay<Sync> || names_keep<Sync>);
   static constexpr bool steps_outside =
-      contribution_of<Sync> == contributes::difference || !names_outer<Sync>;
+      contribution_of<Sync> == contributes::difference || over_population<Sync> || !names_outer<Sync>;
   static constexpr bool averages_parameters = contribution_of<Sync> != contributes::parameters ||
                                               !std::derived_from<Reducer, sum> ||
                                               std::derived_from<Reducer, mean>;
   static constexpr bool runs_rounds =
       !over_population<Sync> || requires(const Sync s) {
         { s.epochs } -> std::convertible_to<int>;
-        { s.server_rate } -> std::convertible_to<double>;
         { s.cohort(1) } -> std::convertible_to<int>;
       };
-  static constexpr bool has_outer = contribution_of<Sync> != contributes::difference ||
+  static constexpr bool has_outer = (contribution_of<Sync> != contributes::difference && !over_population<Sync>) ||
                                     requires(const Sync s) {
                                       requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
                                     };
@@ -109,10 +108,11 @@ struct strategy_sentences {
   static_assert(facts::averages_parameters, "tutti::strategy: the sum of all ranks' parameters is no model - "
                                             "use tutti::mean");
   static_assert(facts::runs_rounds, "tutti::strategy: rounds over a population ask the sync policy for "
-                                    "epochs, server_rate and cohort(clients) - see "
+                                    "epochs and cohort(clients) - see "
                                     "tutti/sync/federated.hpp");
-  static_assert(facts::has_outer, "tutti::strategy: a sync policy that contributes differences makes a "
-                                  "common step with them - give it an optimizer as its member outer");
+  static_assert(facts::has_outer, "tutti::strategy: a sync policy that contributes differences, or runs "
+                                  "rounds over a population, makes a common step with them - give it an "
+                                  "optimizer as its member outer");
   static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "
                                            "contribution, and asynchronous servers apply each as "
                                            "it arrives - use tutti::synchronous, or tutti::mean");

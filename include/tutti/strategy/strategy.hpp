@@ -14,9 +14,9 @@
 #pragma once
 
 #include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/federated/rounds.hpp>
 #include <tutti/strategy/checks.hpp>
 #include <tutti/strategy/bound.hpp>
+#include <tutti/strategy/bound_rounds.hpp>
 #include <tutti/sync/asynchronous.hpp>
 #include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
@@ -157,33 +157,35 @@ public:
     return {};
   }
 
-  /// Runs federated rounds over a population, see federated/population.hpp. Collective. `parameters` are
-  /// the initial values on rank 0 and the final ones on every rank. `on_round(report)` says whether to
-  /// go on, and must answer the same on every rank.
-  template <class Parameters, class Population, class OnRound>
-  federated_report run(Parameters&& parameters, Population& clients, run_options how,
+  /// Federated rounds over a population, see federated/rounds.hpp; clients descend by `optimizer`. Collective.
+  /// `parameters` are the initial values on rank 0, and after each round the same on every rank. They, the
+  /// strategy and the population must outlive what is returned.
+  template <class Parameters, class Optimizer, class Population>
+  auto rounds(Parameters&& parameters, Optimizer optimizer, Population& clients, run_options how = {}) & {
+    using T = detail::tensor_value<Parameters>;
+    using checks = detail::rounds_checks<sync_type, T, Optimizer, Population>;
+    detail::explain<detail::rounds_sentences<sync_type, T, Optimizer, Population>>();
+    if constexpr (chosen::valid && checks::value)
+      return detail::bound_rounds(resolve(given_options()), sync(), detail::as_tensors(parameters),
+                                  std::move(optimizer), clients, how, given_training());
+    else
+      return detail::no_rounds{};
+  }
+  /// The same, at once: `how.rounds` of them, as long as `on_round(report)` says to go on; it must answer the same
+  /// on every rank.
+  template <class Parameters, class Optimizer, class Population, class OnRound>
+  federated_report run(Parameters&& parameters, Optimizer optimizer, Population& clients, run_options how,
                        OnRound&& on_round) {
-    using T = detail::tensor_element<Parameters>;
-    constexpr bool federates = detail::over_population<sync_type>;
-    static_assert(federates, "tutti::strategy::run: only a federated strategy runs a population - add "
-                             "tutti::federated{}, or call bind()");
-    constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-    static_assert(real, "tutti::strategy::run: parameters must be float or double - keep a float copy "
-                        "of shorter ones");
-    constexpr bool fits = !real || population<Population, T>;
-    static_assert(fits, "tutti::strategy::run: this is no population - it needs clients(), "
-                        "examples(client) and train(client, epochs, parameters, random, out)");
-    if constexpr (chosen::valid && federates && real && fits) {
-      detail::federated_rounds<carried, sync_type, T, Population> rounds{
-          resolve(given_options()), sync(), given_training(), detail::as_tensors(parameters), clients, how};
-      return rounds.run(on_round);
-    } else {
-      return {};
-    }
+    return rounds(parameters, std::move(optimizer), clients, how).run(on_round);
+  }
+  /// The same with clients that descend by themselves, or by sgd{}.
+  template <class Parameters, class Population, class OnRound>
+  federated_report run(Parameters&& parameters, Population& clients, run_options how, OnRound&& on_round) {
+    return rounds(parameters, sgd{}, clients, how).run(on_round);
   }
   template <class Parameters, class Population>
   federated_report run(Parameters&& parameters, Population& clients, run_options how = {}) {
-    return run(parameters, clients, how, [](const round_report&) { return true; });
+    return rounds(parameters, sgd{}, clients, how).run([](const round_report&) { return true; });
   }
 
 private:

@@ -66,6 +66,13 @@ public:
     });
   }
 
+  /// All of another's.
+  void add(const compared_numbers& other) {
+    for (const part_at& one : other.parts_) parts_.push_back({one.name, bits_.size() + one.begin});
+    bits_.insert(bits_.end(), other.bits_.begin(), other.bits_.end());
+    real_.insert(real_.end(), other.real_.begin(), other.real_.end());
+  }
+
   std::uint64_t hash() const {
     return detail::hashed_numbers(hash_of_nothing, bits_);
   }

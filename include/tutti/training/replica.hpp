@@ -58,6 +58,7 @@ struct training_plan {
   bound_model<T> bound;
   compared_numbers numbers;
   std::string wrong; ///< with the parts, as this rank sees it
+  const char* call;  ///< that errors name
   function_ref<std::unique_ptr<carrier<T>>(std::span<const place>)> carry;
   function_ref<updater<T>(place)> outer; ///< of differences
 };
@@ -224,7 +225,7 @@ protected:
     std::vector<tensor_facts> tensors;
     for (std::size_t k = 0; k < model().count(); ++k)
       tensors.push_back(detail::facts_of(model()[k], bound_.given[k], collect_.is_frozen(k)));
-    detail::verify_binding(*ranks_, tensors, plan.numbers, std::move(wrong), "bind");
+    detail::verify_binding(*ranks_, tensors, plan.numbers, std::move(wrong), plan.call);
     for (const std::span<std::byte> values : bound_.given) ranks_->broadcast(values, 0);
     bound_.read();
   }

@@ -102,6 +102,13 @@ public:
     finish();
   }
 
+  /// A step that changes nothing, on every rank, where gradients are reduced; nothing is sent.
+  void skip() {
+    require_shut("skip");
+    if (!reduces()) refuse("skip", "this policy has steps that ranks make by themselves - leave the step out");
+    ++at_.step, ++at_.skipped;
+  }
+
   /// One more micro-batch of the step; read before it returns.
   template <class Gradients>
   void accumulate(const Gradients& gradients) {

@@ -1,0 +1,122 @@
+// local_training: the model as a client has it in a round.
+#pragma once
+
+#include <tutti/core/error.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/flat_model.hpp>
+#include <tutti/optimizers/sgd.hpp>
+#include <tutti/training/binding.hpp>
+#include <tutti/training/updating.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti {
+
+/// What population::train is given: a copy of the parameters that the round has sent out, which the client
+/// changes - by step(), or by writing them - and the state of an optimizer, which begins anew with every
+/// client. What it has changed when train() returns is what it contributes.
+template <class T, class Optimizer = sgd>
+class local_training {
+public:
+  /// `factors` and `frozen` are those of each tensor.
+  local_training(std::span<const tensor<T>> model, Optimizer optimizer, int epochs,
+                 std::vector<detail::group_factors> factors, std::vector<bool> frozen)
+      : given_{optimizer}, optimizer_{std::move(optimizer)}, epochs_{epochs}, factors_{std::move(factors)},
+        frozen_{std::move(frozen)} {
+    std::size_t n = 0;
+    for (const tensor<T>& t : model) {
+      places_.push_back({n, n + t.values.size()});
+      n += t.values.size();
+    }
+    values_.resize(n);
+    for (std::size_t k = 0; k < model.size(); ++k)
+      tensors_.push_back({model[k].name, std::span{values_}.subspan(places_[k].begin, places_[k].size()),
+                          model[k].shape});
+    updater_ = detail::updater<T>{optimizer_, {0, n}};
+  }
+  local_training(const local_training&) = delete;
+  local_training& operator=(const local_training&) = delete;
+
+  /// The next client: all as the round, from 1, has sent it out.
+  void begin(std::span<const T> received, std::int64_t round) {
+    received_ = received;
+    round_ = round;
+    steps_ = 0;
+    std::copy(received.begin(), received.end(), values_.begin());
+    optimizer_ = given_;
+    updater_.forget(updater_.where());
+  }
+
+  /// What the round has sent out: all tensors, one behind the other.
+  std::span<const T> received() const noexcept { return received_; }
+  /// The client's own, in the same order; they begin as a copy.
+  std::span<T> parameters() noexcept { return values_; }
+  std::span<const T> parameters() const noexcept { return values_; }
+  /// The same by name and shape, as they were given to the strategy.
+  std::span<const tensor<T>> tensors() const noexcept { return tensors_; }
+  /// How many times the policy wants a client to go through its data.
+  int epochs() const noexcept { return epochs_; }
+  /// From 1.
+  std::int64_t round() const noexcept { return round_; }
+
+  /// Of this client in this round: its rates may be set between two steps.
+  Optimizer& optimizer() noexcept { return optimizer_; }
+  /// That this client has made in this round.
+  std::int64_t steps() const noexcept { return steps_; }
+  /// One step of the optimizer: gradients are tensors as long as the parameters, one without values has none;
+  /// or all of them one behind the other. Frozen tensors stay as they are. Throws invalid_argument.
+  template <class Gradients>
+  void step(const Gradients& gradients) {
+    const auto given = detail::as_tensors(gradients);
+    const bool flat = given.size() == 1 && given[0].values.size() == values_.size();
+    if (!flat) require_fit(given);
+    ++steps_;
+    for (std::size_t k = 0; k < places_.size(); ++k) {
+      const std::span<const T> g =
+          flat ? std::span<const T>{given[0].values}.subspan(places_[k].begin, places_[k].size())
+               : std::span<const T>{given[k].values};
+      if (g.empty() || frozen_[k]) continue;
+      updater_(places_[k], {steps_, tensors_[k].values, g, T(1), factors_[k]});
+    }
+  }
+
+  /// Whether this client has made a step, or changed a bit.
+  bool contributes() const noexcept {
+    const std::size_t bytes = values_.size() * sizeof(T);
+    return steps_ > 0 || bytes == 0 || std::memcmp(values_.data(), received_.data(), bytes) != 0;
+  }
+
+private:
+  template <class Given>
+  void require_fit(const Given& given) const {
+    const auto refuse = [](std::string why) {
+      throw error{{.code = error_code::invalid_argument, .call = "local_training::step", .detail = std::move(why)}};
+    };
+    if (given.size() != tensors_.size())
+      refuse("there are " + std::to_string(given.size()) + " gradients for " + std::to_string(tensors_.size()) +
+             " tensors - give one for each, or all of their values one behind the other");
+    for (std::size_t k = 0; k < tensors_.size(); ++k)
+      if (!given[k].values.empty() && given[k].values.size() != places_[k].size())
+        refuse("the gradient of \"" + tensors_[k].name + "\" has " + std::to_string(given[k].values.size()) +
+               " values, and the tensor " + std::to_string(places_[k].size()));
+  }
+
+  Optimizer given_, optimizer_;
+  int epochs_;
+  std::vector<detail::group_factors> factors_;
+  std::vector<bool> frozen_;
+  std::span<const T> received_;
+  std::vector<T> values_;
+  std::vector<tensor<T>> tensors_;
+  std::vector<place> places_;
+  detail::updater<T> updater_;
+  std::int64_t round_ = 0, steps_ = 0;
+};
+
+} // namespace tutti
