@@ -70,11 +70,11 @@ public:
   /// `on_round(report)` returns whether to go on; it must answer the same on every rank.
   template <class OnRound>
   federated_report run(OnRound&& on_round) {
-    const auto start = clock::now();
+    const deadline start = tutti::now_of(parts_.comm);
     federated_report report;
     for (int r = 1; r <= how_.rounds && !report.stopped; ++r) {
       report.rounds.push_back(one_round(std::uint32_t(r)));
-      const std::chrono::duration<double> elapsed = clock::now() - start;
+      const std::chrono::duration<double> elapsed = tutti::now_of(parts_.comm) - start;
       report.rounds.back().metric = evaluate();
       report.rounds.back().seconds = elapsed.count();
       report.stopped = !on_round(std::as_const(report.rounds.back()));
