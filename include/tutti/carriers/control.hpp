@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,12 +49,15 @@ public:
   [[noreturn]] virtual void fail(failure why) = 0;
 };
 
-/// Refers to the communicator, which outlives it. Few topologies, as every one that may be chosen is compiled:
+/// On control_of(comm), which outlives it. Few topologies, as every one that may be chosen is compiled:
 /// in shared memory none is needed, and elsewhere these take the fewest rounds.
 template <class Comm>
 class control_on final : public control {
+  using words = std::remove_reference_t<decltype(tutti::control_of(std::declval<Comm&>()))>;
+
 public:
-  control_on(Comm& comm, const options& how) : comm_{comm}, how_{.timeout = how.timeout} {}
+  control_on(Comm& comm, const options& how)
+      : comm_{tutti::control_of(comm)}, how_{.timeout = how.timeout} {}
 
   int rank() const override { return comm_.rank(); }
   int size() const override { return comm_.size(); }
@@ -98,12 +102,12 @@ private:
     what.exchange.start();
   }
   persistent_request prepared(std::vector<std::uint64_t>& all) {
-    if constexpr (direct_access_communicator<Comm>)
+    if constexpr (direct_access_communicator<words>)
       if (comm_.shared()) return tutti::persistent_all_gather(comm_, all, direct{}, how_);
     return tutti::persistent_all_gather(comm_, all, bruck{}, how_);
   }
 
-  Comm& comm_;
+  words& comm_;
   options how_;
   words_of_all said_, asked_;
 };

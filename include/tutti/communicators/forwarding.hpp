@@ -54,6 +54,11 @@ public:
   {
     return to().now();
   }
+  auto& control() noexcept
+    requires requires(To& c) { c.control(); }
+  {
+    return to().control();
+  }
   std::optional<arrival> probe(channel on)
     requires selective_communicator<To>
   {

@@ -190,7 +190,7 @@ private:
   bool agree_on_weight(const share& mine, double& weight, round_report& report) {
     const std::array<double, 3> told{mine.weight, double(mine.exponent), double(mine.silent)};
     std::vector<double> all(told.size() * std::size_t(parts_.comm.size()));
-    tutti::all_gather(parts_.comm, told, all, options{.timeout = parts_.how.timeout});
+    tutti::all_gather(tutti::control_of(parts_.comm), told, all, options{.timeout = parts_.how.timeout});
     bool counts = false;
     double exponent = 0; // the greatest of those who count
     for (std::size_t k = 0; k < all.size(); k += told.size()) {
@@ -223,7 +223,7 @@ private:
     if (training_.non_finite == non_finite::skip) return false;
     const std::array<std::int64_t, 1> mine{first_bad};
     std::vector<std::int64_t> all(std::size_t(parts_.comm.size()));
-    tutti::all_gather(parts_.comm, mine, all, options{.timeout = parts_.how.timeout});
+    tutti::all_gather(tutti::control_of(parts_.comm), mine, all, options{.timeout = parts_.how.timeout});
     failure f{.code = error_code::non_finite, .call = "run", .rank = parts_.comm.rank()};
     f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
     for (std::size_t r = 0; r < all.size(); ++r)
@@ -278,7 +278,7 @@ private:
       const score mine = clients_.evaluate(std::span<const T>{global_}, parts_.comm.rank(),
                                            parts_.comm.size());
       std::array<double, 2> sums{mine.sum, mine.count};
-      tutti::all_reduce(parts_.comm, sums, sum{}, options{.timeout = parts_.how.timeout});
+      tutti::all_reduce(tutti::control_of(parts_.comm), sums, sum{}, options{.timeout = parts_.how.timeout});
       return detail::exactly([&] { return sums[1] > 0 ? sums[0] / sums[1] : 0; });
     } else {
       return 0;
