@@ -70,6 +70,8 @@ public:
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
 
+  deadline until() override { return deadline_; }
+
   void abandon() noexcept override {
     give_up("the rank dropped a request in flight while unwinding");
   }

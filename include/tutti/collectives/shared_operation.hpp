@@ -97,6 +97,10 @@ public:
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
+  deadline until() final {
+    if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until(tutti::now_of(comm_));
+    return deadline_;
+  }
   bool takes_turns() const noexcept final { return true; }
   void abandon() noexcept final { give_up("the rank dropped a request in flight while unwinding"); }
 
@@ -249,10 +253,6 @@ private:
   /// A peer that has not announced what this one has; -1 while earlier calls are in the way.
   int waiting_for() const { return begun_ ? awaited() : -1; }
 
-  deadline until() {
-    if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until(tutti::now_of(comm_));
-    return deadline_;
-  }
   [[noreturn]] void fail(failure why) {
     detail::fail_call(comm_, task_.call, std::move(why), [&] { retire(); });
   }
