@@ -331,7 +331,7 @@ BOOST_AUTO_TEST_CASE(a_message_that_is_no_push_is_refused_on_all_ranks) {
       const tutti::outgoing to{0, message};
       auto sending =
           world.exchange(tutti::host_execution{}, tutti::operations::channel_count, {{&to, 1}, {}});
-      tutti::detail::complete(world, sending, "test", tutti::options{}.until());
+      tutti::detail::complete(world, sending, "test", tutti::options{}.until(tutti::clock::now()));
       std::vector<int> meeting(1);
       tutti::all_reduce(world, meeting);
     });

@@ -52,11 +52,11 @@ template <class Comm> auto post(Comm& comm, channel on, const mail& m) {
   return comm.exchange(tutti::host_execution{}, on, {m.sends, m.receives});
 }
 template <class Comm, class Handle> void finish(Comm& comm, Handle& handle) {
-  tutti::detail::complete(comm, handle, "test", patient.until());
+  tutti::detail::complete(comm, handle, "test", patient.until(tutti::clock::now()));
 }
 /// Whoever has several exchanges in flight tests them in turn.
 template <class Comm, class Handle> void finish_all(Comm& comm, std::vector<Handle>& handles) {
-  for (const auto until = patient.until(); clock::now() < until;) {
+  for (const auto until = patient.until(tutti::clock::now()); clock::now() < until;) {
     const auto seen = comm.progress();
     bool done = true;
     for (Handle& handle : handles)
@@ -72,7 +72,7 @@ template <class Comm> void exchange(Comm& comm, channel on, const mail& m) {
 }
 /// Everyone has come here.
 template <class Comm> void meet(Comm& comm) {
-  (void)tutti::detail::rendezvous(comm, "meet", {}, patient.until());
+  (void)tutti::detail::rendezvous(comm, "meet", {}, patient.until(tutti::clock::now()));
 }
 /// The failure of what `act` does; `held` is false when it does not fail.
 struct outcome {
@@ -408,7 +408,7 @@ template <class Comm> void revocation(Comm& comm, report& r) {
   const auto got = failure_of([&] { exchange(below, 1, mail{}); });
   r.check(got.failed && got.what.code == error_code::bad_data, "a call below fails as well");
   expect(failure_of([&] {
-           for (const auto until = patient.until(); clock::now() < until;) {
+           for (const auto until = patient.until(tutti::clock::now()); clock::now() < until;) {
              if constexpr (tutti::selective_communicator<decltype(group)>) (void)group.probe(1);
            }
          }),
@@ -464,7 +464,7 @@ template <class Comm> void selective_receive(Comm& comm, report& r) {
     std::vector<bool> heard(std::size_t(comm.size()), false);
     for (int count = 1; count < comm.size(); ++count) {
       std::optional<tutti::arrival> next;
-      for (const auto until = patient.until(); !next && clock::now() < until;) {
+      for (const auto until = patient.until(tutti::clock::now()); !next && clock::now() < until;) {
         const auto seen = comm.progress();
         next = comm.probe(11);
         if (!next) comm.idle(seen, clock::now() + std::chrono::milliseconds{100});

@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(do_not_miss_who_leaves_after_the_end) {
       for (int k = 0; works(trainer) && k < 3; ++k) trainer.step(ones);
       trainer.finalize();
       if (world.rank() != last) {
-        const auto until = conformance::patient.until();
+        const auto until = conformance::patient.until(tutti::clock::now());
         while (!world.has_left(last) && tutti::clock::now() < until)
           (void)conformance::failure_of([&] {
             (void)world.probe(1);

@@ -14,12 +14,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace tutti {
 
-/// All members but rank(), size(), said() and progress() are collective. Failures are those of collectives.
+/// All members but rank(), size(), said(), progress() and now() are collective. Failures are those of collectives.
 class control {
 public:
   control() = default;
@@ -44,16 +45,21 @@ public:
 
   /// Lets what is in flight move on. Never waits.
   virtual void progress() = 0;
+  /// What time it is on the communicator.
+  virtual deadline now() const = 0;
   /// Throws `why`, and every pending and later call on any rank fails with it.
   [[noreturn]] virtual void fail(failure why) = 0;
 };
 
-/// Refers to the communicator, which outlives it. Few topologies, as every one that may be chosen is compiled:
+/// On control_of(comm), which outlives it. Few topologies, as every one that may be chosen is compiled:
 /// in shared memory none is needed, and elsewhere these take the fewest rounds.
 template <class Comm>
 class control_on final : public control {
+  using words = std::remove_reference_t<decltype(tutti::control_of(std::declval<Comm&>()))>;
+
 public:
-  control_on(Comm& comm, const options& how) : comm_{comm}, how_{.timeout = how.timeout} {}
+  control_on(Comm& comm, const options& how)
+      : comm_{tutti::control_of(comm)}, how_{.timeout = how.timeout} {}
 
   int rank() const override { return comm_.rank(); }
   int size() const override { return comm_.size(); }
@@ -75,6 +81,7 @@ public:
   }
 
   void progress() override { comm_.in_flight().step(); }
+  deadline now() const override { return tutti::now_of(comm_); }
   void fail(failure why) override {
     why.rank = rank();
     comm_.revoke(why);
@@ -98,12 +105,12 @@ private:
     what.exchange.start();
   }
   persistent_request prepared(std::vector<std::uint64_t>& all) {
-    if constexpr (direct_access_communicator<Comm>)
+    if constexpr (direct_access_communicator<words>)
       if (comm_.shared()) return tutti::persistent_all_gather(comm_, all, direct{}, how_);
     return tutti::persistent_all_gather(comm_, all, bruck{}, how_);
   }
 
-  Comm& comm_;
+  words& comm_;
   options how_;
   words_of_all said_, asked_;
 };

@@ -198,7 +198,7 @@ private:
   void wait(const char* call, Finished&& finished, Peer&& peer) {
     operations& all = with_.comm.in_flight();
     const operations::visit now{all, call, rank_};
-    deadline until = with_.how.until();
+    deadline until = with_.how.until(tutti::now_of(with_.comm));
     for (std::uint64_t heard = 0;;) {
       const auto seen = with_.comm.progress();
       bool over = false, rests = false;
@@ -209,8 +209,8 @@ private:
         over = finished();
         if (server_ && !over) server_->require_all_there();
         if (server_ && std::exchange(heard, server_->heard()) != server_->heard())
-          until = with_.how.until();
-        if (!over && clock::now() >= until) time_out(peer());
+          until = with_.how.until(tutti::now_of(with_.comm));
+        if (!over && tutti::now_of(with_.comm) >= until) time_out(peer());
       });
       if (over) return;
       if (rests) with_.comm.idle(seen, until);

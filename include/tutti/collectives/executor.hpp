@@ -59,7 +59,7 @@ public:
 
   void check_deadline() override {
     if (++polls_ % 64 != 0 && !comm_blocks) return;
-    const deadline now = clock::now();
+    const deadline now = tutti::now_of(comm_);
     const bool over = now >= deadline_;
     if (!over && !comparing_.is_due(now, timeout_)) return;
     const int peer = pending_ ? pending_->waiting_for() : -1;
@@ -69,6 +69,8 @@ public:
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
   }
+
+  deadline until() override { return deadline_; }
 
   void abandon() noexcept override {
     give_up("the rank dropped a request in flight while unwinding");
@@ -91,7 +93,7 @@ private:
   static constexpr bool comm_blocks = requires { requires Comm::idle_blocks; };
 
   void begin() override {
-    deadline_ = options{.timeout = timeout_}.until();
+    deadline_ = options{.timeout = timeout_}.until(tutti::now_of(comm_));
     channel_ = comm_.in_flight().next_channel();
     says_ = comm_.in_flight().history()->add(task_.word, plan_.elements, plan_.root, task_.name);
     pending_.reset();

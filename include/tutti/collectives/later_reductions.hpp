@@ -23,6 +23,7 @@ public:
   std::uint64_t progress() override { return inner_->progress(); }
   void idle(std::uint64_t seen) override { inner_->idle(seen); }
   void check_deadline() override { inner_->check_deadline(); }
+  deadline until() override { return inner_->until(); }
   void abandon() noexcept override { inner_->abandon(); }
   bool takes_turns() const noexcept override { return inner_->takes_turns(); }
   bool refers_to(const void* communicator) const noexcept override {

@@ -46,7 +46,7 @@ void take_weights(task& work, std::span<const double> all, int rank) {
 template <class R, class Comm>
 void agree_on_weights(Comm& comm, const options& how, task& work) {
   std::vector<double> all(std::size_t(comm.size()), 0.0);
-  tutti::all_gather(comm, std::span<const double>{&how.weight, 1}, all, how);
+  tutti::all_gather(tutti::control_of(comm), std::span<const double>{&how.weight, 1}, all, how);
   detail::take_weights<R>(work, all, comm.rank());
 }
 
@@ -87,7 +87,7 @@ std::vector<double> agreed_numbers(Comm& comm, const R& r, std::size_t n, const 
   std::vector<double> numbers(std::size_t(r.agreement(n, comm.size())),
                               combined{}.template identity<double>());
   detail::made(comm, [&] { observe(numbers); });
-  tutti::all_reduce(comm, numbers, combined{}, options{.timeout = how.timeout});
+  tutti::all_reduce(tutti::control_of(comm), numbers, combined{}, options{.timeout = how.timeout});
   return numbers;
 }
 

@@ -86,7 +86,7 @@ public:
   void idle(std::uint64_t seen) final { comm_.idle(seen, comparing_.before(until())); }
   void check_deadline() final {
     if (deadline_polls_++ % 64 != 0 && !comm_blocks) return;
-    const deadline now = clock::now();
+    const deadline now = tutti::now_of(comm_);
     if (now < until()) {
       if (comparing_.is_due(now, timeout_))
         detail::compare_calls(comm_, waiting_for(), [&](failure why) { fail(std::move(why)); });
@@ -96,6 +96,10 @@ public:
           .peer = waiting_for(),
           .detail = "no answer within " + std::to_string(timeout_.count()) +
                     " ms - raise tutti::options::timeout if the peer is only slow"});
+  }
+  deadline until() final {
+    if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until(tutti::now_of(comm_));
+    return deadline_;
   }
   bool takes_turns() const noexcept final { return true; }
   void abandon() noexcept final { give_up("the rank dropped a request in flight while unwinding"); }
@@ -249,10 +253,6 @@ private:
   /// A peer that has not announced what this one has; -1 while earlier calls are in the way.
   int waiting_for() const { return begun_ ? awaited() : -1; }
 
-  deadline until() {
-    if (deadline_ == deadline{}) deadline_ = options{.timeout = timeout_}.until();
-    return deadline_;
-  }
   [[noreturn]] void fail(failure why) {
     detail::fail_call(comm_, task_.call, std::move(why), [&] { retire(); });
   }
@@ -264,7 +264,7 @@ private:
     if constexpr (requires { comm_.is_here(); }) // in a child this is the memory of its parent's rank
       if (!comm_.is_here()) return;
     signals_.withdraw();
-    const deadline until = clock::now() + std::chrono::seconds{20};
+    const deadline until = clock::now() + std::chrono::seconds{20}; // the real clock: it copies now, or never
     for (int r = 0; r < size_; ++r)
       while (r != rank_ && signals_.is_at_work(r)) {
         std::this_thread::yield();

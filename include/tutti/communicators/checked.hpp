@@ -24,7 +24,7 @@ public:
   void verify(const char* call, std::span<const std::uint64_t> numbers, bool valid) {
     std::uint64_t mine[fields] = {valid ? code_of(call) : refused};
     for (std::size_t k = 0; k < numbers.size() && k + 1 < fields; ++k) mine[k + 1] = numbers[k];
-    const auto all = detail::rendezvous(this->inner_, call, mine, how_.until());
+    const auto all = detail::rendezvous(tutti::control_of(this->inner_), call, mine, how_.until(tutti::now_of(*this)));
     if (!valid) return;
     for (int r = 0; r < this->size(); ++r)
       if (all[std::size_t(r) * fields] == refused)

@@ -37,6 +37,11 @@
 //   comparison          compare_calls(peer, differ): what this rank and `peer` have called so far
 //                       (communicators/call_history.hpp). Where it differs this rank throws `mismatch`, or
 //                       `peer` does soon, to whom it is told; when it is known to, this rank waits a moment
+//   a clock of its own  now() -> deadline: every deadline on this communicator is a time of this clock, and
+//                       so is what idle() is given. See now_of
+//   control words       control() -> communicator&: the same one for small words in host memory, where its own
+//                       exchange() moves other memory. Rank, size, what is in flight, events and failure are those
+//                       of this one; only the way that messages take is another. See control_of
 //
 // and two facts: a communicator whose transport has no tags says `static constexpr std::uint32_t
 // channels = 1`, and its user has one collective in flight on it at a time; an execution whose work is
@@ -154,6 +159,28 @@ inline constexpr std::uint32_t channels_of = 0;
 template <class C>
   requires requires { C::channels; }
 inline constexpr std::uint32_t channels_of<C> = C::channels;
+
+/// What time it is on a communicator: that of its own clock, or of the steady clock where it has none. All
+/// deadlines are taken from it, so a program runs unchanged in virtual time. What waits for the machine and
+/// not for a rank's part in a call - segments, processes that end, sleep - stays on the real clock.
+template <class Comm>
+deadline now_of(const Comm& comm) {
+  if constexpr (requires { { comm.now() } -> std::same_as<deadline>; })
+    return comm.now();
+  else
+    return clock::now();
+}
+
+/// The communicator on which small words travel beside the data - what is bound, weights, agreements, verdicts:
+/// itself, unless it has another way for them. Decorators pass it on as it is: what goes by another way is not theirs
+/// to count, to time or to fail.
+template <class Comm>
+auto& control_of(Comm& comm) noexcept {
+  if constexpr (requires { { comm.control() } -> communicator; })
+    return comm.control();
+  else
+    return comm;
+}
 
 template <class C>
 concept selective_communicator = communicator<C> && requires(C c, channel ch) {

@@ -49,6 +49,16 @@ public:
   void idle(std::uint64_t seen, deadline until) { to().idle(seen, until); }
   void revoke(failure why) { to().revoke(std::move(why)); }
   operations& in_flight() { return to().in_flight(); }
+  deadline now() const
+    requires requires(const To& c) { c.now(); }
+  {
+    return to().now();
+  }
+  auto& control() noexcept
+    requires requires(To& c) { c.control(); }
+  {
+    return to().control();
+  }
   std::optional<arrival> probe(channel on)
     requires selective_communicator<To>
   {

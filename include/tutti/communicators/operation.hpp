@@ -42,6 +42,8 @@ public:
   virtual void idle(std::uint64_t seen) = 0;
   /// Throws the timeout of this operation when its deadline has passed.
   virtual void check_deadline() = 0;
+  /// That deadline; once asked for it stands, until another start.
+  virtual deadline until() { return (deadline::max)(); }
   /// Tells all ranks that it will not be completed.
   virtual void abandon() noexcept = 0;
   /// Whether it works through this communicator, which then may not end before it.

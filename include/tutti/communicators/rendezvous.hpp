@@ -9,7 +9,7 @@
 namespace tutti::detail {
 
 /// Blocks until one exchange is complete, while everything else that is in flight moves on; a failure
-/// revokes the communicator, and a timeout names the peer.
+/// revokes the communicator, and a timeout names the peer. `until` is a time of the communicator's clock.
 template <class Comm, class Handle>
 void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
   const operations::visit now{comm.in_flight(), call, comm.rank()};
@@ -19,7 +19,7 @@ void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
       if (handle.test()) return;
       // A peer may wait for one of these before it comes here.
       const bool rests = comm.in_flight().step(seen);
-      if (clock::now() >= until)
+      if (tutti::now_of(comm) >= until)
         throw error{{.code = error_code::timeout,
                      .peer = handle.waiting_for(),
                      .detail = "the peer did not take part in time"}};

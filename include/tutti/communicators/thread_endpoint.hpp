@@ -130,7 +130,7 @@ public:
 
   /// Collective. The group of this rank's color, and its rank there: by (key, rank).
   std::pair<std::shared_ptr<group<Waiting>>, int> split(int color, int key, const options& how) {
-    const auto mine = tutti::detail::split_members(*this, color, key, how.until());
+    const auto mine = tutti::detail::split_members(*this, color, key, how.until(tutti::now_of(*this)));
     return {group_->child(splits_++, mine.members), mine.rank};
   }
 

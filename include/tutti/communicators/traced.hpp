@@ -7,25 +7,28 @@ namespace tutti {
 
 namespace detail {
 
-/// Adds the time of a scope to a total.
+/// Adds the time of a scope, on a communicator's clock, to a total.
+template <class Comm>
 class stopwatch {
 public:
-  explicit stopwatch(clock::duration& total) : total_{total} {}
+  stopwatch(const Comm& comm, clock::duration& total) : comm_{comm}, total_{total} {}
   stopwatch(const stopwatch&) = delete;
-  ~stopwatch() { total_ += clock::now() - begin_; }
+  ~stopwatch() { total_ += tutti::now_of(comm_) - begin_; }
 
 private:
+  const Comm& comm_;
   clock::duration& total_;
-  clock::time_point begin_ = clock::now();
+  const deadline begin_ = tutti::now_of(comm_);
 };
 
 /// An exchange whose tests are timed.
-template <class Handle>
+template <class Comm, class Handle>
 class timed_handle {
 public:
-  timed_handle(Handle&& inner, clock::duration& total) : inner_{std::move(inner)}, total_{&total} {}
+  timed_handle(Handle&& inner, const Comm& comm, clock::duration& total)
+      : inner_{std::move(inner)}, comm_{&comm}, total_{&total} {}
   bool test() {
-    const stopwatch timing{*total_};
+    const stopwatch timing{*comm_, *total_};
     return inner_.test();
   }
   bool take_back() { return detail::take_back(inner_); }
@@ -33,33 +36,35 @@ public:
 
 private:
   Handle inner_;
+  const Comm* comm_;
   clock::duration* total_;
 };
 
 } // namespace detail
 
-/// Wall time inside the communicator: posting, testing and waiting. Computation between a non-blocking
+/// Time inside the communicator, by its clock: posting, testing and waiting. Computation between a non-blocking
 /// collective's start and its wait is not in it, so overlapped communication costs what it really
 /// costs. Two clock readings a call.
 template <class Inner>
 class traced : public transparent_decorator<Inner> {
 public:
+  using typename transparent_decorator<Inner>::inner_type;
   explicit traced(Inner&& inner) : transparent_decorator<Inner>{std::forward<Inner>(inner)} {}
 
   template <class Execution>
   auto exchange(Execution execution, channel on, const exchange_round& round) {
-    const detail::stopwatch timing{spent_};
+    const detail::stopwatch timing{this->inner_, spent_};
     auto handle = this->inner_.exchange(execution, on, round);
-    return detail::timed_handle<decltype(handle)>{std::move(handle), spent_};
+    return detail::timed_handle<inner_type, decltype(handle)>{std::move(handle), this->inner_, spent_};
   }
   /// Collectives without messages are timed as a whole: they copy and combine in the others' memory.
-  detail::stopwatch timed() { return detail::stopwatch{spent_}; }
+  detail::stopwatch<inner_type> timed() { return {this->inner_, spent_}; }
   std::uint64_t progress() {
-    const detail::stopwatch timing{spent_};
+    const detail::stopwatch timing{this->inner_, spent_};
     return this->inner_.progress();
   }
   void idle(std::uint64_t seen, deadline until) {
-    const detail::stopwatch timing{spent_};
+    const detail::stopwatch timing{this->inner_, spent_};
     this->inner_.idle(seen, until);
   }
 

@@ -21,10 +21,10 @@ struct options {
   /// What this rank's contribution counts for, for reducers that weigh (`weighted_mean`).
   double weight = 1.0;
 
-  /// The time by which a call that begins now is to be over; never, from a century on: clocks end.
-  deadline until() const {
+  /// The time by which a call that begins at `now` is to be over; never, from a century on: clocks end.
+  deadline until(deadline now) const {
     constexpr std::chrono::milliseconds a_century = std::chrono::hours{24 * 36525};
-    return timeout < a_century ? clock::now() + timeout : (deadline::max)();
+    return timeout < a_century ? now + timeout : (deadline::max)();
   }
 };
 

@@ -131,7 +131,7 @@ public:
       trainer_.skip();
     }
     report.metric = evaluate();
-    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count();
+    report.seconds = std::chrono::duration<double>(ranks_->now() - begun_).count();
     return report;
   }
   /// Rounds until `how.rounds` are made or `on_round(report)` says no, the same on every rank.
@@ -300,7 +300,7 @@ private:
   std::vector<T> received_;
   detail::client_sum<T> sum_;
   std::vector<tensor<const T>> gradients_; ///< in sum_
-  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  deadline begun_ = ranks_->now();
 };
 
 } // namespace tutti

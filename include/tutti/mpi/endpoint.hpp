@@ -122,7 +122,7 @@ public:
 
   /// Collective. The group of this rank's color, ordered by (key, rank).
   std::shared_ptr<group> split(int color, int key, const options& how) {
-    const auto mine = tutti::detail::split_members(*this, color, key, how.until());
+    const auto mine = tutti::detail::split_members(*this, color, key, how.until(tutti::now_of(*this)));
     return all_->child(mine.members);
   }
   const limits& said() const noexcept { return how_; }
@@ -229,7 +229,7 @@ private:
     const std::size_t all_signals = tutti::detail::signals::bytes(size());
     const std::size_t all = all_signals + bells::bytes(size());
     const std::size_t each = (all + std::size_t(size()) - 1) / std::size_t(size());
-    lines_ = make_segment(*this, each, options{}.until(), wrong);
+    lines_ = make_segment(*this, each, options{}.until(clock::now()), wrong);
     if (!lines_) return warn(*wrong);
     if (rank() == 0) {
       tutti::detail::signals::make(lines_->part(0), size());
@@ -238,16 +238,17 @@ private:
     signals_ = {lines_->part(0), rank(), size()};
     bells_ = {lines_->part(0) + all_signals, rank(), size()};
     const std::uint64_t made = 1; // before anyone's first use
-    tutti::detail::rendezvous(*this, "communicator", std::span{&made, 1}, options{}.until());
+    tutti::detail::rendezvous(*this, "communicator", std::span{&made, 1},
+                              options{}.until(tutti::now_of(*this)));
     stages_ = make_memory(tutti::detail::most_staged_bytes, {});
-    attached_ = attachment::make(*this, how_.attached_bytes, options{}.until());
+    attached_ = attachment::make(*this, how_.attached_bytes, options{}.until(tutti::now_of(*this)));
   }
   std::shared_ptr<const tutti::detail::symmetric_memory> make_memory(std::size_t bytes,
                                                                      const options& how) {
     complaint wrong;
     std::shared_ptr<tutti::detail::symmetric_memory> memory;
     if (lines_) {
-      if (auto all = make_segment(*this, bytes, how.until(), wrong))
+      if (auto all = make_segment(*this, bytes, how.until(clock::now()), wrong))
         memory = std::make_shared<shared_memory>(std::move(all), rank(), size());
       else
         warn(*wrong);

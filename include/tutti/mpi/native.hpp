@@ -94,7 +94,9 @@ template <class Bound> bool meet(MPI_Comm comm, Bound&& bound) {
   }
 }
 
-/// How long ranks that know of a failure wait for the others before they end the job.
+/// How long ranks that know of a failure wait for the others before they end the job. This and whatever else
+/// below mpi/ bounds by clock::now() is real time on purpose: it waits for processes, for their kernel and for
+/// MPI itself, which no other clock moves on. Deadlines of calls are those of now_of(communicator).
 inline constexpr std::chrono::seconds farewell{20};
 
 } // namespace tutti::mpi::detail

@@ -17,25 +17,23 @@ template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 8, std::uint64_t,
                                    std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
 
-/// Whether an exponent has all its bits set: one comparison a value, in blocks that are vectorised at -O2.
+/// Whether an exponent has all its bits set: then one more carries into the sign. In blocks that are vectorised
+/// at -O2.
 template <class T>
 bool all_finite(std::span<const T> values) noexcept {
   using U = bits_of<T>;
-  constexpr U infinity = U(std::is_same_v<T, half> ? 0x7c00
-                           : sizeof(T) == 2        ? 0x7f80
-                           : sizeof(T) == 4        ? 0x7f800000
-                                                   : 0x7ff0000000000000);
+  constexpr U one_more = U{1} << (std::is_same_v<T, half> ? 10 : sizeof(T) == 8 ? 52 : sizeof(T) == 4 ? 23 : 7);
+  constexpr U magnitude = U(~U{0} >> 1), sign = U(~magnitude);
   constexpr std::size_t block = 256;
-  const U magnitude = U(~U{0} >> 1);
   std::size_t i = 0;
   for (; i + block <= values.size(); i += block) {
     U any = 0;
     for (std::size_t k = 0; k < block; ++k)
-      any |= U(U(std::bit_cast<U>(values[i + k]) & magnitude) >= infinity);
-    if (any) return false;
+      any |= U(U(std::bit_cast<U>(values[i + k]) & magnitude) + one_more);
+    if (any & sign) return false;
   }
   for (; i < values.size(); ++i)
-    if (U(std::bit_cast<U>(values[i]) & magnitude) >= infinity) return false;
+    if (U(U(std::bit_cast<U>(values[i]) & magnitude) + one_more) & sign) return false;
   return true;
 }
 
