@@ -45,7 +45,7 @@ protected:
                        mine.subspan((piece.begin - where.begin) * each, piece.size() * each));
       });
     };
-    if (whom == held_by::each) {
+    if (is_own(whom)) {
       write(state_, where, whom, std::size_t(rank_));
       if (name.empty() && rank_ == 0) write(model_, where, held_by::everyone, 0);
       return;
@@ -59,8 +59,8 @@ protected:
   }
   void number_bits(std::string_view name, safetensors::dtype, std::uint64_t& bits,
                    held_by whom) override {
-    const auto mine = whom == held_by::each ? std::uint64_t(rank_) : 0;
-    if (whom == held_by::each || rank_ == 0)
+    const auto mine = is_own(whom) ? std::uint64_t(rank_) : 0;
+    if (is_own(whom) || rank_ == 0)
       state_.write_bytes(state_.layout().tensor(name), mine * sizeof bits,
                          std::as_bytes(std::span{&bits, 1}));
   }
