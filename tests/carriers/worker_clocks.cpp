@@ -51,6 +51,18 @@ BOOST_AUTO_TEST_CASE(steps_come_one_after_the_other) {
   BOOST_CHECK_MESSAGE(!all.takes(1, 2), "it has said that it makes no more");
 }
 
+BOOST_AUTO_TEST_CASE(training_goes_on_where_it_was) {
+  worker_clocks all = two_workers(1);
+  BOOST_CHECK(all.takes(1, 1));
+  const std::uint64_t clocks[] = {9, 7, 6};
+  all.restart(clocks);
+  BOOST_CHECK(all.is_done(0) && !all.waits(1) && !all.waits(2));
+  BOOST_CHECK_EQUAL(all.slowest_worker(), 2);
+  BOOST_CHECK(!all.takes(1, 2) && all.takes(1, 8));
+  BOOST_CHECK_MESSAGE(!all.lets_go(1), "two steps ahead");
+  BOOST_CHECK(all.takes(2, 7) && all.lets_go(1) && all.lets_go(2));
+}
+
 BOOST_AUTO_TEST_CASE(training_begins_again) {
   worker_clocks all = two_workers(0);
   BOOST_CHECK(all.takes(2, 1));

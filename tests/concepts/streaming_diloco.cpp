@@ -23,7 +23,7 @@ struct streaming_diloco {
   int period = 4; ///< a fragment each; all of it in `fragments` times as many steps
   int fragments = 3;
   int delay = 2;     ///< how many steps the communication may take
-  double keep = 0.5; ///< equation 4 of the paper has 1 - alpha
+  double keep = 0.5; ///< alpha of the paper
   tutti::sgd outer = {.learning_rate = 0.4, .momentum = 0.9, .nesterov = true};
 };
 

@@ -4,9 +4,13 @@
 
 #include <tutti/training/checkpoint.hpp>
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -79,6 +83,51 @@ template <class... Parts> void goes_on(const std::string& name, const Parts&... 
   });
 }
 
+/// Of two fragments one is always on its way.
+struct in_flight {
+  using part = tutti::sync_part;
+  static constexpr tutti::contributes contribution = tutti::contributes::difference;
+  int period = 2, fragments = 2, delay = 3;
+  double keep = .5;
+  tutti::sgd outer = {.learning_rate = .7, .momentum = .9, .nesterov = true};
+};
+
+/// What is pushed, added up.
+struct pushes_counted {
+  static constexpr std::array<std::string_view, 0> slots{};
+  template <class T> auto at(std::int64_t) const {
+    return [](const tutti::rounding&, T& p, T g, T*) { p += g; };
+  }
+};
+
+/// Ranks come to save when they like, push again as soon as they have loaded, and no push is lost.
+void servers_go_on(const std::string& name, const tutti::mpi::limits& limits) {
+  on_mpi(
+      "servers, " + name,
+      [&](auto& world, report& r) {
+        const common_folder folder{world};
+        const tutti::star servers{.servers = (std::min)(2, world.size())};
+        std::vector<float> values(1000), ones(1000, 1.0f), second(1000);
+        tutti::strategy strategy{world, servers, tutti::sum{}, tutti::asynchronous{}};
+        auto trainer = strategy.bind(values, pushes_counted{});
+        for (int k = 0; k < 3 + 2 * world.rank(); ++k) trainer.step(ones);
+        trainer.save(folder.path() + "/x");
+        auto other = strategy.bind(second, pushes_counted{});
+        float pushes = float(world.size() * (world.size() + 2));
+        for (int turn = 0; turn < 10; ++turn) {
+          other.load(folder.path() + "/x");
+          for (int k = 0; k <= world.rank(); ++k) other.step(ones);
+        }
+        other.finalize();
+        trainer.finalize();
+        r.check(values.front() == pushes && values.back() == pushes, "saving has lost a push");
+        pushes += float(world.size() * (world.size() + 1) / 2);
+        r.check(second.front() == pushes && second.back() == pushes, "a push after a load is lost");
+        tutti::barrier(world);
+      },
+      limits);
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(checkpoints_under_mpi)
@@ -87,6 +136,13 @@ BOOST_AUTO_TEST_CASE(training_goes_on_with_the_same_bits) {
   goes_on("synchronous");
   goes_on("sharded", tutti::sharded{});
   goes_on("diloco in the middle of a period", tutti::diloco{.period = 2});
+  goes_on("fragments under way", in_flight{});
+}
+
+BOOST_AUTO_TEST_CASE(servers_lose_no_push) {
+  servers_go_on("in shared memory", {});
+  servers_go_on("by messages", {.shared_memory = false});
+  servers_go_on("with a progress thread", {.progress_thread = may_have_threads()});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

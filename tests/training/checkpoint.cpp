@@ -284,6 +284,12 @@ BOOST_AUTO_TEST_CASE(files_that_are_cut_longer_gone_or_not_ours_are_named) {
   fs::copy_file(folder / "x/model.safetensors", folder / "x/state.safetensors",
                 fs::copy_options::overwrite_existing);
   fails("bad_data", "x/state.safetensors: is of no checkpoint");
+
+  save_on(2, folder / "x", 1);
+  std::string older = file_bytes(folder / "x/state.safetensors");
+  older.replace(older.find("\"tutti.checkpoint\":\"2\"") + 20, 1, "1");
+  put_file(folder / "x/state.safetensors", older);
+  fails("bad_data", "x/state.safetensors: has the format '1', and this version reads 2");
 }
 
 // What a hostile file can do is be refused, or be loaded: never half of it.

@@ -11,6 +11,7 @@
 // All ranks offer the same parts in the same order, and settle them in that order.
 #pragma once
 
+#include <tutti/core/archive.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/flat_model.hpp>
 #include <tutti/core/function_ref.hpp>
@@ -20,6 +21,8 @@
 #include <span>
 
 namespace tutti {
+
+class control;
 
 namespace detail {
 
@@ -76,6 +79,16 @@ public:
   /// Collective: this rank makes no more steps until all have finished; then the room of every rank holds
   /// the same parameters, and training may go on.
   virtual void finish() {}
+
+  /// Whether all ranks can meet between two steps; a server that serve() keeps to itself cannot before finish().
+  virtual bool meets() const { return true; }
+  /// What it goes on from beside its rooms and what it was attached to, where all ranks have met, and nothing
+  /// that was offered is not settled.
+  virtual void state(archive&) {}
+  /// Collective, after a visit has changed the state of all ranks: they hear what they have to know of each
+  /// other. `afresh`: workers begin with the values of the servers, which every room holds then, and
+  /// whatever steps they have made are over.
+  virtual void resume(control&, bool /*afresh*/) {}
 };
 
 } // namespace tutti

@@ -106,6 +106,8 @@ public:
     for (int r = 0; r < clocks_.size(); ++r)
       if (r != lost_) listen(r);
   }
+  /// Nobody waits for an answer, and workers have made so many steps.
+  void resume(std::span<const std::uint64_t> clocks) { clocks_.restart(clocks); }
   /// A step of this rank, which works as well; `gradient` is of its own key range, and is changed.
   void push(std::int64_t clock, std::span<T> gradient, bool counts) {
     trained_ = true;

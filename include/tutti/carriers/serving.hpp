@@ -2,6 +2,7 @@
 // what they are answered.
 #pragma once
 
+#include <tutti/carriers/control.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/server.hpp>
 #include <tutti/communicators/reserved_channel.hpp>
@@ -21,7 +22,7 @@
 
 namespace tutti {
 
-/// One part, the whole model. Construction, attach() and finish() are collective; between them a
+/// One part, the whole model. Construction, attach(), resume() and finish() are collective; between them a
 /// worker calls offer() and settle() as often as it likes. A rank that serves does so whenever it
 /// waits for something on the communicator, here or elsewhere. Cost of a worker's step: one message
 /// of each server's key range to it, and one back.
@@ -120,6 +121,7 @@ public:
            .rank = rank_,
            .detail = server_ ? "this rank works as well, and serves while it waits - call step()"
                              : "this rank is not a server - call step()"}};
+    serves_alone_ = true;
     wait(
         "serve", [&] { return server_->is_over(); }, [] { return -1; });
   }
@@ -132,9 +134,27 @@ public:
         [&] { return pushing_ ? pushing_->waiting_for() : -1; });
     pushing_.reset();
     clock_ = 0;
+    serves_alone_ = false;
     if (server_) start_again();
-    for (int s = 0; s < servers_; ++s)
-      tutti::broadcast(with_.comm, piece(s), s, options{.timeout = with_.how.timeout});
+    tell_values();
+  }
+
+  bool meets() const override {
+    return !with_.topology.dedicates() || (clock_ == 0 && !serves_alone_);
+  }
+  void state(archive& to) override { to.number("clock", clock_, held_by::worker); }
+  /// When it returns all servers are there again: nobody pushes before.
+  void resume(control& ranks, bool afresh) override {
+    if (afresh) clock_ = 0;
+    const std::uint64_t mine[] = {std::uint64_t(clock_)};
+    const std::vector<std::uint64_t> clocks = ranks.gather(mine);
+    if (server_) {
+      const auto held = with_.comm.in_flight().hold();
+      server_->resume(clocks);
+      if (afresh) std::ranges::copy(server_->values(), piece(rank_).begin());
+    }
+    if (afresh) tell_values();
+    ranks.gather(mine);
   }
 
 private:
@@ -184,6 +204,11 @@ private:
       std::ranges::copy(server_->values(), piece(rank_).begin());
       server_->reopen();
     });
+  }
+  /// The values of each server, as its own room has them, to the rooms of all.
+  void tell_values() {
+    for (int s = 0; s < servers_; ++s)
+      tutti::broadcast(with_.comm, piece(s), s, options{.timeout = with_.how.timeout});
   }
   void await_last_answers() noexcept {
     const auto over = [&] { return server_->has_answered() || server_->has_lost(); };
@@ -245,7 +270,7 @@ private:
   detail::aligned_values<T> room_;
   std::vector<lane> lanes_; ///< of each server
   std::int64_t clock_ = 0;  ///< steps since training began
-  bool encoded_ = false;
+  bool encoded_ = false, serves_alone_ = false;
   std::optional<handle> pushing_, answering_;
   std::unique_ptr<server_type> server_;
 };

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace tutti::detail {
@@ -32,6 +33,13 @@ public:
   /// Training begins again.
   void restart() {
     for (worker& w : workers_) w = {w.works, false, w.works ? 0 : done};
+  }
+
+  /// It goes on where nobody waits for an answer, and the worker of each rank has made so many steps.
+  void restart(std::span<const std::uint64_t> clocks) {
+    restart();
+    for (std::size_t r = 0; r < workers_.size(); ++r)
+      if (workers_[r].works) workers_[r].clock = std::int64_t(clocks[r]);
   }
 
   int size() const noexcept { return int(workers_.size()); }

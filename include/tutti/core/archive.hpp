@@ -13,8 +13,16 @@ namespace tutti {
 
 /// Whose values a visit is about. everyone: all ranks have the same values of the same place. owner: every
 /// rank has its own place of one array. each: every rank has values of its own, of the same place, which
-/// mean nothing on another rank.
-enum class held_by : std::uint8_t { everyone, owner, each };
+/// mean nothing on another rank. worker: as each, and a run on another number of ranks goes on without: a visit
+/// that loads them there leaves what it is given as it is.
+enum class held_by : std::uint8_t { everyone, owner, each, worker };
+
+namespace detail {
+
+/// Whether every rank has one of its own.
+constexpr bool is_own(held_by whom) noexcept { return whom == held_by::each || whom == held_by::worker; }
+
+} // namespace detail
 
 /// Values are in coordinates of the flat model; a place may be empty. Visited in the same order, with the
 /// same names, on all ranks; which ones may depend on numbers that were visited before.

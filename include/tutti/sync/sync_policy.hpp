@@ -12,6 +12,9 @@
 //                                                        local one, and `outer` makes the common step
 //   staleness      how many steps may a worker lead?     of servers; `unbounded` for any
 //
+// `keep` is alpha of Streaming DiLoCo (Douillard et al., arXiv 2501.18512), where replicas go on with
+// alpha p + (1 - alpha) agreed: the same mixture, written so that 0 leaves the bits of what was agreed on.
+//
 // and facts: `carrier`, what kind of topology moves its data (schedules, a placement of key ranges on
 // servers, or a mixing matrix), and `repeats`, the determinism that it leaves to the reducer: a strategy
 // promises the lesser of the two. A policy over a population of clients (federated/) says

@@ -14,6 +14,9 @@
 //
 // Loading reads everything before it changes anything. Values that ranks share, or own parts of,
 // are loaded by any number of ranks; those that each has its own of, by as many as have saved them.
+// What servers hold is owned by them: on another number of ranks workers pull it first, and the
+// copies, counts and scales of the loss that each worker had of its own cannot be carried over.
+// The numbers of the program's are those of rank 0.
 #pragma once
 
 #include <tutti/carriers/control.hpp>

@@ -74,12 +74,12 @@ struct checkpointed {
 
 /// Values that every rank has its own of are one dimension longer.
 inline std::string name_in_file(std::string_view name, const tensor_places::one& t, held_by whom) {
-  if (name.empty() && whom != held_by::each) return t.name;
+  if (name.empty() && !is_own(whom)) return t.name;
   return (name.empty() ? "replicas" : std::string{name}) + "/" + t.name;
 }
 
 inline std::vector<std::uint64_t> shape_of_number(held_by whom, int ranks) {
-  if (whom == held_by::each) return {std::uint64_t(ranks)};
+  if (is_own(whom)) return {std::uint64_t(ranks)};
   return {};
 }
 
@@ -130,7 +130,7 @@ public:
 
   const std::vector<named_values>& kinds() const noexcept { return kinds_; }
   const std::vector<named_number>& numbers() const noexcept { return numbers_; }
-  /// The name of something that ranks have their own of; null where all have the same.
+  /// The name of something that ranks have their own of, and cannot go on without; null where there is none.
   const std::string* own() const noexcept {
     for (const named_values& one : kinds_)
       if (one.whom == held_by::each) return &one.name;
@@ -149,10 +149,10 @@ public:
   std::vector<safetensors::description> state(int ranks) const {
     std::vector<safetensors::description> out;
     for (const named_values& one : kinds_) {
-      if (one.name.empty() && one.whom != held_by::each) continue;
+      if (one.name.empty() && !is_own(one.whom)) continue;
       for (const auto& t : tensors_.all()) {
         out.push_back({name_in_file(one.name, t, one.whom), one.type, t.shape});
-        if (one.whom == held_by::each)
+        if (is_own(one.whom))
           out.back().shape.insert(out.back().shape.begin(), std::uint64_t(ranks));
       }
     }
@@ -174,7 +174,7 @@ public:
   std::uint64_t hash_of_numbers() const { ///< of those that are the same on all ranks
     std::uint64_t h = hash_of_nothing;
     for (const named_number& one : numbers_)
-      if (one.whom != held_by::each) h = hashed(h, one.bits);
+      if (!is_own(one.whom)) h = hashed(h, one.bits);
     return h;
   }
 
@@ -214,7 +214,7 @@ private:
 };
 
 inline constexpr const char* format_key = "tutti.checkpoint";
-inline constexpr const char* format_now = "1";
+inline constexpr const char* format_now = "2";
 inline constexpr const char* ranks_key = "ranks";
 inline constexpr std::string_view knob_key = "knob.";
 

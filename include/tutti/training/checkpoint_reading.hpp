@@ -12,6 +12,7 @@
 #include <tutti/training/safetensors_reader.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -56,17 +57,24 @@ struct checkpoint_files {
     return h;
   }
 
-  /// Of what every rank has its own.
+  /// Whether so many ranks have saved it.
+  bool is_by(int ranks) const { return saved_by() == ranks; }
+  /// By how many ranks it was saved; 0 where that is no number of any.
+  int saved_by() const {
+    int n = 0;
+    const std::string text = by();
+    std::from_chars(text.data(), text.data() + text.size(), n);
+    return (std::max)(n, 0);
+  }
+  /// Of what every rank has its own, and cannot go on without.
   void require_ranks(int ranks, const std::string& own) const {
-    const auto saved = metadata.find(ranks_key);
-    const std::string by = saved == metadata.end() ? "other" : saved->second;
-    if (by == std::to_string(ranks)) return;
+    if (is_by(ranks)) return;
     throw error{{.code = error_code::mismatch,
                  .call = "load",
-                 .detail = state.path() + ": was saved by " + by + " ranks, of which each has " +
+                 .detail = state.path() + ": was saved by " + by() + " ranks, of which each has " +
                            (own.empty() ? "parameters" : "\"" + own + "\"") +
                            " of its own, as in the middle of a period, and here are " +
-                           std::to_string(ranks) + " - resume it on " + by +
+                           std::to_string(ranks) + " - resume it on " + by() +
                            ", or save where all ranks agree"}};
   }
 
@@ -77,6 +85,12 @@ struct checkpoint_files {
 
   safetensors::reader model, state;
   std::map<std::string, std::string> metadata;
+
+private:
+  std::string by() const {
+    const auto saved = metadata.find(ranks_key);
+    return saved == metadata.end() ? "other" : saved->second;
+  }
 };
 
 /// The first visit: numbers become those of the file, as what is visited may depend on them.
@@ -93,9 +107,11 @@ protected:
                    held_by whom) override {
     before_.emplace(std::string{name}, bits);
     if (whom == held_by::each) from_.require_ranks(ranks_, std::string{name});
-    const safetensors::entry found = from_.state.expect(name, type, shape_of_number(whom, ranks_));
-    const auto mine = whom == held_by::each ? std::uint64_t(rank_) : 0;
-    from_.state.read_bytes(found, mine * sizeof bits, std::as_writable_bytes(std::span{&bits, 1}));
+    const safetensors::entry found =
+        from_.state.expect(name, type, shape_of_number(whom, from_.saved_by()));
+    const auto mine = is_own(whom) ? std::uint64_t(rank_) : 0;
+    if (whom != held_by::worker || from_.is_by(ranks_))
+      from_.state.read_bytes(found, mine * sizeof bits, std::as_writable_bytes(std::span{&bits, 1}));
     description_of_state::number_bits(name, type, bits, whom);
   }
 
@@ -123,13 +139,13 @@ private:
 };
 
 /// Values between the file and where they go: the visits make the same calls, so they are kept in
-/// order.
+/// order; null what stays as it is.
 using kept_bytes = std::vector<std::unique_ptr<std::byte[]>>;
 
 class values_into_memory final : public archive_of_bytes {
 public:
-  values_into_memory(const checkpoint_files& from, const tensor_places& tensors, int rank)
-      : from_{from}, tensors_{tensors}, rank_{rank} {}
+  values_into_memory(const checkpoint_files& from, const tensor_places& tensors, int rank, int ranks)
+      : from_{from}, tensors_{tensors}, rank_{rank}, ranks_{ranks} {}
 
   kept_bytes& kept() noexcept { return kept_; }
   /// Of what all ranks have the same of.
@@ -138,13 +154,14 @@ public:
 protected:
   void bytes(std::string_view name, safetensors::dtype type, std::span<std::byte> mine, place where,
              held_by whom) override {
+    if (whom == held_by::worker && !from_.is_by(ranks_)) return void(kept_.emplace_back());
     kept_.push_back(std::make_unique_for_overwrite<std::byte[]>(mine.size()));
     const std::span to{kept_.back().get(), mine.size()};
     const std::size_t each = safetensors::bytes_of(type);
-    const auto& file = name.empty() && whom != held_by::each ? from_.model : from_.state;
+    const auto& file = name.empty() && !is_own(whom) ? from_.model : from_.state;
     tensors_.each(where, [&](const tensor_places::one& t, place piece) {
       std::size_t first = piece.begin - t.where.begin;
-      if (whom == held_by::each) first += std::size_t(rank_) * t.where.size();
+      if (is_own(whom)) first += std::size_t(rank_) * t.where.size();
       file.read_bytes(*file.find(name_in_file(name, t, whom)), first * each,
                       to.subspan((piece.begin - where.begin) * each, piece.size() * each));
     });
@@ -164,7 +181,7 @@ private:
 
   const checkpoint_files& from_;
   const tensor_places& tensors_;
-  int rank_;
+  int rank_, ranks_;
   kept_bytes kept_;
   std::uint64_t hash_ = hash_of_nothing;
 };
@@ -177,8 +194,8 @@ public:
 protected:
   void bytes(std::string_view, safetensors::dtype, std::span<std::byte> mine, place,
              held_by) override {
-    if (!mine.empty()) std::memcpy(mine.data(), kept_[next_].get(), mine.size());
-    ++next_;
+    const auto& from = kept_[next_++];
+    if (from && !mine.empty()) std::memcpy(mine.data(), from.get(), mine.size());
   }
   void number_bits(std::string_view, safetensors::dtype, std::uint64_t&, held_by) override {}
 
@@ -254,14 +271,14 @@ inline std::vector<std::string> load_checkpoint(control& ranks, const checkpoint
     what.visit(*wanted);
     if (wanted->own()) files->require_ranks(call.size(), *wanted->own());
     require_exactly(files->model, wanted->model());
-    require_exactly(files->state, wanted->state(call.size()));
+    require_exactly(files->state, wanted->state(files->saved_by()));
     words[0] = hashed(files->hash(), wanted->hash_of_numbers());
   });
   const std::string unlike =
       "read unlike files under " + folder + " - give all ranks the same folder";
   call.require_alike(all, 1, 0, unlike);
 
-  values_into_memory read{*files, what.tensors, call.rank()};
+  values_into_memory read{*files, what.tensors, call.rank(), call.size()};
   all = call.step(1, [&](std::span<std::uint64_t> words) {
     what.visit(read);
     words[0] = read.hash();

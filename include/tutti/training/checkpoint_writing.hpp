@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,7 +45,7 @@ protected:
                        mine.subspan((piece.begin - where.begin) * each, piece.size() * each));
       });
     };
-    if (whom == held_by::each) {
+    if (is_own(whom)) {
       write(state_, where, whom, std::size_t(rank_));
       if (name.empty() && rank_ == 0) write(model_, where, held_by::everyone, 0);
       return;
@@ -58,8 +59,8 @@ protected:
   }
   void number_bits(std::string_view name, safetensors::dtype, std::uint64_t& bits,
                    held_by whom) override {
-    const auto mine = whom == held_by::each ? std::uint64_t(rank_) : 0;
-    if (whom == held_by::each || rank_ == 0)
+    const auto mine = is_own(whom) ? std::uint64_t(rank_) : 0;
+    if (is_own(whom) || rank_ == 0)
       state_.write_bytes(state_.layout().tensor(name), mine * sizeof bits,
                          std::as_bytes(std::span{&bits, 1}));
   }
@@ -78,6 +79,21 @@ inline void require_seen(const joint_call& call, const std::string& folder) {
                                                 "folder that all ranks see");
 }
 
+/// Those of rank 0, on all: a rate is each rank's own where ranks leave out steps by themselves.
+inline std::map<std::string, std::string> knobs_of_first(joint_call& call,
+                                                         const std::map<std::string, std::string>& mine) {
+  std::string text;
+  for (const auto& [name, value] : mine) (text += name + '\0') += value + '\0';
+  call.share(text, 0);
+  std::map<std::string, std::string> out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::string name = text.c_str() + at, value = text.c_str() + at + name.size() + 1;
+    at += name.size() + value.size() + 2;
+    out.emplace(name, value);
+  }
+  return out;
+}
+
 /// Collective. Whatever fails on whichever rank, all ranks throw, and what was at the path is there
 /// still. Cost: one copy of the state into the system's memory, shared by the ranks, and a flush.
 template <class Calls = system_calls>
@@ -86,6 +102,7 @@ void save_checkpoint(control& ranks, const checkpointed& what, std::string folde
   using writer = safetensors::basic_writer<Calls>;
   joint_call call{ranks, "save", folder};
   const bool first = call.rank() == 0;
+  const auto knobs = knobs_of_first(call, what.knobs);
 
   description_of_state content{call.name(), what.tensors};
   std::optional<safetensors::layout> model, state;
@@ -102,7 +119,7 @@ void save_checkpoint(control& ranks, const checkpointed& what, std::string folde
                       "as in step-100");
     what.visit(content);
     model.emplace(content.model(), std::map<std::string, std::string>{{"format", "pt"}});
-    state.emplace(content.state(call.size()), metadata_of(what.knobs, call.size()));
+    state.emplace(content.state(call.size()), metadata_of(knobs, call.size()));
     words[0] = content.hash();
     words[1] = content.hash_of_numbers();
     words[2] = std::uint64_t(how.keep);

@@ -91,7 +91,6 @@ public:
     throw error{{.code = code, .call = name_, .rank = rank(), .detail = std::move(detail)}};
   }
 
-private:
   /// What `who` has, to all.
   void share(std::string& text, int who) {
     std::uint64_t length = text.size();
@@ -100,6 +99,7 @@ private:
     ranks_.broadcast(std::as_writable_bytes(std::span{text.data(), text.size()}), who);
   }
 
+private:
   control& ranks_;
   const char* name_;
 };

@@ -33,12 +33,11 @@ protected:
   step_verdict settle_offered() {
     step_verdict all;
     for (std::size_t p = 0; p < parts_.size(); ++p)
-      if (travels(p)) all = both(all, settle(p));
+      if (travels(p)) {
+        carrier_->settle(p);
+        all = both(all, judge(owned_room(p)));
+      }
     return plan_.policy.owners ? agreed_on(all) : all;
-  }
-  step_verdict settle(std::size_t part) {
-    carrier_->settle(part);
-    return judge(owned_room(part));
   }
   static step_verdict both(step_verdict a, step_verdict b) {
     return {a.finite && b.finite, a.squares + b.squares};

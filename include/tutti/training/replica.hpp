@@ -40,11 +40,12 @@ struct training_facts {
 struct pending {
   std::int64_t due; ///< the step that it is applied in
   std::size_t part;
+  bool arrived = false; ///< it was waited for, and is in its room
 };
 /// How far training is. Steps of an optimizer are counted for each tensor: those in which it had a gradient.
 struct counters {
   std::int64_t step = 0, skipped = 0;
-  std::int64_t since = 0, exchanges = 0; ///< steps since the last agreement, and agreements
+  std::int64_t since = 0, exchanges = 0; ///< steps since replicas were equal, and agreements
   std::vector<double> learnt;            ///< weight of what each part has not offered yet
   std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
 };
@@ -64,38 +65,12 @@ struct training_plan {
 };
 
 /// What is bound, cut into the parts that travel; its optimizer's state, and what it is kept from. Which
-/// part changes when is not its business (training/stepping.hpp).
+/// part changes when is not its business (training/stepping.hpp), nor is what is saved (training/resuming.hpp).
 template <class T>
 class replica {
 public:
   replica(const replica&) = delete;
   replica& operator=(const replica&) = delete;
-
-  /// Everything that training goes on from, by name.
-  void state(archive& to) {
-    const held_by own = local() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
-    const held_by counted = local() ? held_by::each : held_by::everyone; // what a rank does by itself
-    const held_by outer = plan_.policy.owners ? held_by::owner : held_by::everyone;
-    to.number("steps", at_.step);
-    to.number("skipped", at_.skipped, counted);
-    to.number("since", at_.since);
-    to.number("exchanges", at_.exchanges);
-    for (std::size_t p = 0; p < at_.learnt.size(); ++p)
-      to.number("weight of " + std::to_string(p), at_.learnt[p], counted);
-    scale_.state(to, counted);
-    for (std::size_t k = 0; k < model().count(); ++k) {
-      const std::string name = model()[k].name;
-      to.values("", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
-      to.number("steps of " + name, at_.versions[k], counted);
-    }
-    for (auto& by : updates_) by.state(to, "", own);
-    for (std::size_t p = 0; p < outer_.size(); ++p) {
-      to.number("outer steps of " + std::to_string(p), at_.outer[p]);
-      outer_[p].state(to, "outer.", outer);
-    }
-    if (plan_.policy.contribution == contributes::difference)
-      to.values("agreed", agreed_.span(), {0, model().size()}, held_by::everyone);
-  }
 
 protected:
   /// Compares what is bound on all ranks, and broadcasts rank 0's parameters. keep_state() comes next.
@@ -112,20 +87,11 @@ protected:
 
   flat_model<T>& model() noexcept { return bound_.model; }
   const flat_model<T>& model() const noexcept { return bound_.model; }
-  /// A visit of the state by a checkpoint.
-  void visit(archive& to) {
-    if (carrier_->serves())
-      refuse("state", "the state of parameter servers cannot be saved - save the parameters after finalize()");
-    if (collect_.weight() > 0)
-      refuse("state", "a micro-batch was accumulated and is in no step yet - call step() first");
-    if (!under_way_.empty())
-      refuse("state", "fragments are on their way between the ranks - save in a step in which none is");
-    state(to);
-  }
   bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
   bool reduces() const noexcept { return !local() && !carrier_->serves(); }
   /// Whether replicas differ.
   bool apart() const noexcept {
+    if (carrier_->serves()) return at_.since > 0;
     return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() ||
                        (at_.step > 0 && plan_.policy.keep > 0));
   }

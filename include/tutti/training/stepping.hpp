@@ -23,7 +23,7 @@ protected:
   using judging<T>::judging;
   using base::model, base::local, base::reduces, base::travels, base::weight_learnt,
       base::has_learnt, base::owned_room, base::update, base::rejoin, base::write,
-      base::keep_owned, base::keep, base::refuse, base::settle, base::agreed_on, base::check_roll,
+      base::keep_owned, base::keep, base::refuse, base::judge, base::agreed_on, base::check_roll,
       base::raise_culprit, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::parts_, base::part_of_, base::tensors_in_, base::missing_,
       base::launched_, base::offering_, base::joined_, base::under_way_, base::at_, base::outer_,
@@ -141,6 +141,7 @@ protected:
       for (double& w : weights) w = counts && carrier_->weighs() ? worth(w) : 1;
       offer_what_was_learnt(p, weights);
       under_way_.pop_back();
+      carrier_->settle(p);
       agree_on(p, 0);
     }
   }
@@ -179,13 +180,14 @@ protected:
     while (!under_way_.empty() && under_way_.front().due <= step) agree_on_oldest();
   }
   void agree_on_oldest() {
-    const std::size_t part = under_way_.front().part;
+    const pending sent = under_way_.front();
     under_way_.pop_front();
-    agree_on(part, plan_.policy.keep);
+    if (!sent.arrived) carrier_->settle(sent.part);
+    agree_on(sent.part, plan_.policy.keep);
   }
-  /// What is agreed on of a part, and the parameters as it leaves them.
+  /// What is agreed on of a part that is in its room, and the parameters as it leaves them.
   void agree_on(std::size_t part, double share) {
-    step_verdict found = settle(part);
+    step_verdict found = judge(owned_room(part));
     if (plan_.policy.owners) found = agreed_on(found);
     if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
     const place mine = carrier_->owned(part);

@@ -14,7 +14,7 @@
 // (sync/sync_policy.hpp), and how data travels is the carrier's (carriers/carrier.hpp).
 #pragma once
 
-#include <tutti/training/stepping.hpp>
+#include <tutti/training/resuming.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -45,16 +45,16 @@ struct held_optimizer {
 } // namespace detail
 
 /// A model bound to a strategy. Made by strategy::bind; the strategy and the parameters must outlive it. All
-/// members but accumulate(), ready() and the accessors are collective - where servers answer, only finalize()
-/// is. Cost of a step: one exchange of the contributions where one is due, and beside it one all_gather of a
-/// few numbers.
+/// members but accumulate(), ready() and the accessors are collective - where servers answer, only finalize(), save(),
+/// load() and state() are. Cost of a step: one exchange of the contributions where one is due, and beside it one
+/// all_gather of a few numbers.
 template <class T, class Optimizer>
-class trainer : detail::held_optimizer<Optimizer>, detail::stepping<T> {
-  using base = detail::stepping<T>;
+class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
+  using base = detail::resuming<T>;
   using detail::held_optimizer<Optimizer>::optimizer_;
-  using base::model, base::visit, base::local, base::reduces, base::apart, base::descend,
-      base::begin_afresh, base::write, base::keep_all, base::keep_state, base::refuse,
-      base::judge, base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
+  using base::model, base::meet, base::visit, base::resume, base::resumed, base::local, base::reduces, base::apart,
+      base::descend, base::begin_afresh, base::write, base::keep_all, base::keep_state, base::refuse, base::judge,
+      base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
       base::start, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
       base::commit, base::agree_until, base::require_shut, base::require_expected,
       base::require_complete, base::ranks_, base::plan_, base::bound_, base::collect_,
@@ -202,34 +202,42 @@ public:
     if (local()) join();
     if (!carrier_->serves()) return;
     carrier_->finish();
+    at_.since = 0;
     write(0);
     bound_.publish();
   }
 
-  /// Collective, between two steps: writes what training goes on from into a folder, which is there when all
-  /// of it is, whatever fails and whenever. Include <tutti/training/checkpoint.hpp>.
+  /// Collective, between two steps, in any step: waits for what is on its way, and writes what training goes on from
+  /// into a folder, which is there when all of it is, whatever fails and whenever. Dedicated servers take part after
+  /// finalize(); before it, who calls is told so. Include <tutti/training/checkpoint.hpp>.
   template <class Folder>
   void save(const Folder& folder, const save_options& how = {}) {
     require_checkpoints<Folder>();
+    meet();
     if constexpr (detail::has_checkpoints<Folder>)
       detail::checkpoints<Folder>::save(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder, how);
   }
   /// Collective, between two steps: goes on from there. What cannot be loaded changes nothing. The program's
-  /// own numbers count, such as rates; returns those in which the file differs, in words.
+  /// own numbers count, such as rates, and the file's state, such as what is frozen; returns in words in what the
+  /// two differ.
   template <class Folder>
   std::vector<std::string> load(const Folder& folder) {
     require_checkpoints<Folder>();
-    std::vector<std::string> differs;
-    if constexpr (detail::has_checkpoints<Folder>)
-      differs = detail::checkpoints<Folder>::load(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder);
-    bound_.publish();
-    return differs;
+    return resumed(std::string{folder}, [&]() -> std::vector<std::string> {
+      if constexpr (detail::has_checkpoints<Folder>)
+        return detail::checkpoints<Folder>::load(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder);
+      else
+        return {};
+    });
   }
 
-  /// Everything that training goes on from, by name; between two steps, and with nothing accumulated.
+  /// Collective, between two steps, and with nothing accumulated: everything that training goes on from, by
+  /// name, of every rank; written, or read.
   void state(archive& to) {
     require_shut("state");
-    base::state(to);
+    meet();
+    visit(to);
+    resume();
   }
 
 private:
@@ -263,7 +271,7 @@ private:
       throw;
     }
     if (weight[0] > 0) scale_.good();
-    ++at_.step;
+    ++at_.step, ++at_.since;
     write(0);
     bound_.publish();
   }
