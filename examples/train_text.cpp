@@ -12,7 +12,6 @@
 // refuses: --data /no/such/file => cannot read /no/such/file: No such file .* - give an existing
 // refuses: --data /dev/null => cannot read /dev/null: it is empty - give a text file
 // refuses: --sync asynchronous --topology ring => --topology ring has none - use --topology star
-// refuses: --sync asynchronous --save /tmp/x => --save and --resume are for policies whose ranks agree
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out

@@ -69,9 +69,6 @@ inline void check(const settings& s) {
   if ((s.sync == "sharded" || s.sync == "local_sgd" || s.sync == "diloco") && s.topology != "default")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
                              "leave --topology out");
-  if (s.sync == "asynchronous" && !(s.save.empty() && s.resume.empty()))
-    throw std::runtime_error("train_text: --save and --resume are for policies whose ranks agree, and --sync "
-                             "asynchronous has servers - use another, or leave them out");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
     throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "
                              "federated runs rounds - leave them out");

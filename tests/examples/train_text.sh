@@ -77,6 +77,16 @@ says "federated: where it goes on is said" "$scratch/rounds-resumed.out" \
 expect_equal_hashes "federated: hashes of two ranks in one run and in two halves" 4 \
   "$scratch"/rounds-{whole,resumed}.json
 
+# Where servers answer, the order of pushes is another one; training goes on where it was, and all end alike.
+run servers-whole "$program" "${small[@]}" --transport threads --sync asynchronous \
+  --save "$scratch/servers" --save-every 4
+rm -rf "$scratch/servers/step-6"
+run servers-resumed "$program" "${small[@]}" --transport threads --sync asynchronous \
+  --resume "$scratch/servers" --json "$scratch/servers.json"
+says "servers: where it goes on is said" "$scratch/servers-resumed.out" \
+  "^resumed +$scratch/servers/step-4, goes on at step 5 of 6$"
+expect_equal_hashes "servers: hashes of two ranks" 2 "$scratch/servers.json"
+
 # Chosen by price, and why.
 run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
 says "the automatic topology is explained" "$scratch/automatic.out" \
