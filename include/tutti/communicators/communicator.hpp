@@ -109,6 +109,14 @@ inline failure heard(failure why, int rank, int waiting_for) {
   return why;
 }
 
+/// Of a rank that waits for one which has returned.
+inline failure peer_left(int rank, int peer) {
+  return {.code = error_code::peer_lost,
+          .rank = rank,
+          .peer = peer,
+          .detail = "rank " + std::to_string(peer) + " has left"};
+}
+
 } // namespace detail
 
 struct arrival {

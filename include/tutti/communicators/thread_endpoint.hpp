@@ -84,10 +84,7 @@ public:
     if (peer >= 0 && group_->has_left(peer) && !signals_.reached_by(peer, signals_.now())) {
       throw_if_revoked(); // it left because of a failure: that failure is the cause
       group_->compare_calls(rank_, peer);
-      throw error{{.code = error_code::peer_lost,
-                   .rank = rank_,
-                   .peer = peer,
-                   .detail = "rank " + std::to_string(peer) + " has left"}};
+      throw error{tutti::detail::peer_left(rank_, peer)};
     }
   }
 

@@ -157,10 +157,7 @@ private:
   [[noreturn]] void lost(int peer) const {
     throw_if_revoked(); // it left because of a failure: that failure is the cause
     group_->compare_calls(rank_, peer);
-    throw error{{.code = error_code::peer_lost,
-                 .rank = rank_,
-                 .peer = peer,
-                 .detail = "rank " + std::to_string(peer) + " has left"}};
+    throw error{tutti::detail::peer_left(rank_, peer)};
   }
 
   /// Nobody reads this rank's memory after the handle is gone. The last message goes first: a receiver

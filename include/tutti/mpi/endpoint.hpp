@@ -174,10 +174,7 @@ public:
     if (board.failed())
       throw error{tutti::detail::heard(board.why(), rank(), board.failed_here() ? peer : -1)};
     if (peer >= 0 && board.has_left(peer) && !signals_.reached_by(peer, signals_.now()))
-      throw error{{.code = error_code::peer_lost,
-                   .rank = rank(),
-                   .peer = peer,
-                   .detail = "rank " + std::to_string(peer) + " has left"}};
+      throw error{tutti::detail::peer_left(rank(), peer)};
   }
 
   void compare_calls(int peer, bool differ) {

@@ -263,10 +263,7 @@ private:
       if (!all_->notices->has_left(p.peer)) continue;
       if (lost_after_ == deadline{}) lost_after_ = clock::now() + std::chrono::seconds{1};
       if (clock::now() < lost_after_) return;
-      fail({.code = error_code::peer_lost,
-            .rank = all_->rank,
-            .peer = p.peer,
-            .detail = "rank " + std::to_string(p.peer) + " has left"});
+      fail(tutti::detail::peer_left(all_->rank, p.peer));
     }
   }
   [[noreturn]] void fail(failure why) {
