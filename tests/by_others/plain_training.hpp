@@ -18,8 +18,9 @@ using values = std::vector<std::vector<double>>; // by tensor
 /// SGD in PyTorch's form, or AdamW.
 struct rule {
   bool adam = false;
-  double rate = 0.1, momentum = 0, decay = 0;
+  double rate = 0.1, momentum = 0;
   bool nesterov = false;
+  double decay = 0;
 
   void move(std::int64_t step, double& p, double g, double& m, double& v) const {
     if (adam) {

@@ -132,23 +132,21 @@ BOOST_AUTO_TEST_CASE(a_rank_that_throws_in_a_step) {
   throws_in_a_step("sharded_diloco", tutti::sharded_diloco{3}, true);
 }
 
-// One worker with servers is a plain loop, whatever the optimizer, and the worker's rate is the one that counts.
+// One worker with servers is a plain loop, whatever the optimizer.
 BOOST_AUTO_TEST_CASE(one_worker_and_its_servers) {
   for (const int ranks : {2, 3})
     on_threads(ranks, [&](auto& comm, report& r) {
       std::vector<std::vector<double>> x{{1, 2, 3}, {4, 5, 6, 7}}, wanted = x, m{{0, 0, 0}, {0, 0, 0, 0}}, v = m;
       tutti::strategy s{comm, tutti::star{.servers = ranks - 1, .dedicated = true}, tutti::asynchronous{.staleness = 0},
                         tutti::training_options{.bucket_bytes = 16}};
-      auto trainer = s.bind(tensors_of<double>(x), tutti::adamw{.learning_rate = 1, .weight_decay = 0.1});
-      plain::rule rule{.adam = true, .decay = 0.1};
+      auto trainer = s.bind(tensors_of<double>(x), tutti::adamw{.learning_rate = 0.05, .weight_decay = 0.1});
+      const plain::rule rule{.adam = true, .rate = 0.05, .decay = 0.1};
       std::int64_t steps[2] = {0, 0};
       for (int outer = 0; outer < 3; ++outer) {
         if (trainer.role() == tutti::role::server) trainer.serve();
         for (int step = 1; step <= 5; ++step) {
-          rule.rate = 0.01 * (step + outer);
           std::vector<std::vector<double>> g(2);
           for (std::size_t t = 0; t < 2; ++t) {
-            if (drawn(word(t), std::uint32_t(step), std::uint32_t(outer), 1) % 3 == 0) continue; // none in this step
             ++steps[t];
             for (std::size_t i = 0; i < wanted[t].size(); ++i) {
               g[t].push_back(double(drawn(word(t * 10 + i), std::uint32_t(step), std::uint32_t(outer), 2) % 9) - 4);
@@ -156,14 +154,89 @@ BOOST_AUTO_TEST_CASE(one_worker_and_its_servers) {
             }
           }
           if (trainer.role() == tutti::role::server) continue;
-          trainer.optimizer().learning_rate = rule.rate;
           trainer.step(tensors_of<const double>(g));
         }
         trainer.finalize();
         for (std::size_t t = 0; t < 2; ++t)
           for (std::size_t i = 0; i < wanted[t].size(); ++i)
-            r.check(std::abs(x[t][i] - wanted[t][i]) < 1e-9, "outer " + std::to_string(outer) + ", tensor " + std::to_string(t));
+            r.check(std::abs(x[t][i] - wanted[t][i]) < 1e-9,
+                    "outer " + std::to_string(outer) + ", tensor " + std::to_string(t));
       }
+    });
+}
+
+namespace {
+
+/// What x and y are on the worker of a dedicated server after some steps of gradient 1; y may have only the odd ones.
+template <class Optimizer, class Each>
+std::vector<double> with_a_server(report& r, auto& comm, const Optimizer& optimizer, bool gaps, Each&& each) {
+  std::vector<std::vector<double>> x{{0}, {0}};
+  tutti::strategy s{comm, tutti::star{.servers = 1, .dedicated = true}, tutti::asynchronous{.staleness = 0}};
+  auto trainer = s.bind(tensors_of<double>(x), optimizer);
+  if (trainer.role() == tutti::role::server) trainer.serve();
+  for (int step = 1; step <= 3 && trainer.role() != tutti::role::server; ++step) {
+    each(trainer, step);
+    std::vector<std::vector<double>> g{{1}, {1}};
+    if (gaps && step % 2 == 0) std::vector<double>().swap(g[1]); // not cleared, see empty_gradients
+    trainer.step(tensors_of<const double>(g));
+  }
+  trainer.finalize();
+  r.check(true, "");
+  return {x[0][0], x[1][0]};
+}
+
+} // namespace
+
+// "A rate set in the middle: wherever the update is made, at a server too, it is the rate that counts, or a
+// sentence says who may set it."
+BOOST_AUTO_TEST_CASE(a_rate_set_by_the_worker_of_a_dedicated_server) {
+  on_threads(2, [](auto& comm, report& r) {
+    std::string said;
+    std::vector<double> x{-6, 0};
+    try {
+      x = with_a_server(r, comm, tutti::sgd{.learning_rate = 1}, false,
+                        [](auto& trainer, int step) { trainer.optimizer().learning_rate = step; });
+    } catch (const tutti::error& e) {
+      said = e.what();
+    }
+    r.check(!said.empty() || x[0] == -6, "rates 1, 2 and 3 lead to " + std::to_string(x[0]));
+  });
+}
+
+// "Zero is not the same as absent: absent ones keep parameter and slots."
+BOOST_AUTO_TEST_CASE(a_tensor_without_a_gradient_at_a_server) {
+  on_threads(2, [](auto& comm, report& r) {
+    const auto momentum =
+        with_a_server(r, comm, tutti::sgd{.learning_rate = 1, .momentum = 0.5}, true, [](auto&&...) {});
+    r.check(momentum[1] == -2.5, "two steps with momentum lead to " + std::to_string(momentum[1]) + ", not -2.5");
+    const auto decayed =
+        with_a_server(r, comm, tutti::sgd{.learning_rate = 1, .weight_decay = 0.5}, true, [](auto&&...) {});
+    r.check(decayed[1] == -1.5, "two steps with decay lead to " + std::to_string(decayed[1]) + ", not -1.5");
+  });
+}
+
+// reference.md: "A tensor whose gradient has no values has none in this step" - wherever a span of none points to.
+BOOST_AUTO_TEST_CASE(empty_gradients) {
+  const auto follow = [](report& r, auto& s, const std::string& what) {
+    std::vector<std::vector<double>> x{{0}, {0}};
+    auto trainer = s.bind(tensors_of<double>(x), tutti::sgd{.learning_rate = 1});
+    for (int step = 1; step <= 3; ++step) {
+      std::vector<std::vector<double>> g{{1}, {1}};
+      if (step == 2) g[1].clear(); // keeps its memory
+      trainer.step(tensors_of<const double>(g));
+    }
+    trainer.finalize();
+    const double wanted = -2;
+    r.check(x[1][0] == wanted, what + ": gradients 1, none and 1 lead to " + std::to_string(x[1][0]));
+  };
+  for (const int ranks : {1, 2})
+    on_threads(ranks, [&](auto& comm, report& r) {
+      tutti::strategy synchronous{comm}, sharded{comm, tutti::sharded{}}, local{comm, tutti::local_sgd{2}};
+      tutti::strategy served{comm, tutti::star{}, tutti::asynchronous{}};
+      follow(r, synchronous, "synchronous");
+      follow(r, sharded, "sharded");
+      follow(r, local, "local_sgd");
+      follow(r, served, "asynchronous");
     });
 }
 

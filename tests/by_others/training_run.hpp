@@ -88,7 +88,8 @@ void try_to_step(Trainer& trainer, report& r, const plan& how, int rank, int ste
   };
   auto other = g;
   other[1].assign(how.sizes[1] + 1, 1.0);
-  r.check(std::string{code_of([&] { trainer.step(tensors_of(other)); })} == "invalid_argument", "what does not fit was taken");
+  const std::string misfit{code_of([&] { trainer.step(tensors_of(other)); })};
+  r.check(misfit == "invalid_argument", "what does not fit was met with " + misfit);
   if (on_all || rank == step % how.ranks) g[0].assign(how.sizes[0], std::numeric_limits<double>::quiet_NaN());
   const std::string code{code_of([&] { trainer.step(tensors_of(g)); })};
   r.check(code == (how.skips ? "none" : "non_finite"), "a NaN was met with " + code);
@@ -154,11 +155,15 @@ void follow(auto& comm, report& r, const std::string& what, Strategy& strategy, 
     if (mine) compare(s, "after");
     if (mine && how.clip > 0 && how.contribution == tutti::contributes::gradient)
       r.check(std::abs(trainer->gradient_norm() - wanted.norm(rank)) < 1e-9,
-              what + ": norm " + std::to_string(trainer->gradient_norm()) + ", not " + std::to_string(wanted.norm(rank)));
-    if (mine) r.check(trainer->steps() == s + skipped && trainer->skipped() == skipped, what + ": steps() is " + std::to_string(trainer->steps()));
+              what + ": norm " + std::to_string(trainer->gradient_norm()) + ", not " +
+                  std::to_string(wanted.norm(rank)));
+    if (mine)
+      r.check(trainer->steps() == s + skipped && trainer->skipped() == skipped,
+              what + ": steps() is " + std::to_string(trainer->steps()));
     if (how.skips) {
       if (++good == 3) scale *= 2, good = 0;
-      r.check(trainer->loss_scale() == scale, what + ": scale " + std::to_string(trainer->loss_scale()) + ", not " + std::to_string(scale));
+      r.check(trainer->loss_scale() == scale, what + ": scale " + std::to_string(trainer->loss_scale()) +
+                                                  ", not " + std::to_string(scale));
     }
     if (plan::among(how.finalized, s)) {
       trainer->finalize();
