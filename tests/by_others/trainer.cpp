@@ -68,13 +68,13 @@ template <class Policy> void variations(const std::string& what, const Policy& p
       thawed.clip = 0.6;
       thawed.resumed = {3};
       thawed.finalized = {5, 6};
-      if (how.keep == 0) runs_of(what + ", frozen", policy, thawed);
+      runs_of(what + ", frozen", policy, thawed);
       plan failing = how;
       failing.clip = 0.6;
       failing.failed = {1, 2, 4, 9};
       failing.skips = true;
       failing.resumed = {3, 8};
-      if (gradients || adam) runs_of(what + ", skipping", policy, failing); // see weights_of_skipped_steps
+      runs_of(what + ", skipping", policy, failing);
       failing.skips = false;
       if (gradients) runs_of(what + ", failing", policy, failing);
       plan joined = how;

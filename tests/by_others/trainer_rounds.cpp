@@ -147,9 +147,4 @@ BOOST_AUTO_TEST_CASE(adam_of_clients_whose_steps_have_gaps) {
                                 {{.adam = true, .rate = 0.05, .decay = 0.1}, {.rate = 1}, true, 1, 1, 0});
 }
 
-// architecture.md: "Clients without examples are not run".
-BOOST_AUTO_TEST_CASE(clients_without_examples_and_a_plain_mean) {
-  compare<tutti::mean>("mean", tutti::sgd{.learning_rate = 0.1}, {{.rate = 0.1}, {.rate = 1}, false, 1, 1, 0});
-}
-
 BOOST_AUTO_TEST_SUITE_END()

@@ -18,6 +18,7 @@
 #include <tutti/topologies/placement.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace tutti {
@@ -74,6 +75,9 @@ public:
   /// Once, before anything else: `values` are those of the whole model, of which a server keeps its own
   /// place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
   virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
+  /// A few words that go with a contribution: written before offer(); and those of the one that is applied now.
+  virtual std::span<std::uint64_t> note() { return {}; }
+  virtual std::span<const std::uint64_t> noted() const { return {}; }
   /// Of a dedicated server: answers until every worker has finished.
   virtual void serve() {}
   /// Collective: this rank makes no more steps until all have finished; then the room of every rank holds

@@ -21,7 +21,7 @@
 
 namespace tutti::detail {
 
-/// What a worker's message begins with. Behind it is the encoded key range, in a push; in others as
+/// What a worker's message begins with. Behind it are its note and the encoded key range, in a push; in others as
 /// much room, so that all messages of a worker have one length and their receive is posted before
 /// they are sent.
 struct push_header {
@@ -60,14 +60,14 @@ public:
 
   /// `values` are those of the whole model. What is given by reference outlives it.
   server(Comm& comm, const Reducer& reducer, const Codec& codec, channels on, place own,
-         worker_clocks clocks, std::span<T> values, agreed use)
+         worker_clocks clocks, std::span<T> values, agreed use, std::size_t words)
       : comm_{comm}, reducer_{reducer}, codec_{codec}, on_{on}, own_{own},
         clocks_{std::move(clocks)}, values_{values.subspan(own.begin, own.size())}, use_{use},
-        seats_(std::size_t(clocks_.size())), gradient_(own.size()), own_answer_(own.size()) {
+        seats_(std::size_t(clocks_.size())), gradient_(own.size()), own_answer_(own.size()), noted_(words) {
     const std::size_t bytes = codec.template bytes<T>(own.size());
     for (int r = 0; r < clocks_.size(); ++r)
       if (clocks_.works(r) && r != comm.rank()) {
-        seats_[std::size_t(r)].in.resize(sizeof(push_header) + bytes);
+        seats_[std::size_t(r)].in.resize(sizeof(push_header) + words * sizeof noted_[0] + bytes);
         seats_[std::size_t(r)].out.resize(bytes);
       }
   }
@@ -109,8 +109,9 @@ public:
   /// Nobody waits for an answer, and workers have made so many steps.
   void resume(std::span<const std::uint64_t> clocks) { clocks_.restart(clocks); }
   /// A step of this rank, which works as well; `gradient` is of its own key range, and is changed.
-  void push(std::int64_t clock, std::span<T> gradient, bool counts) {
+  void push(std::int64_t clock, std::span<T> gradient, bool counts, std::span<const std::uint64_t> note) {
     trained_ = true;
+    std::ranges::copy(note, noted_.begin());
     if (counts) apply(gradient);
     clocks_.takes(comm_.rank(), clock);
   }
@@ -123,6 +124,8 @@ public:
   bool is_answered() const { return !clocks_.waits(comm_.rank()); }
   std::span<const T> answer() const { return own_answer_; }
 
+  /// What came with the push that is applied now.
+  std::span<const std::uint64_t> noted() const { return noted_; }
   /// As the key range stands.
   std::span<const T> values() const { return values_; }
   /// Every worker makes no more steps, and has all its answers.
@@ -210,7 +213,9 @@ private:
     if (head.kind != push_header::push && head.kind != push_header::leave_out) refuse(worker);
     if (!clocks_.takes(worker, std::int64_t(head.clock))) refuse(worker);
     if (head.kind == push_header::push) {
-      codec_.template decode<T>(in.data() + sizeof head, std::span<T>{gradient_});
+      const std::size_t noted = noted_.size() * sizeof noted_[0];
+      if (noted > 0) std::memcpy(noted_.data(), in.data() + sizeof head, noted);
+      codec_.template decode<T>(in.data() + sizeof head + noted, std::span<T>{gradient_});
       apply(gradient_);
     }
     listen(worker);
@@ -263,6 +268,7 @@ private:
   agreed use_;
   std::vector<seat> seats_; ///< of each rank
   std::vector<T> gradient_, own_answer_;
+  std::vector<std::uint64_t> noted_;
   bool trained_ = false; ///< somebody has made a step since the last look
   int lost_ = -1;        ///< a worker that has left
   std::uint64_t heard_ = 0;

@@ -31,18 +31,19 @@ class serving final : public carrier<T> {
 public:
   using agreed = typename carrier<T>::agreed;
 
-  /// Of a model of n elements.
-  serving(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::size_t n, int staleness)
+  /// Of a model of n elements; so many words go with a push.
+  serving(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::size_t n, int staleness,
+          std::size_t words = 0)
       : with_{with}, rank_{with.comm.rank()}, size_{with.comm.size()},
         servers_{with.topology.server_count(size_)}, staleness_{staleness},
         pushes_{with.comm.in_flight()}, answers_{with.comm.in_flight()}, room_{n},
-        lanes_(std::size_t(servers_)) {
+        lanes_(std::size_t(servers_)), note_(words) {
     for (int s = 0; s < servers_; ++s) {
       lane& l = lanes_[std::size_t(s)];
       const shard range = shard_of(n, s, servers_);
       const std::size_t bytes = with.codec.template bytes<T>(range.end - range.begin);
       l.range = {range.begin, range.end};
-      l.out.resize(sizeof(detail::push_header) + bytes);
+      l.out.resize(before_the_values() + bytes);
       l.in.resize(bytes);
     }
   }
@@ -63,6 +64,8 @@ public:
     return rank_ < servers_ ? lanes_[std::size_t(rank_)].range : place{};
   }
   std::span<T> room(std::size_t) override { return room_.span(); }
+  std::span<std::uint64_t> note() override { return note_; }
+  std::span<const std::uint64_t> noted() const override { return server_->noted(); }
 
   void attach(std::span<T> values, agreed use) override {
     if (rank_ >= servers_) return;
@@ -71,7 +74,7 @@ public:
     const auto works = [&](int r) { return is_worker(with_.topology, r, size_); };
     server_ = std::make_unique<server_type>(
         with_.comm, with_.reducer, with_.codec, typename server_type::channels{pushes_, answers_},
-        owned(0), detail::worker_clocks{size_, works, staleness_}, values, use);
+        owned(0), detail::worker_clocks{size_, works, staleness_}, values, use, note_.size());
     all.start(*server_);
     all.enter(*server_);
   }
@@ -93,7 +96,7 @@ public:
       for (int s = 0; s < servers_; ++s)
         if (s != rank_) receives.push_back({s, lanes_[std::size_t(s)].in});
       answering_.emplace(with_.comm.exchange(host_execution{}, answers_, {{}, receives}));
-      if (server_) server_->push(clock_, piece(rank_), counts);
+      if (server_) server_->push(clock_, piece(rank_), counts, note_);
     });
   }
   void settle(std::size_t) override {
@@ -166,6 +169,7 @@ private:
     std::vector<std::byte> out, in;
   };
 
+  std::size_t before_the_values() const { return sizeof(detail::push_header) + note_.size() * sizeof note_[0]; }
   std::span<T> piece(int server) const {
     const place range = lanes_[std::size_t(server)].range;
     return room_.span().subspan(range.begin, range.size());
@@ -174,7 +178,7 @@ private:
   void encode() {
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_ && Codec::kind == codec_kind::exact) continue;
-      std::byte* const to = lanes_[std::size_t(s)].out.data() + sizeof(detail::push_header);
+      std::byte* const to = lanes_[std::size_t(s)].out.data() + before_the_values();
       with_.codec.template encode<T>(std::span<const T>{piece(s)}, to);
       if constexpr (Codec::kind != codec_kind::exact) with_.codec.template decode<T>(to, piece(s));
     }
@@ -186,6 +190,7 @@ private:
       if (s == rank_) continue;
       std::vector<std::byte>& out = lanes_[std::size_t(s)].out;
       std::memcpy(out.data(), &head, sizeof head);
+      if (!note_.empty()) std::memcpy(out.data() + sizeof head, note_.data(), note_.size() * sizeof note_[0]);
       sends.push_back({s, out});
     }
     pushing_.emplace(with_.comm.exchange(host_execution{}, pushes_, {sends, {}}));
@@ -269,6 +274,7 @@ private:
   reserved_channel pushes_, answers_;
   detail::aligned_values<T> room_;
   std::vector<lane> lanes_; ///< of each server
+  std::vector<std::uint64_t> note_;
   std::int64_t clock_ = 0;  ///< steps since training began
   bool encoded_ = false, serves_alone_ = false;
   std::optional<handle> pushing_, answering_;

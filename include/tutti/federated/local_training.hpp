@@ -8,6 +8,7 @@
 #include <tutti/training/binding.hpp>
 #include <tutti/training/updating.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -35,6 +36,7 @@ public:
       n += t.values.size();
     }
     values_.resize(n);
+    versions_.resize(places_.size());
     for (std::size_t k = 0; k < model.size(); ++k)
       tensors_.push_back({model[k].name, std::span{values_}.subspan(places_[k].begin, places_[k].size()),
                           model[k].shape});
@@ -48,6 +50,7 @@ public:
     received_ = received;
     round_ = round;
     steps_ = 0;
+    std::ranges::fill(versions_, 0);
     std::copy(received.begin(), received.end(), values_.begin());
     optimizer_ = given_;
     updater_.forget(updater_.where());
@@ -69,8 +72,9 @@ public:
   Optimizer& optimizer() noexcept { return optimizer_; }
   /// That this client has made in this round.
   std::int64_t steps() const noexcept { return steps_; }
-  /// One step of the optimizer: gradients are tensors as long as the parameters, one without values has none;
-  /// or all of them one behind the other. Frozen tensors stay as they are. Throws invalid_argument.
+  /// One step of the optimizer: gradients are tensors as long as the parameters, one without values has none,
+  /// which is no step of it; or all of them one behind the other. Frozen tensors stay as they are. Throws
+  /// invalid_argument.
   template <class Gradients>
   void step(const Gradients& gradients) {
     const auto given = detail::as_tensors(gradients);
@@ -82,7 +86,7 @@ public:
           flat ? std::span<const T>{given[0].values}.subspan(places_[k].begin, places_[k].size())
                : std::span<const T>{given[k].values};
       if (g.empty() || frozen_[k]) continue;
-      updater_(places_[k], {steps_, tensors_[k].values, g, T(1), factors_[k]});
+      updater_(places_[k], {++versions_[k], tensors_[k].values, g, T(1), factors_[k]});
     }
   }
 
@@ -117,6 +121,7 @@ private:
   std::vector<place> places_;
   detail::updater<T> updater_;
   std::int64_t round_ = 0, steps_ = 0;
+  std::vector<std::int64_t> versions_; ///< steps of each tensor
 };
 
 } // namespace tutti

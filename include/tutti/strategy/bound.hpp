@@ -57,12 +57,12 @@ std::string wrong_roles(const Parts& parts) {
 
 template <class T, class Parts, class Sync>
 std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
-                                        std::span<const place> pieces) {
+                                        std::span<const place> pieces, std::size_t tensors) {
   return [&]<class Comm, class Topology, class Reducer, class Codec>(
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
-          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness);
+          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, 1 + (tensors + 63) / 64);
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
                                                                                              pieces);
@@ -92,8 +92,8 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   std::string wrong = served ? detail::wrong_roles(parts) : std::move(driver.wrong);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
-  const auto carry = [&](std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, pieces);
+  const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {
+    return detail::carrier_for<T>(parts, sync, pieces, tensors);
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)

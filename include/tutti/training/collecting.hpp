@@ -87,7 +87,7 @@ public:
   bool is_open() const noexcept { return open_; }
 
   /// Whether the open micro-batch has a gradient of tensor k that counts.
-  bool has(std::size_t k) const { return counts_ && gradients_[k].data && !is_frozen(k); }
+  bool has(std::size_t k) const { return counts_ && gradients_[k].n > 0 && !is_frozen(k); }
   bool taken(std::size_t k) const { return tensors_[k].taken; }
   /// Whether any micro-batch of the step had one.
   bool present(std::size_t k) const { return tensors_[k].present; }

@@ -15,6 +15,7 @@
 #include <tutti/training/updating.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -46,6 +47,8 @@ struct pending {
 struct counters {
   std::int64_t step = 0, skipped = 0;
   std::int64_t since = 0, exchanges = 0; ///< steps since replicas were equal, and agreements
+  std::int64_t idle = 0;                 ///< steps since then that this rank has left out
+  std::int64_t kept = 0;                 ///< whether replicas have kept something of their own
   std::vector<double> learnt;            ///< weight of what each part has not offered yet
   std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
 };
@@ -92,8 +95,7 @@ protected:
   /// Whether replicas differ.
   bool apart() const noexcept {
     if (carrier_->serves()) return at_.since > 0;
-    return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() ||
-                       (at_.step > 0 && plan_.policy.keep > 0));
+    return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() || at_.kept > 0);
   }
   /// Whether any rank has a gradient in a part.
   bool travels(std::size_t part) const {
@@ -134,6 +136,7 @@ protected:
   }
   /// From what was agreed on, and what was learnt since it was offered as far as it is kept.
   void rejoin(std::size_t part, double share) {
+    if (share > 0) at_.kept = 1;
     const exact_mode held;
     const rounding rounded;
     const std::span<const T> agreed = carrier_->room(part);
@@ -242,11 +245,14 @@ protected:
   }
   /// One push, by a server.
   void apply_push(place where, std::span<const T> gradient) {
-    const std::int64_t step = ++at_.outer[0];
+    ++at_.outer[0];
+    const std::span<const std::uint64_t> note = carrier_->noted();
+    const double rate = note.empty() ? detail::rate_of(0) : std::bit_cast<double>(note[0]);
     model().each(where, [&](std::size_t k, place at) {
-      if (collect_.is_frozen(k)) return;
-      updates_[0](at, {step, agreed_.span().subspan(at.begin, at.size()),
-                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k]});
+      const bool present = note.empty() || (note[1 + k / 64] >> k % 64 & 1) != 0;
+      if (collect_.is_frozen(k) || !present) return;
+      updates_[0](at, {++at_.versions[k], agreed_.span().subspan(at.begin, at.size()),
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], rate});
     });
   }
   [[noreturn]] void refuse(const char* call, std::string detail) const {

@@ -42,6 +42,7 @@ protected:
     at_.since = most(at_.since);
     all_.steps = most(at_.step);
     at_.outer[0] = most(at_.outer[0]); // all pushes are answered: every rank has come as far as this
+    for (std::int64_t& steps : at_.versions) steps = most(steps);
   }
   /// Everything that training goes on from.
   void visit(archive& to) {
@@ -113,11 +114,13 @@ private:
     scale_.state(to, counted);
     if (local()) {
       to.number("exchanges", at_.exchanges);
+      to.number("left out since", at_.idle, counted);
+      to.number("kept", at_.kept);
       for (std::size_t p = 0; p < at_.learnt.size(); ++p)
         to.number("weight of " + std::to_string(p), at_.learnt[p], counted);
     }
-    for (std::size_t k = 0; !serves && k < model().count(); ++k)
-      to.number("steps of " + model()[k].name, at_.versions[k], counted);
+    for (std::size_t k = 0; k < model().count(); ++k)
+      to.number("steps of " + model()[k].name, at_.versions[k], serves ? held_by::everyone : counted);
   }
   /// What was agreed on is the same on all ranks, or every owner has its place of it.
   void visit_under_way(archive& to) {

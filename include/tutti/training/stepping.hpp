@@ -100,12 +100,14 @@ protected:
   }
   void offer_what_was_learnt() {
     const std::size_t turn = std::size_t(at_.exchanges) % at_.learnt.size();
-    say(weight_learnt(turn), has_learnt());
+    say(weight_learnt(turn), has_learnt() || at_.idle > 0);
     hear();
-    at_.since = 0;
+    at_.since = at_.idle = 0;
     check_roll();
     if (roll_.all_joined()) return agree_on_every_part();
     ++at_.exchanges;
+    const auto weights = roll_.weights();
+    if (std::none_of(weights.begin(), weights.end(), [](double w) { return w > 0; })) return; // all was left out
     if (parts_.empty()) return;
     while (is_under_way(turn)) agree_on_oldest(); // where periods have become shorter than the delay
     offer_what_was_learnt(turn, roll_.weights());
@@ -144,6 +146,7 @@ protected:
       carrier_->settle(p);
       agree_on(p, 0);
     }
+    at_.kept = 0;
   }
   /// This rank's parameters, or how far they have come away from what was agreed on.
   void write_what_was_learnt(std::size_t part) {

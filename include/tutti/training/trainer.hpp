@@ -17,6 +17,7 @@
 #include <tutti/training/resuming.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -70,8 +71,8 @@ public:
   }
 
   tutti::role role() const { return carrier_->role(); }
-  /// Its numbers may be changed between two steps, to the same ones on all ranks; where servers update, theirs
-  /// count.
+  /// Its numbers may be changed between two steps, to the same ones on all ranks. Where servers update, a push is
+  /// applied at the learning rate of the worker that makes it; of the other numbers the server's count.
   Optimizer& optimizer() noexcept { return optimizer_; }
   /// That were made, those that were skipped among them.
   std::int64_t steps() const noexcept { return at_.step; }
@@ -262,6 +263,7 @@ private:
     const std::int64_t skipped = at_.skipped;
     const detail::loss_scale before = scale_;
     const double weight[] = {is_usable_here(own, carrier_->room(0)) ? 1.0 : 0.0};
+    write_note();
     try {
       carrier_->offer(0, weight);
       carrier_->settle(0);
@@ -294,7 +296,9 @@ private:
       ++at_.step, ++at_.since;
       if (works) {
         ++made_;
-        for (double& w : at_.learnt) w += collect_.weight();
+        if (!usable) ++at_.idle;
+        const bool counts = usable || !carrier_->weighs(); // who cannot be left out counts as it is
+        for (double& w : at_.learnt) w += counts ? collect_.weight() : 0;
       }
       agree_until(at_.step);
       if (due) offer_what_was_learnt();
@@ -309,6 +313,16 @@ private:
     bound_.publish();
   }
   // --- what stands around it --------------------------------------------------------------------
+
+  /// With a push go the rate that it is to be applied at, and which tensors have a gradient.
+  void write_note() {
+    const std::span<std::uint64_t> note = carrier_->note();
+    if (note.empty()) return;
+    std::ranges::fill(note, std::uint64_t{0});
+    note[0] = std::bit_cast<std::uint64_t>(detail::rate_of(optimizer_));
+    for (std::size_t k = 0; k < model().count(); ++k)
+      note[1 + k / 64] |= std::uint64_t(collect_.present(k)) << k % 64;
+  }
 
   /// At the end of a step, however it ends.
   struct closing {

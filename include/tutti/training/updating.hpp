@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +37,20 @@ struct group_factors {
   friend bool operator==(const group_factors&, const group_factors&) = default;
 };
 
+/// The rate of an optimizer; NaN where it has none.
+template <class O>
+double rate_of(const O& o) {
+  if constexpr (requires { double(o.learning_rate); })
+    return double(o.learning_rate);
+  else
+    return std::numeric_limits<double>::quiet_NaN();
+}
+template <class O>
+O at_rate(O o, double rate) {
+  if constexpr (requires { o.learning_rate = rate; })
+    if (!std::isnan(rate)) o.learning_rate = rate;
+  return o;
+}
 template <class O>
 O in_group(O o, group_factors by) {
   if constexpr (requires { o.learning_rate = o.learning_rate * by.rate; }) o.learning_rate *= by.rate;
@@ -50,6 +66,7 @@ struct update_of {
   std::span<const T> gradients;
   T factor; ///< gradients are multiplied by it first
   group_factors group;
+  double rate = std::numeric_limits<double>::quiet_NaN(); ///< in place of the optimizer's; NaN for that
 };
 
 /// Refers to the optimizer, which may be changed between two steps. Its slots cover one place.
@@ -64,10 +81,10 @@ public:
           const O& o = *static_cast<const O*>(with);
           optimizer_slots<T, slots_of<O>> state;
           for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
-          if (what.group == group_factors{})
+          if (what.group == group_factors{} && std::isnan(what.rate))
             tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor);
           else
-            tutti::update<T>(detail::in_group(o, what.group), what.step, what.values, what.gradients,
+            tutti::update<T>(detail::in_group(detail::at_rate(o, what.rate), what.group), what.step, what.values, what.gradients,
                              state, what.factor);
         }} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(where.size());
