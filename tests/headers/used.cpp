@@ -95,7 +95,8 @@ template <class Comm, class... Parts> void trains(Comm& comm, Parts... parts) {
 struct everyone {
   int clients() const { return 3; }
   double examples(int) const { return 1; }
-  void train(int, tutti::local_training<float>&, tutti::random_stream) const {}
+  template <class Optimizer>
+  void train(int, tutti::local_training<float, Optimizer>&, tutti::random_stream) const {}
 };
 
 /// A policy of a user's own.

@@ -44,7 +44,8 @@ struct rounds_sentences {
   static_assert(facts::descends, "tutti::strategy::run: this is no optimizer - give one of tutti/optimizers, or "
                                  "leave it out where clients descend by themselves");
   static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
-                             "examples(client) and train(client, local, random)");
+                             "examples(client) and train(client, local, random), local being a local_training of this "
+                             "element and this optimizer");
 };
 
 /// What clients weigh is told by the weights of the mean of each rank's.
