@@ -55,7 +55,7 @@ public:
 /// in shared memory none is needed, and elsewhere these take the fewest rounds.
 template <class Comm>
 class control_on final : public control {
-  using words = std::remove_reference_t<decltype(tutti::control_of(std::declval<Comm&>()))>;
+  using words_comm = std::remove_reference_t<decltype(tutti::control_of(std::declval<Comm&>()))>;
 
 public:
   control_on(Comm& comm, const options& how)
@@ -105,12 +105,12 @@ private:
     what.exchange.start();
   }
   persistent_request prepared(std::vector<std::uint64_t>& all) {
-    if constexpr (direct_access_communicator<words>)
+    if constexpr (direct_access_communicator<words_comm>)
       if (comm_.shared()) return tutti::persistent_all_gather(comm_, all, direct{}, how_);
     return tutti::persistent_all_gather(comm_, all, bruck{}, how_);
   }
 
-  words& comm_;
+  words_comm& comm_;
   options how_;
   words_of_all said_, asked_;
 };
