@@ -14,6 +14,7 @@
 // refuses: --sync asynchronous --topology ring => --topology ring has none - use --topology star
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
+// refuses: --sync federated --save-every 50 => has rounds of 100 steps - give a --save-every of whole rounds
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file

@@ -96,14 +96,17 @@ public:
 
   /// Tensors as tensors() has them.
   void load(std::span<const tutti::tensor<T>> tensors) {
-    if (tensors.size() != shapes_.size()) {
-      throw std::runtime_error("models: " + std::to_string(tensors.size()) + " tensors for a model of " +
-                               std::to_string(shapes_.size()) +
-                               " - load what parameters() of the same shape returned");
+    const auto fits = [&](int i) {
+      return tensors[static_cast<std::size_t>(i)].values.size() == values_in(shape(i));
+    };
+    bool alike = tensors.size() == shapes_.size();
+    for (int i = 0; alike && i < count(); ++i) alike = fits(i);
+    if (!alike) {
+      throw std::runtime_error("models: these tensors are not those of this model - load what parameters() of the "
+                               "same shape returned");
     }
     for (int i = 0; i < count(); ++i) {
-      const auto& from = tensors[static_cast<std::size_t>(i)].values;
-      std::copy_n(from.begin(), std::min(from.size(), values_in(shape(i))), data(i));
+      std::ranges::copy(tensors[static_cast<std::size_t>(i)].values, data(i));
     }
   }
 

@@ -51,6 +51,20 @@ public:
   [[noreturn]] virtual void fail(failure why) = 0;
 };
 
+namespace detail {
+
+/// Collective: each number becomes the greatest that any rank has.
+inline void to_the_most(control& ranks, std::span<std::int64_t> numbers) {
+  const std::vector<std::uint64_t> mine(numbers.begin(), numbers.end());
+  const std::vector<std::uint64_t> all = ranks.gather(mine);
+  for (std::size_t k = 0; k < all.size(); ++k) {
+    std::int64_t& most = numbers[k % numbers.size()];
+    most = (std::max)(most, std::int64_t(all[k]));
+  }
+}
+
+} // namespace detail
+
 /// On control_of(comm), which outlives it. Few topologies, as every one that may be chosen is compiled:
 /// in shared memory none is needed, and elsewhere these take the fewest rounds.
 template <class Comm>

@@ -62,7 +62,7 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
-          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, 1 + (tensors + 63) / 64);
+          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, push_note::words(tensors));
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
                                                                                              pieces);

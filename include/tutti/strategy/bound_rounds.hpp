@@ -62,7 +62,6 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, c
   driver.numbers.add(of_clients<Optimizer>{optimizer, training.groups});
   driver.numbers.add(how);
   driver.numbers.add(int(clients.clients()));
-  static const weighted_mean of_ranks;
   return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how),
                 sync,
                 parameters,
@@ -76,7 +75,7 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, c
                   options plain = parts.how;
                   plain.weight = 1;
                   return detail::bound_trainer(
-                      mean_of_ranks{parts.comm, parts.topology, of_ranks, parts.codec, plain}, sync, parameters,
+                      mean_of_ranks{parts.comm, parts.topology, detail::default_part<weighted_mean>, parts.codec, plain}, sync, parameters,
                       sync.outer, with, std::move(driver));
                 }};
 }

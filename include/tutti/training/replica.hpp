@@ -9,13 +9,13 @@
 #include <tutti/training/loss_scale.hpp>
 #include <tutti/training/masters.hpp>
 #include <tutti/training/options.hpp>
+#include <tutti/training/push_note.hpp>
 #include <tutti/training/roll_call.hpp>
 #include <tutti/training/rules.hpp>
 #include <tutti/training/snapshot.hpp>
 #include <tutti/training/updating.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -247,12 +247,10 @@ protected:
   void apply_push(place where, std::span<const T> gradient) {
     ++at_.outer[0];
     const std::span<const std::uint64_t> note = carrier_->noted();
-    const double rate = note.empty() ? detail::rate_of(0) : std::bit_cast<double>(note[0]);
     model().each(where, [&](std::size_t k, place at) {
-      const bool present = note.empty() || (note[1 + k / 64] >> k % 64 & 1) != 0;
-      if (collect_.is_frozen(k) || !present) return;
+      if (collect_.is_frozen(k) || !push_note::present(note, k)) return;
       updates_[0](at, {++at_.versions[k], agreed_.span().subspan(at.begin, at.size()),
-                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], rate});
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], push_note::rate(note)});
     });
   }
   [[noreturn]] void refuse(const char* call, std::string detail) const {

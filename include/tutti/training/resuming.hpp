@@ -38,11 +38,16 @@ protected:
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (!this->is_under_way(p)) std::ranges::fill(carrier_->room(p), T{}); // as it holds nothing
     if (!carrier_->serves()) return;
-    all_ = {.ranks = ranks_->size()};
-    at_.since = most(at_.since);
-    all_.steps = most(at_.step);
-    at_.outer[0] = most(at_.outer[0]); // all pushes are answered: every rank has come as far as this
-    for (std::int64_t& steps : at_.versions) steps = most(steps);
+    std::int64_t workers[] = {at_.since, at_.step};
+    detail::to_the_most(*ranks_, workers);
+    at_.since = workers[0];
+    all_ = {.ranks = ranks_->size(), .steps = workers[1]};
+    // Only now all pushes are answered, as every rank has come as far as this.
+    std::vector<std::int64_t> servers = at_.versions;
+    servers.push_back(at_.outer[0]);
+    detail::to_the_most(*ranks_, servers);
+    at_.outer[0] = servers.back();
+    std::copy_n(servers.begin(), at_.versions.size(), at_.versions.begin());
   }
   /// Everything that training goes on from.
   void visit(archive& to) {
@@ -151,14 +156,10 @@ private:
     for (std::size_t k = 0; apart() && k < model().count(); ++k)
       to.values("pulled", model()[k].values, model().place_of(k), held_by::worker);
   }
-  std::int64_t most(std::int64_t mine) {
-    const std::uint64_t words[] = {std::uint64_t(mine)};
-    const auto all = ranks_->gather(words);
-    return std::int64_t(*std::max_element(all.begin(), all.end()));
-  }
   void meet_again() noexcept {
     try {
-      most(0);
+      const std::uint64_t here[] = {0};
+      ranks_->gather(here);
     } catch (...) { // where that fails as well, nobody pushes any more
     }
   }

@@ -17,7 +17,6 @@
 #include <tutti/training/resuming.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -172,10 +171,8 @@ public:
       finish();
     }
     if (local()) { // who had fewer batches counts on from where the others are
-      const std::uint64_t mine[] = {std::uint64_t(made_)};
-      at_.step = 0;
-      for (const std::uint64_t other : ranks_->gather(mine))
-        at_.step = (std::max)(at_.step, std::int64_t(other));
+      at_.step = made_;
+      detail::to_the_most(*ranks_, {&at_.step, 1});
     }
   }
 
@@ -263,7 +260,8 @@ private:
     const std::int64_t skipped = at_.skipped;
     const detail::loss_scale before = scale_;
     const double weight[] = {is_usable_here(own, carrier_->room(0)) ? 1.0 : 0.0};
-    write_note();
+    detail::push_note::write(carrier_->note(), detail::rate_of(optimizer_), model().count(),
+                             [&](std::size_t k) { return collect_.present(k); });
     try {
       carrier_->offer(0, weight);
       carrier_->settle(0);
@@ -313,16 +311,6 @@ private:
     bound_.publish();
   }
   // --- what stands around it --------------------------------------------------------------------
-
-  /// With a push go the rate that it is to be applied at, and which tensors have a gradient.
-  void write_note() {
-    const std::span<std::uint64_t> note = carrier_->note();
-    if (note.empty()) return;
-    std::ranges::fill(note, std::uint64_t{0});
-    note[0] = std::bit_cast<std::uint64_t>(detail::rate_of(optimizer_));
-    for (std::size_t k = 0; k < model().count(); ++k)
-      note[1 + k / 64] |= std::uint64_t(collect_.present(k)) << k % 64;
-  }
 
   /// At the end of a step, however it ends.
   struct closing {

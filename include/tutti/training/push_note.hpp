@@ -1,0 +1,34 @@
+// push_note: what goes with a push to servers, beside the gradient.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+namespace tutti::detail {
+
+/// The learning rate that the push is to be applied at, and a bit for each tensor that has a gradient. Of no words:
+/// at the optimizer's own rate, and all have one.
+namespace push_note {
+
+constexpr std::size_t words(std::size_t tensors) noexcept { return 1 + (tensors + 63) / 64; }
+
+/// `present(k)` of each tensor.
+template <class Present>
+void write(std::span<std::uint64_t> to, double rate, std::size_t tensors, Present&& present) {
+  if (to.empty()) return;
+  for (std::uint64_t& word : to) word = 0;
+  to[0] = std::bit_cast<std::uint64_t>(rate);
+  for (std::size_t k = 0; k < tensors; ++k) to[1 + k / 64] |= std::uint64_t(present(k)) << k % 64;
+}
+inline double rate(std::span<const std::uint64_t> of) {
+  return of.empty() ? std::numeric_limits<double>::quiet_NaN() : std::bit_cast<double>(of[0]);
+}
+inline bool present(std::span<const std::uint64_t> of, std::size_t k) {
+  return of.empty() || (of[1 + k / 64] >> k % 64 & 1) != 0;
+}
+
+} // namespace push_note
+} // namespace tutti::detail
