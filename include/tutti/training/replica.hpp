@@ -61,8 +61,8 @@ struct training_plan {
   std::unique_ptr<control> ranks;
   bound_model<T> bound;
   compared_numbers numbers;
-  std::string wrong; ///< with the parts, as this rank sees it
-  const char* call;  ///< that errors name
+  std::string wrong;         ///< with the parts, as this rank sees it
+  const char* call = "bind"; ///< that errors name
   function_ref<std::unique_ptr<carrier<T>>(std::span<const place>)> carry;
   function_ref<updater<T>(place)> outer; ///< of differences
 };
