@@ -7,6 +7,7 @@
 //   reducing   schedules: an all_reduce of each part; with owners a reduce_scatter, and an all_gather to
 //              hand out what the owners have made of it
 //   serving    placements: workers push, servers apply and answer
+//   mixing     mixings: every rank keeps values of its own, averaged with its neighbours'
 //
 // All ranks offer the same parts in the same order, and settle them in that order.
 #pragma once
@@ -72,8 +73,10 @@ public:
   /// after settle() the room holds the parameters as they were answered.
   virtual bool serves() const { return false; }
   virtual tutti::role role() const { return role::worker; }
-  /// Once, before anything else: `values` are those of the whole model, of which a server keeps its own
-  /// place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
+  /// Whether what is agreed on differs from rank to rank. Then finish() makes the rooms of all ranks their mean.
+  virtual bool mixes() const { return false; }
+  /// Once, before anything else, where it serves or mixes: `values` are those of the whole model, of which a server
+  /// keeps its own place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
   virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
   /// A few words that go with a contribution: written before offer(); and those of the one that is applied now.
   virtual std::span<std::uint64_t> note() { return {}; }

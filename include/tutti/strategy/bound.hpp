@@ -1,9 +1,11 @@
 // What bind makes of the parts of a strategy: a trainer, which names none of them.
 #pragma once
 
+#include <tutti/carriers/mixing.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/serving.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/topologies/mixing_proof.hpp>
 #include <tutti/training/trainer.hpp>
 
 #include <concepts>
@@ -55,6 +57,21 @@ std::string wrong_roles(const Parts& parts) {
   return {};
 }
 
+/// What is wrong with a graph of these ranks; empty when nothing is.
+template <class Sync, class Parts>
+std::string wrong_graph(const Parts& parts) {
+  std::string wrong;
+  if constexpr (carrier_of<Sync> == carried_by::mixing) {
+    const int size = parts.comm.size();
+    if constexpr (requires { wrong = parts.topology.wrong(size); }) wrong = parts.topology.wrong(size);
+    constexpr auto needs = has_ratios<Sync> ? stochastic::columns : stochastic::rows_and_columns;
+    if (!wrong.empty()) return wrong;
+    if (const mixing_verdict found = verify_mixing(parts.topology, size, needs); !found.holds())
+      wrong = "the graph of these " + std::to_string(size) + " ranks does not lead to their mean - " + found.text();
+  }
+  return wrong;
+}
+
 template <class T, class Parts, class Sync>
 std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
                                         std::span<const place> pieces, std::size_t tensors) {
@@ -63,6 +80,9 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
           with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, push_note::words(tensors));
+    else if constexpr (carrier_of<Sync> == carried_by::mixing)
+      return std::make_unique<mixing<T, Comm, Topology, Codec, has_ratios<Sync> ? mixed_as::ratios : mixed_as::values>>(
+          with.comm, with.topology, with.codec, with.how, pieces);
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
                                                                                              pieces);
@@ -90,6 +110,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   numbers.add(how);
   numbers.add(driver.numbers);
   std::string wrong = served ? detail::wrong_roles(parts) : std::move(driver.wrong);
+  if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
   const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {

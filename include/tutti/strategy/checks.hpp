@@ -8,6 +8,7 @@
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/sync/sync_policy.hpp>
+#include <tutti/topologies/mixing.hpp>
 #include <tutti/topologies/placement.hpp>
 
 #include <algorithm>
@@ -37,9 +38,19 @@ template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
   static constexpr bool by_servers = carrier_of<Sync> == carried_by::placement;
   static constexpr bool by_schedule = carrier_of<Sync> == carried_by::schedule;
+  static constexpr bool by_graph = carrier_of<Sync> == carried_by::mixing;
   static constexpr bool communicates = communicator<Comm>;
   static constexpr bool has_placement = !by_servers || placement_topology<Topology>;
   static constexpr bool has_schedule = !by_schedule || is_schedule<Topology>;
+  static constexpr bool has_graph = !by_graph || mixing_topology<Topology>;
+  static constexpr bool mixes_replicas = !by_graph || (contribution_of<Sync> != contributes::gradient &&
+                                                       !over_population<Sync> && !has_owners<Sync>);
+  static constexpr bool mixes_by_graph = !by_graph || std::is_same_v<Reducer, mean>;
+  static constexpr bool mixes_nothing = by_graph || !names_what_mixes<Sync>;
+  static constexpr bool mixes_what_it_says =
+      !by_graph || (contribution_of<Sync> == contributes::parameters
+                        ? !names_pull<Sync>
+                        : !offers_first_of<Sync> && !has_ratios<Sync> && !tracks_gradients<Sync>);
   static constexpr bool serves_gradients =
       !by_servers || contribution_of<Sync> == contributes::gradient;
   static constexpr bool local = contribution_of<Sync> != contributes::gradient;
@@ -78,7 +89,8 @@ struct strategy_checks {
                                 gathers_or_default<Topology>();
   static constexpr bool decodes = kind_of<Codec> != codec_kind::opaque || !is_schedule<Topology> ||
                                   gathers_or_default<Topology>();
-  static constexpr bool value = communicates && has_placement && has_schedule && serves_gradients &&
+  static constexpr bool value = communicates && has_placement && has_schedule && has_graph && mixes_replicas &&
+                                mixes_by_graph && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
                                 adds_at_server && averages_clients && encodes && forgets &&
@@ -95,6 +107,19 @@ struct strategy_sentences {
   static_assert(facts::has_schedule, "tutti::strategy: this sync policy reduces over a schedule, "
                                      "and this topology has none - use tutti::ring, tutti::direct "
                                      "or another schedule");
+  static_assert(facts::has_graph, "tutti::strategy: this sync policy averages along a graph, and this topology "
+                                  "is none - use tutti::one_peer_exponential, tutti::ring_graph or another of "
+                                  "tutti/topologies/graphs.hpp");
+  static_assert(facts::mixes_replicas, "tutti::strategy: along a graph the replicas of all ranks are averaged - "
+                                       "contribute tutti::contributes::parameters or difference, and leave owners "
+                                       "and populations out of the sync policy");
+  static_assert(facts::mixes_by_graph, "tutti::strategy: a graph has weights of its own - leave the reducer out");
+  static_assert(facts::mixes_nothing, "tutti::strategy: offers_first, ratios, tracks and pull are answers about a "
+                                      "graph, and none carries this sync policy - leave them out, or say carrier = "
+                                      "tutti::carried_by::mixing");
+  static_assert(facts::mixes_what_it_says, "tutti::strategy: offers_first, ratios and tracks are about parameters, and "
+                                           "pull is about differences - leave out of the sync policy what it does "
+                                           "not contribute");
   static_assert(facts::serves_gradients, "tutti::strategy: servers apply gradients as they come, and this "
                                          "sync policy contributes something else - use "
                                          "tutti::asynchronous, or a schedule");
@@ -152,8 +177,7 @@ struct bind_checks {
   static constexpr bool writable = !std::is_const_v<Value>;
   static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
   static constexpr bool looped = !over_population<Sync>;
-  static constexpr bool exact = carrier_of<Sync> != carried_by::mixing;
-  static constexpr bool value = real && writable && optimizes && looped && exact;
+  static constexpr bool value = real && writable && optimizes && looped;
 };
 template <class Sync, class Value, class Optimizer>
 struct bind_sentences {
@@ -167,8 +191,6 @@ struct bind_sentences {
                                   "tutti/optimizers/optimizer.hpp");
   static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
                                "run() with a population");
-  static_assert(facts::exact, "tutti::strategy::bind: no carrier runs on a mixing topology - use a "
-                              "schedule or tutti::star");
 };
 
 } // namespace tutti::detail

@@ -3,7 +3,7 @@
 //   tutti::strategy{world, tutti::ring{}, tutti::mean{}, tutti::synchronous{}}
 //
 // Parts are given in any order. A communicator is required; the others default to
-//   topology   default_topology; star when the sync policy is carried by servers
+//   topology   default_topology; star when the sync policy is carried by servers; the graph that a policy names
 //   reducer    mean; weighted_mean over a population
 //   codec      identity
 //   sync       synchronous
@@ -20,7 +20,10 @@
 #include <tutti/sync/asynchronous.hpp>
 #include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
+#include <tutti/sync/gossip.hpp>
 #include <tutti/sync/local_sgd.hpp>
+#include <tutti/sync/no_loco.hpp>
+#include <tutti/sync/post_local_sgd.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <concepts>
@@ -38,6 +41,14 @@ struct no_communicator {};
 template <class Part>
 using held_part =
     std::conditional_t<part_is<Part, communicator_part>, Part, std::remove_cvref_t<Part>>;
+
+/// What a policy is carried over where no topology is given.
+template <class Sync>
+struct default_topology_of
+    : std::type_identity<std::conditional_t<carrier_of<Sync> == carried_by::placement, star, default_topology>> {};
+template <class Sync>
+  requires requires { typename Sync::default_topology; }
+struct default_topology_of<Sync> : std::type_identity<typename Sync::default_topology> {};
 
 template <class Comm, class Sync>
 struct strategy_parts_sentences {
@@ -58,9 +69,8 @@ struct strategy_parts {
   using comm = part_type<communicator_part, no_communicator, Parts...>;
   using given_sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
   using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
-  using topology = std::remove_cvref_t<part_type<
-      topology_part,
-      std::conditional_t<carrier_of<sync> == carried_by::placement, star, default_topology>, Parts...>>;
+  using topology = std::remove_cvref_t<
+      part_type<topology_part, typename default_topology_of<sync>::type, Parts...>>;
   using reducer = std::remove_cvref_t<
       part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
                 Parts...>>;

@@ -31,4 +31,21 @@ struct sharded_diloco {
   sgd outer = {.learning_rate = 0.7, .momentum = 0.9, .nesterov = true};
 };
 
+/// The model in `fragments` pieces: every `period` steps the next piece in turn is on its way, while training goes
+/// on; `delay` steps later the outer step of that piece is made, and of what a rank has learnt meanwhile the share `keep`
+/// stays: p = agreed + keep (p - agreed). Each piece is agreed on every fragments * period steps, and the largest burst
+/// of bytes is 1 / fragments of diloco's. Douillard et al., "Streaming DiLoCo" (arXiv 2501.18512), where alpha is
+/// `keep`. With H steps between two agreements on a piece as in diloco, period = H / fragments.
+/// Cost: one all_reduce of a piece every `period` steps, several in flight where delay exceeds period.
+struct streaming_diloco {
+  using part = sync_part;
+  static constexpr contributes contribution = contributes::difference;
+
+  int period = 25;
+  int fragments = 4;
+  int delay = 5;
+  double keep = 0.5;
+  sgd outer = {.learning_rate = 0.7, .momentum = 0.9, .nesterov = true};
+};
+
 } // namespace tutti

@@ -6,6 +6,8 @@
 //   delay       it is negative, or a fragment would be offered again before it is applied
 //   keep        it is not in [0, 1]
 //   staleness   it is negative and not `unbounded`
+//   offers_first  it is said, and not everything is mixed in every step
+//   pull        it is negative or not finite
 #pragma once
 
 #include <tutti/core/laws.hpp>

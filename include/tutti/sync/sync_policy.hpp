@@ -12,6 +12,16 @@
 //                                                        local one, and `outer` makes the common step
 //   staleness      how many steps may a worker lead?     of servers; `unbounded` for any
 //
+// and where a mixing moves the data, so that every rank has values of its own:
+//
+//   offers_first   mixed before the local step?          false: after it. true: while the gradient is computed
+//   ratios         what is mixed?                        false: values; true: numerators, with a weight beside them
+//   tracks         descend by what?                      false: the own gradient; true: a mixed estimate of all
+//                                                        ranks' mean gradient
+//   pull           of differences: how much of its       0
+//                  distance from those that it was mixed
+//                  with is added to a rank's outer gradient
+//
 // `keep` is alpha of Streaming DiLoCo (Douillard et al., arXiv 2501.18512), where replicas go on with
 // alpha p + (1 - alpha) agreed: the same mixture, written so that 0 leaves the bits of what was agreed on.
 //
@@ -54,6 +64,11 @@ template <class P>
 concept names_keep = requires { &P::keep; };
 template <class P>
 concept names_outer = requires { &P::outer; };
+template <class P>
+concept names_pull = requires { &P::pull; };
+template <class P>
+concept names_what_mixes = requires { &P::offers_first; } || requires { &P::ratios; } ||
+                           requires { &P::tracks; } || names_pull<P>;
 
 template <class X>
 concept counts = std::integral<std::remove_cvref_t<X>> && !std::same_as<std::remove_cvref_t<X>, bool>;
@@ -64,6 +79,12 @@ concept says_its_contribution = !requires { &P::contribution; } ||
 template <class P>
 concept says_its_owners =
     !requires { &P::owners; } || requires { { P::owners } -> std::same_as<const bool&>; };
+template <class P>
+concept says_what_mixes =
+    (!requires { &P::offers_first; } || requires { { P::offers_first } -> std::same_as<const bool&>; }) &&
+    (!requires { &P::ratios; } || requires { { P::ratios } -> std::same_as<const bool&>; }) &&
+    (!requires { &P::tracks; } || requires { { P::tracks } -> std::same_as<const bool&>; }) &&
+    (!names_pull<P> || requires(const P& p) { requires std::is_arithmetic_v<std::remove_cvref_t<decltype(p.pull)>>; });
 template <class P>
 concept says_its_carrier =
     !requires { &P::carrier; } || requires { { P::carrier } -> std::same_as<const carried_by&>; };
@@ -98,7 +119,7 @@ concept sync_policy =
     detail::says_its_owners<P> && detail::says_its_carrier<P> && detail::says_its_determinism<P> &&
     detail::says_its_population<P> && detail::counts_its_period<P> &&
     detail::counts_its_fragments<P> && detail::counts_its_delay<P> &&
-    detail::counts_its_staleness<P> && detail::says_what_it_keeps<P>;
+    detail::counts_its_staleness<P> && detail::says_what_it_keeps<P> && detail::says_what_mixes<P>;
 
 namespace detail {
 
@@ -113,6 +134,23 @@ inline constexpr bool has_owners = false;
 template <class P>
   requires requires { P::owners; }
 inline constexpr bool has_owners<P> = P::owners;
+
+/// An answer that is there, of a type; false where it is not.
+template <class P>
+inline constexpr bool offers_first_of = false;
+template <class P>
+  requires requires { P::offers_first; }
+inline constexpr bool offers_first_of<P> = P::offers_first;
+template <class P>
+inline constexpr bool has_ratios = false;
+template <class P>
+  requires requires { P::ratios; }
+inline constexpr bool has_ratios<P> = P::ratios;
+template <class P>
+inline constexpr bool tracks_gradients = false;
+template <class P>
+  requires requires { P::tracks; }
+inline constexpr bool tracks_gradients<P> = P::tracks;
 
 template <class P>
 inline constexpr carried_by carrier_of = carried_by::schedule;
@@ -142,15 +180,21 @@ struct answers {
   int delay = 0;
   double keep = 0;
   int staleness = unbounded;
+  bool offers_first = false, tracks = false;
+  double pull = 0;
 };
 
 template <sync_policy P>
 constexpr answers answers_of(const P& p) {
-  answers a{.contribution = detail::contribution_of<P>, .owners = detail::has_owners<P>};
+  answers a{.contribution = detail::contribution_of<P>,
+            .owners = detail::has_owners<P>,
+            .offers_first = detail::offers_first_of<P>,
+            .tracks = detail::tracks_gradients<P>};
   if constexpr (requires { a.fragments = p.fragments; }) a.fragments = p.fragments;
   if constexpr (requires { a.delay = p.delay; }) a.delay = p.delay;
   if constexpr (requires { a.keep = p.keep; }) a.keep = p.keep;
   if constexpr (requires { a.staleness = p.staleness; }) a.staleness = p.staleness;
+  if constexpr (requires { a.pull = p.pull; }) a.pull = p.pull;
   return a;
 }
 
@@ -181,11 +225,16 @@ void each_wrong_answer(const answers& policy, int period, Add&& add) {
     add("delay", "the delay of the sync policy is " + std::to_string(policy.delay) +
                      " steps - give at least 0, and less than passes until the same fragment is offered "
                      "again");
+  if (policy.offers_first && (period != 1 || policy.fragments != 1 || policy.delay != 0))
+    add("offers_first", "offers_first mixes everything in every step - give a period of 1, one fragment and no "
+                        "delay");
   if (!(policy.keep >= 0 && policy.keep <= 1))
     add("keep", "keep of the sync policy is not between 0 and 1");
   if (policy.staleness < 0 && policy.staleness != unbounded)
     add("staleness", "the staleness of the sync policy is " + std::to_string(policy.staleness) +
                          " - give at least 0, or tutti::unbounded");
+  if (!(policy.pull >= 0 && policy.pull <= 1e6))
+    add("pull", "the pull of the sync policy is negative or not finite - give at least 0");
 }
 
 /// period_of a policy that outlives it.

@@ -82,7 +82,7 @@ protected:
     return how_.clip > 0 && norm_ > how_.clip && std::isfinite(norm_) ? T(how_.clip / norm_) : T(1);
   }
   /// What the ranks said goes together.
-  void check_roll() const {
+  void check_roll() {
     const auto raise = [&](error_code code, int peer, std::string detail) {
       throw error{{.code = code,
                    .call = "step",
@@ -94,6 +94,7 @@ protected:
       raise(error_code::mismatch, ranks_->rank() == unlike.peer ? 0 : unlike.peer,
             "\"" + model()[unlike.tensor].name + "\" is frozen on one of the ranks 0 and " +
                 std::to_string(unlike.peer) + " - freeze the same tensors on every rank");
+    if (roll_.spoilt()) raise_culprit(at_.step);
     const auto weights = roll_.weights();
     for (std::size_t r = 0; r < weights.size(); ++r)
       if (!detail::is_weight(weights[r]))

@@ -83,7 +83,9 @@ protected:
         roll_{*ranks_, model().count()}, scale_{how_.loss_scale} {
     bind(plan);
     cut();
-    carrier_ = plan.carry(parts_);
+    std::vector<place> carried = parts_;
+    if (has_beside()) carried.insert(carried.end(), parts_.begin(), parts_.end());
+    carrier_ = plan.carry(carried);
     numbers_ = std::move(plan.numbers);
   }
   ~replica() = default;
@@ -97,6 +99,11 @@ protected:
     if (carrier_->serves()) return at_.since > 0;
     return local() && (at_.since > 0 || has_learnt() || !under_way_.empty() || at_.kept > 0);
   }
+  /// Whether something travels beside every part - estimates of the mean gradient, or what was agreed on before -
+  /// and as which part.
+  bool has_beside() const noexcept { return plan_.policy.tracks || plan_.policy.pull > 0; }
+  std::size_t beside(std::size_t part) const noexcept { return parts_.size() + part; }
+  std::span<T> what_is_beside() const noexcept { return plan_.policy.tracks ? tracked_.span() : agreed_.span(); }
   /// Whether any rank has a gradient in a part.
   bool travels(std::size_t part) const {
     bool any = false;
@@ -125,12 +132,27 @@ protected:
   void move(updater<T>& by, std::size_t k, place at, std::span<const T> gradients, T factor) {
     by(at, {at_.versions[k], model().values(k, at), gradients.first(at.size()), factor, groups_[k]});
   }
-  /// By this rank's own gradients.
+  /// The estimate of all ranks' mean gradient moves by what has become of this rank's own.
+  void track(T factor) {
+    const exact_mode held;
+    const rounding rounded;
+    model().each({0, model().size()}, [&](std::size_t k, place at) {
+      if (!collect_.present(k)) return;
+      for (std::size_t i = at.begin; i < at.end; ++i) {
+        const T own = rounded(factor * local_.begin()[i]);
+        tracked_.begin()[i] += own - last_.begin()[i];
+        last_.begin()[i] = own;
+      }
+    });
+  }
+  /// By this rank's own gradients, or by what it has tracked.
   void descend(T factor) {
+    if (plan_.policy.tracks) track(std::exchange(factor, T(1)));
+    const std::span<const T> by = plan_.policy.tracks ? tracked_.span() : local_.span();
     for (std::size_t k = 0; k < model().count(); ++k)
       if (collect_.present(k)) ++at_.versions[k];
     model().each({0, model().size()}, [&](std::size_t k, place at) {
-      if (collect_.present(k)) move(updates_[0], k, at, local_.span().subspan(at.begin), factor);
+      if (collect_.present(k)) move(updates_[0], k, at, by.subspan(at.begin), factor);
     });
     scale_.good();
   }
@@ -157,6 +179,10 @@ protected:
         if (const place at = common(model().place_of(k), by.where()); !at.empty()) by.forget(at);
     if (plan_.policy.contribution == contributes::difference)
       model().read(model().place_of(k), agreed_.begin() + std::ptrdiff_t(model().place_of(k).begin));
+    if (plan_.policy.tracks)
+      for (const auto* of : {&tracked_, &last_})
+        std::fill(of->begin() + std::ptrdiff_t(model().place_of(k).begin),
+                  of->begin() + std::ptrdiff_t(model().place_of(k).end), T{});
   }
   void write(std::size_t part) {
     const std::span<const T> room = carrier_->room(part);
@@ -178,7 +204,7 @@ protected:
   void keep_all() {
     keep(updates_[0]);
     for (const auto& o : outer_) keep(o);
-    snapshot_.keep(agreed_.span());
+    for (const auto* all : {&agreed_, &tracked_, &last_}) snapshot_.keep(all->span());
     for (const tensor<T>& t : model().tensors()) snapshot_.keep(t.values);
   }
   void keep(const updater<T>& of) {
@@ -242,6 +268,12 @@ protected:
       model().read(all, agreed_.begin());
     }
     if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_);
+    if (plan_.policy.tracks) tracked_ = aligned_values<T>{all.size()}, last_ = aligned_values<T>{all.size()};
+    if (carrier_->mixes() && !carrier_->serves()) {
+      aligned_values<T> now{all.size()};
+      model().read(all, now.begin());
+      carrier_->attach(now.span(), apply_push_);
+    }
   }
   /// One push, by a server.
   void apply_push(place where, std::span<const T> gradient) {
@@ -281,6 +313,7 @@ protected:
   std::vector<updater<T>> updates_, outer_;    ///< of each part; a local one has everything
   aligned_values<T> local_;                    ///< this rank's own gradient
   aligned_values<T> agreed_;                   ///< the last agreement, or what a server keeps
+  aligned_values<T> tracked_, last_;           ///< an estimate of the mean gradient, and the own one in it
   snapshot<T> snapshot_;
   double norm_ = 0;
   struct apply_to {

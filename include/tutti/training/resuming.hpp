@@ -33,7 +33,7 @@ protected:
       refuse("state", "dedicated servers answer pushes and nothing else until finalize() - save and load after it, "
                       "on every rank");
     for (pending& sent : under_way_)
-      if (!std::exchange(sent.arrived, true)) carrier_->settle(sent.part);
+      if (!std::exchange(sent.arrived, true)) this->settle(sent.part);
     if (!under_way_.empty())
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (!this->is_under_way(p)) std::ranges::fill(carrier_->room(p), T{}); // as it holds nothing
@@ -101,7 +101,9 @@ protected:
   }
 
 private:
-  held_by by_owner() const { return plan_.policy.owners ? held_by::owner : held_by::everyone; }
+  held_by by_owner() const {
+    return carrier_->mixes() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
+  }
 
   void visit_counts(archive& to) {
     const bool serves = carrier_->serves();
@@ -138,6 +140,8 @@ private:
     std::ranges::sort(under_way_, {}, &pending::due);
     for (std::size_t p = 0; !under_way_.empty() && p < parts_.size(); ++p)
       to.values("under way", this->owned_room(p), carrier_->owned(p), by_owner());
+    for (std::size_t p = 0; this->has_beside() && !under_way_.empty() && p < parts_.size(); ++p)
+      to.values("under way beside", carrier_->room(this->beside(p)), parts_[p], held_by::each);
   }
   void visit_replica(archive& to) {
     for (std::size_t k = 0; k < model().count(); ++k)
@@ -147,7 +151,11 @@ private:
       outer_[p].state(to, "outer.", by_owner());
     }
     if (plan_.policy.contribution == contributes::difference)
-      to.values("agreed", agreed_.span(), {0, model().size()}, held_by::everyone);
+      to.values("agreed", agreed_.span(), {0, model().size()}, carrier_->mixes() ? held_by::each : held_by::everyone);
+    if (plan_.policy.tracks) {
+      to.values("tracked", this->tracked_.span(), {0, model().size()}, held_by::each);
+      to.values("last gradient", this->last_.span(), {0, model().size()}, held_by::each);
+    }
   }
   /// The parameters are those of the servers; what workers have pulled of them is older.
   void visit_served(archive& to) {

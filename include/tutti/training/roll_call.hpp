@@ -18,6 +18,7 @@ struct presence {
   double weight = 0;   ///< of its contribution
   bool counts = false; ///< it has one
   bool joined = false; ///< it has no more batches
+  bool spoilt = false; ///< what it would tell its neighbours holds a NaN or an infinity
   std::vector<char> present = {}, frozen = {}; ///< of each tensor: has it a gradient; is it not trained
 };
 
@@ -32,7 +33,7 @@ public:
   void say(const presence& mine) {
     words_.assign(2 + 2 * blocks_, 0);
     words_[0] = std::bit_cast<std::uint64_t>(mine.weight);
-    words_[1] = std::uint64_t(mine.joined) | std::uint64_t(mine.counts) << 1;
+    words_[1] = std::uint64_t(mine.joined) | std::uint64_t(mine.counts) << 1 | std::uint64_t(mine.spoilt) << 2;
     for (std::size_t k = 0; k < tensors_; ++k) {
       words_[2 + k / 64] |= std::uint64_t(mine.present[k] != 0) << k % 64;
       words_[2 + blocks_ + k / 64] |= std::uint64_t(mine.frozen[k] != 0) << k % 64;
@@ -56,6 +57,7 @@ public:
     return std::equal(weights_.begin() + 1, weights_.end(), weights_.begin());
   }
   bool all_joined() const noexcept { return joined_ == ranks_->size(); }
+  bool spoilt() const noexcept { return spoilt_ > 0; }
   /// Whether no rank has anything more.
   bool over() const noexcept { return all_joined() && !counts(); }
   /// Whether any rank has a gradient of tensor k.
@@ -76,14 +78,15 @@ private:
     const std::size_t n = words_.size();
     weights_.assign(std::size_t(ranks_->size()), 0);
     present_.assign(blocks_, 0);
-    joined_ = count_ = 0;
+    joined_ = count_ = spoilt_ = 0;
     unlike_ = {};
     const auto frozen = all.subspan(2 + blocks_, blocks_);
     for (int r = 0; r < ranks_->size(); ++r) {
       const auto said = all.subspan(std::size_t(r) * n, n);
       weights_[std::size_t(r)] = std::bit_cast<double>(said[0]);
       joined_ += int(said[1] & 1);
-      count_ += int(said[1] >> 1);
+      count_ += int(said[1] >> 1 & 1);
+      spoilt_ += int(said[1] >> 2 & 1);
       for (std::size_t k = 0; k < blocks_; ++k) present_[k] |= said[2 + k];
       const auto other = said.subspan(2 + blocks_, blocks_);
       if (unlike_.peer >= 0 || std::equal(frozen.begin(), frozen.end(), other.begin())) continue;
@@ -97,7 +100,7 @@ private:
   std::size_t tensors_ = 0, blocks_ = 0;
   std::vector<std::uint64_t> words_, present_;
   std::vector<double> weights_;
-  int joined_ = 0, count_ = 0;
+  int joined_ = 0, count_ = 0, spoilt_ = 0;
   disagreement unlike_;
   bool complete_ = false;
 };

@@ -27,7 +27,8 @@ protected:
       base::raise_culprit, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::parts_, base::part_of_, base::tensors_in_, base::missing_,
       base::launched_, base::offering_, base::joined_, base::under_way_, base::at_, base::outer_,
-      base::local_, base::agreed_, base::snapshot_, base::carrier_;
+      base::local_, base::agreed_, base::tracked_, base::snapshot_, base::carrier_, base::has_beside, base::beside,
+      base::what_is_beside;
 
   template <class Gradients>
   void open(const char* call, const Gradients& gradients, double weight) {
@@ -61,14 +62,15 @@ protected:
     offering_ = false;
     for (std::size_t p = 0; p < parts_.size(); ++p) missing_[p] = tensors_in_[p];
     if (reduces()) say(collect_.weight(), collect_.weight() > 0);
+    if (plan_.policy.offers_first) offer_first();
   }
   /// What a contribution counts for, beside others.
   double worth(double weight) const {
     const bool alike = !plan_.means || how_.uneven == uneven::by_world;
     return alike && detail::is_weight(weight) ? 1 : weight;
   }
-  void say(double weight, bool counts) {
-    presence mine{.weight = worth(weight), .counts = counts, .joined = joined_};
+  void say(double weight, bool counts, bool spoilt = false) {
+    presence mine{.weight = worth(weight), .counts = counts, .joined = joined_, .spoilt = spoilt};
     for (std::size_t k = 0; k < model().count(); ++k) {
       mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
       mine.frozen.push_back(collect_.is_frozen(k));
@@ -100,7 +102,7 @@ protected:
   }
   void offer_what_was_learnt() {
     const std::size_t turn = std::size_t(at_.exchanges) % at_.learnt.size();
-    say(weight_learnt(turn), has_learnt() || at_.idle > 0);
+    say(weight_learnt(turn), has_learnt() || at_.idle > 0, spoils(turn));
     hear();
     at_.since = at_.idle = 0;
     check_roll();
@@ -112,18 +114,53 @@ protected:
     while (is_under_way(turn)) agree_on_oldest(); // where periods have become shorter than the delay
     offer_what_was_learnt(turn, roll_.weights());
   }
+  /// What neighbours make of this rank's values nobody judges for all, so it does so before they leave.
+  bool spoils(std::size_t part) const {
+    if (!carrier_->mixes() || part >= parts_.size()) return false;
+    bool all = true;
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      all = all && (collect_.is_frozen(k) || judge(model().values(k, at)).finite);
+    });
+    return !all;
+  }
+  /// While the gradient is computed: the parameters that it is taken at.
+  void offer_first() {
+    say(1, !joined_ || collect_.weight() > 0, spoils(0));
+    if (parts_.empty()) return;
+    write_what_was_learnt(0);
+    offer(0, {});
+  }
+  /// And what they have come to, before the gradient is applied.
+  void agree_first() {
+    hear();
+    at_.since = at_.idle = 0;
+    ++at_.exchanges;
+    if (!parts_.empty()) settle(0);
+    check_roll();
+    if (!parts_.empty()) agree_on(0, 0);
+  }
+  /// A part, and what travels beside it.
+  void offer(std::size_t part, std::span<const double> weights) {
+    carrier_->offer(part, weights);
+    if (has_beside()) carrier_->offer(beside(part), weights);
+  }
+  void settle(std::size_t part) {
+    carrier_->settle(part);
+    if (has_beside()) carrier_->settle(beside(part));
+  }
   bool is_under_way(std::size_t part) const {
     return std::ranges::any_of(under_way_, [&](const auto& sent) { return sent.part == part; });
   }
   void offer_what_was_learnt(std::size_t part, std::span<const double> weights) {
     write_what_was_learnt(part);
-    carrier_->offer(part, weights);
+    offer(part, weights);
     under_way_.push_back({at_.step + plan_.policy.delay, part});
     at_.learnt[part] = 0;
   }
   /// Ends with the same parameters on all ranks: whatever any of them has learnt, and nothing is kept.
   void agree_on_every_part() {
     while (!under_way_.empty()) agree_on_oldest();
+    if (carrier_->mixes()) return meet_at_the_mean();
     std::vector<std::uint64_t> mine;
     for (std::size_t p = 0; p < parts_.size(); ++p)
       mine.push_back(std::bit_cast<std::uint64_t>(weight_learnt(p)));
@@ -143,16 +180,40 @@ protected:
       for (double& w : weights) w = counts && carrier_->weighs() ? worth(w) : 1;
       offer_what_was_learnt(p, weights);
       under_way_.pop_back();
-      carrier_->settle(p);
+      settle(p);
       agree_on(p, 0);
     }
     at_.kept = 0;
+  }
+  /// All replicas become their mean.
+  void meet_at_the_mean() {
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      model().read(parts_[p], carrier_->room(p).data());
+      if (has_beside()) write_beside(p);
+      at_.learnt[p] = 0;
+    }
+    carrier_->finish();
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      if (plan_.policy.tracks) read_beside(p);
+      if (plan_.policy.contribution == contributes::difference)
+        std::ranges::copy(carrier_->room(p), agreed_.begin() + std::ptrdiff_t(parts_[p].begin));
+      rejoin(p, 0);
+    }
+    at_.kept = 0;
+  }
+  void write_beside(std::size_t part) {
+    const auto from = what_is_beside().subspan(parts_[part].begin, parts_[part].size());
+    std::ranges::copy(from, carrier_->room(beside(part)).begin());
+  }
+  void read_beside(std::size_t part) {
+    std::ranges::copy(carrier_->room(beside(part)), tracked_.begin() + std::ptrdiff_t(parts_[part].begin));
   }
   /// This rank's parameters, or how far they have come away from what was agreed on.
   void write_what_was_learnt(std::size_t part) {
     const exact_mode held;
     const std::span<T> room = carrier_->room(part);
     model().read(parts_[part], room.data());
+    if (has_beside()) write_beside(part);
     if (plan_.policy.contribution != contributes::difference) return;
     const std::span<const T> agreed = agreed_.span().subspan(parts_[part].begin, room.size());
     for (std::size_t i = 0; i < room.size(); ++i) room[i] = agreed[i] - room[i];
@@ -185,14 +246,20 @@ protected:
   void agree_on_oldest() {
     const pending sent = under_way_.front();
     under_way_.pop_front();
-    if (!sent.arrived) carrier_->settle(sent.part);
+    if (!sent.arrived) settle(sent.part);
     agree_on(sent.part, plan_.policy.keep);
   }
   /// What is agreed on of a part that is in its room, and the parameters as it leaves them.
   void agree_on(std::size_t part, double share) {
-    step_verdict found = judge(owned_room(part));
-    if (plan_.policy.owners) found = agreed_on(found);
-    if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
+    if (carrier_->mixes()) {
+      at_.kept = 1; // what a rank has of the others is not what they have of it
+      if (plan_.policy.tracks) read_beside(part);
+      if (plan_.policy.pull > 0) pull(part);
+    } else {
+      step_verdict found = judge(owned_room(part));
+      if (plan_.policy.owners) found = agreed_on(found);
+      if (!found.finite) raise_culprit(at_.step); // replicas may be lost; nothing was agreed on
+    }
     const place mine = carrier_->owned(part);
     const std::span<T> room = carrier_->room(part), own = owned_room(part);
     if (plan_.policy.contribution == contributes::difference) {
@@ -209,6 +276,15 @@ protected:
     if (plan_.policy.contribution == contributes::difference)
       std::copy(room.begin(), room.end(), agreed_.begin() + std::ptrdiff_t(parts_[part].begin));
     rejoin(part, share);
+  }
+  /// The outer gradient also leads towards those that this rank was mixed with.
+  void pull(std::size_t part) {
+    const exact_mode held;
+    const rounding rounded;
+    const std::span<T> gradient = carrier_->room(part), mixed = carrier_->room(beside(part));
+    const std::span<const T> own = agreed_.span().subspan(parts_[part].begin, gradient.size());
+    const T by = T(plan_.policy.pull);
+    for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += rounded(by * (own[i] - mixed[i]));
   }
   void require_shut(const char* call) const {
     if (collect_.is_open())

@@ -55,7 +55,7 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
   using base::model, base::meet, base::visit, base::resume, base::resumed, base::local, base::reduces, base::apart,
       base::descend, base::begin_afresh, base::write, base::keep_all, base::keep_state, base::refuse, base::judge,
       base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
-      base::start, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
+      base::start, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt, base::agree_first, base::agree_on_every_part,
       base::commit, base::agree_until, base::require_shut, base::require_expected,
       base::require_complete, base::ranks_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
@@ -286,10 +286,11 @@ private:
     const bool works = !joined_ || collect_.weight() > 0;
     const detail::step_verdict own = works ? judge(local_.span()) : detail::step_verdict{};
     const bool usable = works && is_usable_here(own, local_.span());
-    const bool due = at_.since + 1 >= period;
+    const bool first = plan_.policy.offers_first, due = at_.since + 1 >= period;
     const bool settles = !under_way_.empty() && under_way_.front().due <= at_.step + 1;
     if (due || settles) keep_all();
     try {
+      if (first) agree_first();
       if (usable) descend(clip_factor(own));
       ++at_.step, ++at_.since;
       if (works) {
@@ -299,7 +300,8 @@ private:
         for (double& w : at_.learnt) w += counts ? collect_.weight() : 0;
       }
       agree_until(at_.step);
-      if (due) offer_what_was_learnt();
+      if (due && !first) offer_what_was_learnt();
+      if (first && roll_.all_joined()) agree_on_every_part();
       agree_until(at_.step);
     } catch (...) {
       snapshot_.restore();
