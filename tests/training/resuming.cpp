@@ -54,6 +54,17 @@ struct late {
   tutti::sgd outer = {.learning_rate = .5, .momentum = .5};
 };
 
+/// Fragments of replicas and of tracked gradients are on their way at once.
+struct mixed_late {
+  using part = tutti::sync_part;
+  using default_topology = tutti::ring_graph;
+  static constexpr auto contribution = tutti::contributes::parameters;
+  static constexpr auto carrier = tutti::carried_by::mixing;
+  static constexpr bool tracks = true;
+  int period = 1, fragments = 3, delay = 2;
+  double keep = .5;
+};
+
 constexpr tutti::adam adam{};
 constexpr tutti::cosine_rate rate{.peak = .1, .floor = .01, .steps = 20, .warm_up = 3};
 const training_options everything{.bucket_bytes = 64,
@@ -150,6 +161,19 @@ BOOST_AUTO_TEST_CASE(fragments_that_are_under_way_arrive_when_they_are_due) {
   expect_the_same_end("streaming parameters", 2, 10, streaming_parameters{});
   expect_the_same_end("late", 2, 10, late{});
   expect_the_same_end("streaming in bfloat16", 3, 10, streaming{}, tutti::direct{}, tutti::cast<tutti::bfloat16>{});
+}
+
+BOOST_AUTO_TEST_CASE(replicas_that_are_mixed_go_on_with_their_own) {
+  expect_the_same_end("post_local_sgd", 3, 16, tutti::post_local_sgd{.together = 4, .later = 3});
+  expect_the_same_end("streaming_diloco", 3, 15, tutti::streaming_diloco{.period = 2, .delay = 3});
+  expect_the_same_end("gossip", 3, 10, tutti::gossip{});
+  expect_the_same_end("gossip on random pairs", 5, 10, tutti::gossip{.period = 2}, tutti::random_pairs{});
+  expect_the_same_end("gossip in bfloat16", 3, 10, tutti::gossip{}, tutti::cast<tutti::bfloat16>{});
+  expect_the_same_end("overlapped_gossip", 3, 10, tutti::overlapped_gossip{});
+  expect_the_same_end("push_sum", 3, 10, tutti::push_sum{});
+  expect_the_same_end("gradient_tracking", 3, 10, tutti::gradient_tracking{});
+  expect_the_same_end("no_loco", 3, 10, tutti::no_loco{.period = 4});
+  expect_the_same_end("mixed late", 3, 12, mixed_late{});
 }
 
 BOOST_AUTO_TEST_CASE(servers_go_on_with_what_they_hold_and_workers_with_what_they_have_pulled) {
