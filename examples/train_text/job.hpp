@@ -49,8 +49,25 @@ public:
         by_default(codec, tutti::sharded{});
       else if (s_.sync == "local_sgd")
         by_default(codec, tutti::local_sgd{.period = s_.period});
+      else if (s_.sync == "post_local_sgd")
+        by_default(codec, tutti::post_local_sgd{.together = s_.period, .later = s_.period});
       else if (s_.sync == "diloco")
-        by_default(codec, tutti::diloco{.period = s_.period});
+        by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
+      else if (s_.sync == "streaming_diloco") // a quarter of the model every quarter of a period
+        by_default(codec, tutti::streaming_diloco{.period = std::max(1, s_.period / 4),
+                                                  .fragments = 4,
+                                                  .delay = 2,
+                                                  .outer = models::text_outer()});
+      else if (s_.sync == "no_loco")
+        by_default(codec, tutti::no_loco{.period = s_.period, .outer = models::text_outer()});
+      else if (s_.sync == "gossip")
+        by_default(codec, tutti::gossip{});
+      else if (s_.sync == "overlapped_gossip")
+        by_default(codec, tutti::overlapped_gossip{});
+      else if (s_.sync == "push_sum")
+        by_default(codec, tutti::push_sum{});
+      else if (s_.sync == "gradient_tracking")
+        by_default(codec, tutti::gradient_tracking{});
       else
         asynchronous(codec);
     });
@@ -67,8 +84,8 @@ private:
 
   template <class Codec, class Sync>
   void by_default(Codec codec, Sync sync) {
-    explain(tutti::default_topology{});
     tutti::strategy strategy{comm_, codec, tutti::mean{}, sync};
+    explain(strategy.topology());
     train(strategy, 1);
   }
 
@@ -156,6 +173,8 @@ private:
                 << " bytes, else halving_doubling; on several nodes hierarchical in segments, and "
                    "recursive_doubling for short data; here are "
                 << comm_.size() << " ranks\n";
+    else if constexpr (tutti::mixing_topology<Topology>)
+      std::cout << "the graph of --sync " << s_.sync << ": replicas are averaged with neighbours, not with everybody\n";
     else
       std::cout << "--topology " << s_.topology << ", because the command line says so\n";
   }

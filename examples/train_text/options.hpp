@@ -28,7 +28,7 @@ inline settings parse(int argc, char** argv) {
   app.add_flag("--explain", s.explain, "say why this topology, and what others would cost");
   app.add_option("--sync", s.sync, "when they agree")
       ->check(CLI::IsMember(policies()));
-  app.add_option("--period", s.period, "steps between two agreements of local_sgd and diloco")
+  app.add_option("--period", s.period, "steps between two agreements where replicas train apart")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--accumulate", s.accumulate, "batches that make one step")
       ->check(CLI::Range(1, 4096));
@@ -43,7 +43,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--batch", s.recipe.batch, "rows of a rank's step")->check(CLI::Range(1, 4096));
-  app.add_option("--learning-rate", s.recipe.peak_learning_rate, "at its highest");
+  app.add_option("--learning-rate", s.recipe.peak_learning_rate, "at its highest; higher where replicas train apart");
   app.add_option("--seed", s.seed, "names every random draw");
   app.add_option("--sample", s.sample, "what the generated sample continues");
   app.add_option("--plot", s.plot, "write the loss curve to this SVG file");
@@ -56,6 +56,8 @@ inline settings parse(int argc, char** argv) {
     std::exit(app.exit(e));
   }
   s.ranks_given = app.count("--ranks") > 0;
+  if (trains_apart(s.sync) && app.count("--learning-rate") == 0)
+    s.recipe.peak_learning_rate = models::text_apart().peak_learning_rate;
   if (s.sync == "federated") // only whole rounds
     s.recipe.steps = writers::rounds(s.recipe.steps) * writers::local_steps;
   return s;
@@ -66,7 +68,7 @@ inline void check(const settings& s) {
   if (s.sync == "asynchronous" && s.topology != "default" && s.topology != "star")
     throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
                              s.topology + " has none - use --topology star");
-  if ((s.sync == "sharded" || s.sync == "local_sgd" || s.sync == "diloco") && s.topology != "default")
+  if (!has_topologies(s.sync) && s.sync != "asynchronous" && s.topology != "default")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
                              "leave --topology out");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))

@@ -44,8 +44,16 @@ inline std::vector<std::string> topologies() {
 }
 
 inline std::vector<std::string> policies() {
-  return {"synchronous", "sharded", "local_sgd", "diloco", "asynchronous", "federated"};
+  return {"synchronous", "sharded",  "local_sgd",         "post_local_sgd", "diloco",    "streaming_diloco",
+          "no_loco",     "gossip",   "overlapped_gossip", "push_sum",       "gradient_tracking",
+          "asynchronous", "federated"};
 }
+/// Agree every --period steps.
+inline bool trains_apart(const std::string& sync) {
+  return sync == "local_sgd" || sync == "post_local_sgd" || sync == "diloco" || sync == "streaming_diloco" ||
+         sync == "no_loco";
+}
+inline bool has_topologies(const std::string& sync) { return sync == "synchronous" || sync == "federated"; }
 
 inline std::string name_of_text(const settings& s) {
   return s.data.empty() ? "README.md, docs and include of " TUTTI_SOURCE_DIR : s.data;

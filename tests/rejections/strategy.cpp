@@ -58,10 +58,34 @@ struct unique_policy {
   unique_policy(unique_policy&&) = default;
 };
 
-/// Averages with neighbours.
+/// Averages gradients with neighbours; replicas that have owners; clients; what goes with one kind and not the other.
 struct mixing {
   using part = tutti::sync_part;
   static constexpr auto carrier = tutti::carried_by::mixing;
+};
+struct mixed_at_owners : mixing {
+  static constexpr auto contribution = tutti::contributes::parameters;
+  static constexpr bool owners = true;
+};
+struct mixed_clients : tutti::federated {
+  static constexpr auto contribution = tutti::contributes::parameters;
+  static constexpr auto carrier = tutti::carried_by::mixing;
+};
+struct pulled_parameters : tutti::gossip {
+  double pull = 1;
+};
+struct ratios_of_differences : tutti::no_loco {
+  static constexpr bool ratios = true;
+};
+struct tracks_without_a_graph : tutti::local_sgd {
+  static constexpr bool tracks = true;
+};
+struct pulled_without_a_graph : tutti::diloco {
+  double pull = 1;
+};
+/// Answers of another type.
+struct wordy : tutti::gossip {
+  static constexpr int offers_first = 1;
 };
 
 /// Contributes gradients, but not in every step.
@@ -196,6 +220,17 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT sum_of_parameters: tutti::strategy: the sum of all ranks' parameters is no model - use tutti::mean
   // REJECT endless_rounds: tutti::strategy: rounds over a population ask the sync policy for epochs and cohort
   // REJECT rounds_without_outer: tutti::strategy: a sync policy that contributes differences, or runs rounds over a population, makes a common step .* as its member outer
+  // REJECT gossip_on_ring: tutti::strategy: this sync policy averages along a graph, and this topology is none - use tutti::one_peer_exponential
+  // REJECT synchronous_on_graph: tutti::strategy: this sync policy reduces over a schedule, and this topology has none
+  // REJECT mixed_gradients: tutti::strategy: along a graph the replicas of all ranks are averaged - contribute tutti::contributes::parameters or difference
+  // REJECT mixed_at_owners: tutti::strategy: along a graph the replicas of all ranks are averaged - .* leave owners and populations out
+  // REJECT mixed_clients: tutti::strategy: along a graph the replicas of all ranks are averaged - .* leave owners and populations out
+  // REJECT weighted_gossip: tutti::strategy: a graph has weights of its own - leave the reducer out
+  // REJECT tracks_without_a_graph: tutti::strategy: offers_first, ratios, tracks and pull are answers about a graph, and none carries this
+  // REJECT pulled_without_a_graph: tutti::strategy: offers_first, ratios, tracks and pull are answers about a graph, and none carries this
+  // REJECT pulled_parameters: tutti::strategy: offers_first, ratios and tracks are about parameters, and pull is about differences
+  // REJECT ratios_of_differences: tutti::strategy: offers_first, ratios and tracks are about parameters, and pull is about differences
+  // REJECT wordy_gossip: tutti::strategy: an answer of this sync policy has another type .* see tutti/sync/sync_policy.hpp
   // REJECT two_trainings: tutti: two bags of training options were given - merge them
   // REJECT asynchronous_repeats: tutti::strategy: more determinism is asked for than these parts promise .* such as tutti::synchronous
   // REJECT synchronous_any_count: tutti::strategy: more determinism is asked for .* a reducer that promises it
@@ -274,6 +309,28 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, endless{}};
 #elif defined REJECT_rounds_without_outer
   strategy made{comm, outerless_rounds{}};
+#elif defined REJECT_gossip_on_ring
+  strategy made{comm, tutti::ring{}, tutti::gossip{}};
+#elif defined REJECT_synchronous_on_graph
+  strategy made{comm, tutti::ring_graph{}};
+#elif defined REJECT_mixed_gradients
+  strategy made{comm, tutti::ring_graph{}, mixing{}};
+#elif defined REJECT_mixed_at_owners
+  strategy made{comm, tutti::ring_graph{}, mixed_at_owners{}};
+#elif defined REJECT_mixed_clients
+  strategy made{comm, tutti::ring_graph{}, tutti::mean{}, mixed_clients{}};
+#elif defined REJECT_weighted_gossip
+  strategy made{comm, tutti::weighted_mean{}, tutti::gossip{}};
+#elif defined REJECT_tracks_without_a_graph
+  strategy made{comm, tracks_without_a_graph{}};
+#elif defined REJECT_pulled_without_a_graph
+  strategy made{comm, pulled_without_a_graph{}};
+#elif defined REJECT_pulled_parameters
+  strategy made{comm, pulled_parameters{}};
+#elif defined REJECT_ratios_of_differences
+  strategy made{comm, ratios_of_differences{}};
+#elif defined REJECT_wordy_gossip
+  strategy made{comm, wordy{}};
 #elif defined REJECT_two_trainings
   strategy made{comm, tutti::training_options{.clip = 1}, tutti::training_options{}};
 #elif defined REJECT_asynchronous_repeats
@@ -301,17 +358,17 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy from_time_to_time{comm, clear{}};
   strategy robust_average{comm, tutti::direct{}, tutti::median{}, tutti::local_sgd{.period = 8}};
   strategy rounds{comm, whole_rounds{}};
+  strategy mixed{comm, tutti::gossip{}, tutti::mean{}, tutti::cast<tutti::bfloat16>{}};
+  strategy pulled{comm, tutti::no_loco{.pull = 2}, tutti::ring_graph{}};
   strategy options{comm, tutti::training_options{.clip = 1}, tutti::options{}};
 #endif
 }
 
 void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::half>& halves) {
   tutti::strategy averaging{comm, tutti::federated{}};
-  tutti::strategy gossiping{comm, mixing{}};
   tutti::strategy training{comm};
   // REJECT bind_integers: tutti::strategy::bind: parameters must be float, double, or bfloat16 or half .* keep a float copy
   // REJECT bind_federated: tutti::strategy::bind: a federated strategy owns its loop - call run\(\)
-  // REJECT bind_mixing: tutti::strategy::bind: no carrier runs on a mixing topology - use a schedule or tutti::star
   // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
   // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
   // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
@@ -324,8 +381,6 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = training.bind(whole, tutti::sgd{});
 #elif defined REJECT_bind_federated
   auto trainer = averaging.bind(values, tutti::sgd{});
-#elif defined REJECT_bind_mixing
-  auto trainer = gossiping.bind(values, tutti::sgd{});
 #elif defined REJECT_bind_constants
   auto trainer = training.bind(std::as_const(values), tutti::sgd{});
 #elif defined REJECT_bind_temporary

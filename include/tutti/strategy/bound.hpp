@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/carriers/mixing.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/serving.hpp>
 #include <tutti/reducers/elementary.hpp>
@@ -130,6 +131,8 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                     .means = !std::derived_from<R, sum> || std::derived_from<R, mean>,
                     .weighs = weighs,
                     .whole = served || agreeing_reducer<R> || driver.whole,
+                    .adds = std::derived_from<R, sum> &&
+                            std::is_same_v<std::remove_cvref_t<decltype(parts.codec)>, identity>,
                     .weight = parts.how.weight},
           .how = how,
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),

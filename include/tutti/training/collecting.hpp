@@ -7,6 +7,7 @@
 #include <tutti/training/verdict.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -40,15 +41,16 @@ template <class T>
 struct gradient_view {
   const void* data = nullptr;
   std::size_t n = 0;
-  void (*collect)(const void*, T*, std::size_t, bool adds, T factor, T divisor) = nullptr;
+  /// `count` values from number `at` on.
+  void (*collect)(const void*, T*, std::size_t count, std::size_t at, bool adds, T factor, T divisor) = nullptr;
   bool (*finite)(const void*, std::size_t) = nullptr;
 
   gradient_view() = default;
   template <class G>
   explicit gradient_view(std::span<G> values)
       : data{values.data()}, n{values.size()},
-        collect{[](const void* from, T* to, std::size_t count, bool adds, T factor, T divisor) {
-          detail::collect_values(static_cast<const G*>(from), to, count, adds, factor, divisor);
+        collect{[](const void* from, T* to, std::size_t count, std::size_t at, bool adds, T factor, T divisor) {
+          detail::collect_values(static_cast<const G*>(from) + at, to + at, count, adds, factor, divisor);
         }},
         finite{[](const void* from, std::size_t count) {
           return detail::all_finite(std::span<const G>{static_cast<const G*>(from), count});
@@ -103,6 +105,11 @@ public:
     return k;
   }
 
+  /// From now on every contribution is looked at while it is written: whether all its magnitudes are below `limit`.
+  void bound(T limit) noexcept { limit_ = limit; }
+  /// Whether those of this step are.
+  bool bounded() const noexcept { return bounded_; }
+
   /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution.
   void take(std::size_t k, std::span<T> to, bool last) {
     entry& t = tensors_[k];
@@ -111,7 +118,10 @@ public:
     if (has(k)) {
       const gradient_view<T>& g = gradients_[k];
       if (!last && !g.finite(g.data, g.n)) t.bad = true;
-      g.collect(g.data, to.data(), g.n, t.written, factor_, divisor);
+      if (last && limit_ > 0)
+        collect_bounded(g, to, t.written, divisor);
+      else
+        g.collect(g.data, to.data(), g.n, 0, t.written, factor_, divisor);
       t.written = true;
     } else if (last && !t.written) {
       std::fill(to.begin(), to.end(), T{});
@@ -128,6 +138,7 @@ public:
     weight_ = first_ = 0;
     gradients_.clear();
     for (entry& t : tensors_) t = {.frozen = t.frozen};
+    bounded_ = true;
   }
 
   void freeze(std::size_t k, bool frozen) { tensors_[k].frozen = frozen; }
@@ -138,6 +149,19 @@ private:
     bool taken = false, present = false, written = false, bad = false, frozen = false;
   };
 
+  /// Piece by piece, while it is in the caches.
+  void collect_bounded(const gradient_view<T>& g, std::span<T> to, bool adds, T divisor) {
+    constexpr std::size_t piece = 4096;
+    const auto limit = std::bit_cast<bits_of<T>>(limit_);
+    for (std::size_t at = 0; at < g.n; at += piece) {
+      const std::size_t n = (std::min)(piece, g.n - at);
+      g.collect(g.data, to.data(), n, at, adds, factor_, divisor);
+      bounded_ = bounded_ && detail::all_bits_below(std::span<const T>{to}.subspan(at, n), limit);
+    }
+  }
+
+  T limit_ = 0; ///< 0: none is looked at
+  bool bounded_ = true;
   bool means_ = true, open_ = false, counts_ = false;
   std::vector<entry> tensors_;
   std::vector<gradient_view<T>> gradients_;

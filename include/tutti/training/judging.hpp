@@ -32,11 +32,17 @@ protected:
   }
   step_verdict settle_offered() {
     step_verdict all;
+    const bool by_contributions = this->judges_contributions();
     for (std::size_t p = 0; p < parts_.size(); ++p)
       if (travels(p)) {
         carrier_->settle(p);
-        all = both(all, judge(owned_room(p)));
+        if (!by_contributions) all = both(all, judge(owned_room(p)));
       }
+    if (by_contributions) {
+      if (agreed_on({.finite = collect_.bounded()}).finite) return {};
+      for (std::size_t p = 0; p < parts_.size(); ++p)
+        if (travels(p)) all = both(all, judge(owned_room(p)));
+    }
     return plan_.policy.owners ? agreed_on(all) : all;
   }
   static step_verdict both(step_verdict a, step_verdict b) {

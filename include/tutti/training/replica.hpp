@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,6 +35,7 @@ struct training_facts {
   bool means;        ///< contributions are means of micro-batches; otherwise their sums
   bool weighs;       ///< a contribution may have a weight
   bool whole;        ///< the gradient travels as one
+  bool adds = false; ///< what is agreed on is the sum or mean of what ranks have written, unchanged on its way
   double weight = 1; ///< of a contribution, where none is given
 };
 
@@ -87,6 +89,7 @@ protected:
     if (has_beside()) carried.insert(carried.end(), parts_.begin(), parts_.end());
     carrier_ = plan.carry(carried);
     numbers_ = std::move(plan.numbers);
+    if (judges_contributions()) collect_.bound(std::numeric_limits<T>::max() / T(ranks_->size()) / T(ranks_->size()) / 2);
   }
   ~replica() = default;
 
@@ -94,6 +97,12 @@ protected:
   const flat_model<T>& model() const noexcept { return bound_.model; }
   bool local() const noexcept { return plan_.policy.contribution != contributes::gradient; }
   bool reduces() const noexcept { return !local() && !carrier_->serves(); }
+  /// Whether contributions are looked at while they are collected, in place of what they come to: where they are
+  /// small enough on all ranks, no sum of them overflows. Of short models that word more would cost more than it spares.
+  bool judges_contributions() const noexcept {
+    constexpr std::size_t long_model = std::size_t{1} << 16;
+    return plan_.adds && reduces() && how_.clip == 0 && how_.non_finite != non_finite::pass && model().size() >= long_model;
+  }
   /// Whether replicas differ.
   bool apart() const noexcept {
     if (carrier_->serves()) return at_.since > 0;

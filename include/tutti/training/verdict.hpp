@@ -17,24 +17,33 @@ template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 8, std::uint64_t,
                                    std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
 
-/// Whether an exponent has all its bits set: then one more carries into the sign. In blocks that are vectorised
-/// at -O2.
+/// Whether all magnitudes, as bits, are below a limit: then what is added carries none into the sign. In blocks
+/// that are vectorised at -O2.
 template <class T>
-bool all_finite(std::span<const T> values) noexcept {
+bool all_bits_below(std::span<const T> values, bits_of<T> limit) noexcept {
   using U = bits_of<T>;
-  constexpr U one_more = U{1} << (std::is_same_v<T, half> ? 10 : sizeof(T) == 8 ? 52 : sizeof(T) == 4 ? 23 : 7);
   constexpr U magnitude = U(~U{0} >> 1), sign = U(~magnitude);
+  const U rest = U(sign - limit);
   constexpr std::size_t block = 256;
   std::size_t i = 0;
   for (; i + block <= values.size(); i += block) {
     U any = 0;
-    for (std::size_t k = 0; k < block; ++k)
-      any |= U(U(std::bit_cast<U>(values[i + k]) & magnitude) + one_more);
+    for (std::size_t k = 0; k < block; ++k) any |= U(U(std::bit_cast<U>(values[i + k]) & magnitude) + rest);
     if (any & sign) return false;
   }
   for (; i < values.size(); ++i)
-    if (U(U(std::bit_cast<U>(values[i]) & magnitude) + one_more) & sign) return false;
+    if (U(U(std::bit_cast<U>(values[i]) & magnitude) + rest) & sign) return false;
   return true;
+}
+/// Whether none has an exponent of which all bits are set.
+template <class T>
+bool all_finite(std::span<const T> values) noexcept {
+  using U = bits_of<T>;
+  constexpr U infinity = std::is_same_v<T, half> ? U{0x7c00}
+                         : sizeof(T) == 8         ? U(std::uint64_t{0x7ff} << 52)
+                         : sizeof(T) == 4         ? U(std::uint64_t{0x7f8} << 20)
+                                                  : U{0x7f80};
+  return detail::all_bits_below(values, infinity);
 }
 
 /// The sum of squares in double: eight sums of every eighth value, in the order of the values, and then
