@@ -6,6 +6,13 @@
 // test: --steps 30 --ranks 2 --batch 4 --transport threads --sync sharded --accumulate 2 --clip 1
 // test: --steps 30 --ranks 2 --batch 4 --transport threads --sync local_sgd --period 5
 // test: --steps 30 --ranks 3 --batch 2 --transport threads --sync diloco --period 10
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync streaming_diloco --period 8
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync post_local_sgd --period 4
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync no_loco --period 4
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gossip --explain
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync push_sum
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gradient_tracking
+// test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
 // refuses: --ranks 1000000 => --ranks 1000000: give 1 to
@@ -13,6 +20,8 @@
 // refuses: --data /dev/null => cannot read /dev/null: it is empty - give a text file
 // refuses: --sync asynchronous --topology ring => --topology ring has none - use --topology star
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
+// refuses: --sync gossip --topology ring => --sync gossip is here for the default topology only
+// refuses: --sync no_loco --codec bfloat16 => --sync no_loco is here without a codec - leave --codec out
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
 // refuses: --sync federated --save-every 50 => has rounds of 100 steps - give a --save-every of whole rounds
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out

@@ -40,41 +40,50 @@ public:
     if (world_.rank() == 0)
       std::cout << "text           " << name_of_text(s_) << ", " << text_.bytes().size()
                 << " bytes\n" << std::flush;
-    with_codec(s_.codec, [&](auto codec) {
-      if (s_.sync == "synchronous")
-        with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
-      else if (s_.sync == "federated")
-        with_topology(s_.topology, comm_, [&](auto topology) { federated(topology, codec); });
-      else if (s_.sync == "sharded")
-        by_default(codec, tutti::sharded{});
-      else if (s_.sync == "local_sgd")
-        by_default(codec, tutti::local_sgd{.period = s_.period});
-      else if (s_.sync == "post_local_sgd")
-        by_default(codec, tutti::post_local_sgd{.together = s_.period, .later = s_.period});
-      else if (s_.sync == "diloco")
-        by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
-      else if (s_.sync == "streaming_diloco") // a quarter of the model every quarter of a period
-        by_default(codec, tutti::streaming_diloco{.period = std::max(1, s_.period / 4),
-                                                  .fragments = 4,
-                                                  .delay = 2,
-                                                  .outer = models::text_outer()});
-      else if (s_.sync == "no_loco")
-        by_default(codec, tutti::no_loco{.period = s_.period, .outer = models::text_outer()});
-      else if (s_.sync == "gossip")
-        by_default(codec, tutti::gossip{});
-      else if (s_.sync == "overlapped_gossip")
-        by_default(codec, tutti::overlapped_gossip{});
-      else if (s_.sync == "push_sum")
-        by_default(codec, tutti::push_sum{});
-      else if (s_.sync == "gradient_tracking")
-        by_default(codec, tutti::gradient_tracking{});
-      else
-        asynchronous(codec);
-    });
+    if (has_codecs(s_.sync))
+      with_codec(s_.codec, [&](auto codec) { coded(codec); });
+    else
+      uncoded();
     report();
   }
 
 private:
+  template <class Codec>
+  void coded(Codec codec) {
+    if (s_.sync == "synchronous")
+      with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
+    else if (s_.sync == "federated")
+      with_topology(s_.topology, comm_, [&](auto topology) { federated(topology, codec); });
+    else if (s_.sync == "sharded")
+      by_default(codec, tutti::sharded{});
+    else if (s_.sync == "local_sgd")
+      by_default(codec, tutti::local_sgd{.period = s_.period});
+    else if (s_.sync == "diloco")
+      by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
+    else
+      asynchronous(codec);
+  }
+  void uncoded() {
+    constexpr tutti::identity codec{};
+    if (s_.sync == "post_local_sgd")
+      by_default(codec, tutti::post_local_sgd{.together = s_.period, .later = s_.period});
+    else if (s_.sync == "streaming_diloco") // a quarter of the model every quarter of a period
+      by_default(codec, tutti::streaming_diloco{.period = std::max(1, s_.period / 4),
+                                                .fragments = 4,
+                                                .delay = 2,
+                                                .outer = models::text_outer()});
+    else if (s_.sync == "no_loco")
+      by_default(codec, tutti::no_loco{.period = s_.period, .outer = models::text_outer()});
+    else if (s_.sync == "gossip")
+      by_default(codec, tutti::gossip{});
+    else if (s_.sync == "overlapped_gossip")
+      by_default(codec, tutti::overlapped_gossip{});
+    else if (s_.sync == "push_sum")
+      by_default(codec, tutti::push_sum{});
+    else if (s_.sync == "gradient_tracking")
+      by_default(codec, tutti::gradient_tracking{});
+  }
+
   template <class Topology, class Codec>
   void synchronous(Topology topology, Codec codec) {
     explain(topology);

@@ -71,6 +71,8 @@ inline void check(const settings& s) {
   if (!has_topologies(s.sync) && s.sync != "asynchronous" && s.topology != "default")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
                              "leave --topology out");
+  if (!has_codecs(s.sync) && s.codec != "identity")
+    throw std::runtime_error("train_text: --sync " + s.sync + " is here without a codec - leave --codec out");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
     throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "
                              "federated runs rounds - leave them out");

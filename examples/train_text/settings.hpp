@@ -53,6 +53,11 @@ inline bool trains_apart(const std::string& sync) {
   return sync == "local_sgd" || sync == "post_local_sgd" || sync == "diloco" || sync == "streaming_diloco" ||
          sync == "no_loco";
 }
+/// Those of which only one codec is compiled, as every pair costs seconds.
+inline bool has_codecs(const std::string& sync) {
+  return sync == "synchronous" || sync == "sharded" || sync == "local_sgd" || sync == "diloco" ||
+         sync == "asynchronous" || sync == "federated";
+}
 inline bool has_topologies(const std::string& sync) { return sync == "synchronous" || sync == "federated"; }
 
 inline std::string name_of_text(const settings& s) {
