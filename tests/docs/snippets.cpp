@@ -281,7 +281,7 @@ BOOST_AUTO_TEST_CASE(a_decorator_sees_every_message) {
 // example-begin sync-policy
 /// Post-local SGD (Lin et al., arXiv 1808.07217): parameters are averaged after every step at first,
 /// and seldom once training has settled.
-struct post_local_sgd {
+struct warmed_up_local_sgd {
   using part = tutti::sync_part;
   static constexpr tutti::contributes contribution = tutti::contributes::parameters;
 
@@ -293,12 +293,12 @@ struct post_local_sgd {
 // example-end sync-policy
 
 BOOST_AUTO_TEST_CASE(a_policy_is_its_answers) {
-  const auto laws = tutti::check_sync_policy(post_local_sgd{});
+  const auto laws = tutti::check_sync_policy(warmed_up_local_sgd{});
   BOOST_CHECK_MESSAGE(laws, laws.text());
 
   const auto seen = on_ranks(2, [](auto& world) {
     std::vector<float> x(3), after;
-    tutti::strategy strategy{world, post_local_sgd{.settled = 2, .rarely = 4}};
+    tutti::strategy strategy{world, warmed_up_local_sgd{.settled = 2, .rarely = 4}};
     auto trainer = strategy.bind(x, tutti::sgd{.learning_rate = 1});
     for (int step = 1; step <= 6; ++step) {
       trainer.step(std::vector<float>(3, -2.0f * float(world.rank())));
