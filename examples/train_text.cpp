@@ -12,6 +12,7 @@
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gossip --explain
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync push_sum
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gradient_tracking
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync pairwise
 // test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine

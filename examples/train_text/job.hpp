@@ -82,6 +82,8 @@ private:
       by_default(codec, tutti::push_sum{});
     else if (s_.sync == "gradient_tracking")
       by_default(codec, tutti::gradient_tracking{});
+    else if (s_.sync == "pairwise")
+      by_default(codec, tutti::pairwise_averaging{.seed = s_.seed});
   }
 
   template <class Topology, class Codec>

@@ -45,7 +45,7 @@ inline std::vector<std::string> topologies() {
 
 inline std::vector<std::string> policies() {
   return {"synchronous", "sharded",  "local_sgd",         "post_local_sgd", "diloco",    "streaming_diloco",
-          "no_loco",     "gossip",   "overlapped_gossip", "push_sum",       "gradient_tracking",
+          "no_loco",     "gossip",   "overlapped_gossip", "push_sum",       "gradient_tracking", "pairwise",
           "asynchronous", "federated"};
 }
 /// Agree every --period steps.

@@ -83,6 +83,9 @@ struct tracks_without_a_graph : tutti::local_sgd {
 struct pulled_without_a_graph : tutti::diloco {
   double pull = 1;
 };
+struct paired_parameters : tutti::pairwise_averaging {
+  static constexpr auto contribution = tutti::contributes::parameters;
+};
 /// Answers of another type.
 struct wordy : tutti::gossip {
   static constexpr int offers_first = 1;
@@ -225,6 +228,10 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT mixed_gradients: tutti::strategy: along a graph the replicas of all ranks are averaged - contribute tutti::contributes::parameters or difference
   // REJECT mixed_at_owners: tutti::strategy: along a graph the replicas of all ranks are averaged - .* leave owners and populations out
   // REJECT mixed_clients: tutti::strategy: along a graph the replicas of all ranks are averaged - .* leave owners and populations out
+  // REJECT pairs_on_ring: tutti::strategy: this sync policy averages along a graph, and this topology is none
+  // REJECT paired_parameters: tutti::strategy: pairs average replicas that apply gradients of their own - leave contribution
+  // REJECT coded_pairs: tutti::strategy: pairs average replicas that apply gradients of their own - leave .* codecs out
+  // REJECT summed_pairs: tutti::strategy: a graph has weights of its own - leave the reducer out
   // REJECT weighted_gossip: tutti::strategy: a graph has weights of its own - leave the reducer out
   // REJECT tracks_without_a_graph: tutti::strategy: offers_first, ratios, tracks and pull are answers about a graph, and none carries this
   // REJECT pulled_without_a_graph: tutti::strategy: offers_first, ratios, tracks and pull are answers about a graph, and none carries this
@@ -319,6 +326,14 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::ring_graph{}, mixed_at_owners{}};
 #elif defined REJECT_mixed_clients
   strategy made{comm, tutti::ring_graph{}, tutti::mean{}, mixed_clients{}};
+#elif defined REJECT_pairs_on_ring
+  strategy made{comm, tutti::ring{}, tutti::pairwise_averaging{}};
+#elif defined REJECT_paired_parameters
+  strategy made{comm, paired_parameters{}};
+#elif defined REJECT_coded_pairs
+  strategy made{comm, tutti::pairwise_averaging{}, tutti::cast<tutti::bfloat16>{}};
+#elif defined REJECT_summed_pairs
+  strategy made{comm, tutti::pairwise_averaging{}, tutti::sum{}};
 #elif defined REJECT_weighted_gossip
   strategy made{comm, tutti::weighted_mean{}, tutti::gossip{}};
 #elif defined REJECT_tracks_without_a_graph
@@ -359,6 +374,7 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy robust_average{comm, tutti::direct{}, tutti::median{}, tutti::local_sgd{.period = 8}};
   strategy rounds{comm, whole_rounds{}};
   strategy mixed{comm, tutti::gossip{}, tutti::mean{}, tutti::cast<tutti::bfloat16>{}};
+  strategy paired{comm, tutti::pairwise_averaging{}, tutti::ring_graph{}};
   strategy pulled{comm, tutti::no_loco{.pull = 2}, tutti::ring_graph{}};
   strategy options{comm, tutti::training_options{.clip = 1}, tutti::options{}};
 #endif

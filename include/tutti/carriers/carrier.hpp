@@ -8,6 +8,7 @@
 //              hand out what the owners have made of it
 //   serving    placements: workers push, servers apply and answer
 //   mixing     mixings: every rank keeps values of its own, averaged with its neighbours'
+//   pairwise   mixings: the same with one neighbour at a time, which nobody waits for
 //
 // All ranks offer the same parts in the same order, and settle them in that order.
 #pragma once
@@ -87,6 +88,8 @@ public:
   /// the same parameters, and training may go on.
   virtual void finish() {}
 
+  /// Waits until nothing that this rank began, and nothing that it has heard of, is on its way.
+  virtual void rest() {}
   /// Whether all ranks can meet between two steps; a server that serve() keeps to itself cannot before finish().
   virtual bool meets() const { return true; }
   /// What it goes on from beside its rooms and what it was attached to, where all ranks have met, and nothing

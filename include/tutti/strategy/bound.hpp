@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/carriers/mixing.hpp>
+#include <tutti/carriers/pairwise.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/serving.hpp>
@@ -62,7 +63,7 @@ std::string wrong_roles(const Parts& parts) {
 template <class Sync, class Parts>
 std::string wrong_graph(const Parts& parts) {
   std::string wrong;
-  if constexpr (carrier_of<Sync> == carried_by::mixing) {
+  if constexpr (carrier_of<Sync> == carried_by::mixing || carrier_of<Sync> == carried_by::pairs) {
     const int size = parts.comm.size();
     if constexpr (requires { wrong = parts.topology.wrong(size); }) wrong = parts.topology.wrong(size);
     constexpr auto needs = has_ratios<Sync> ? stochastic::columns : stochastic::rows_and_columns;
@@ -73,6 +74,14 @@ std::string wrong_graph(const Parts& parts) {
   return wrong;
 }
 
+template <class Sync>
+std::uint64_t seed_of(const Sync& sync) {
+  if constexpr (requires { std::uint64_t(sync.seed); })
+    return std::uint64_t(sync.seed);
+  else
+    return 0;
+}
+
 template <class T, class Parts, class Sync>
 std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
                                         std::span<const place> pieces, std::size_t tensors) {
@@ -81,6 +90,10 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
           with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, push_note::words(tensors));
+    else if constexpr (carrier_of<Sync> == carried_by::pairs)
+      return std::make_unique<pairwise<T, Comm, Topology>>(with.comm, with.topology, with.how, seed_of(sync),
+                                                           pieces.empty() ? 0 : pieces.front().size(),
+                                                           push_note::words(tensors));
     else if constexpr (carrier_of<Sync> == carried_by::mixing)
       return std::make_unique<mixing<T, Comm, Topology, Codec, has_ratios<Sync> ? mixed_as::ratios : mixed_as::values>>(
           with.comm, with.topology, with.codec, with.how, pieces);
@@ -103,14 +116,15 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                    Optimizer optimizer, const training_options& how, driven_by driver = {}) {
   using T = master_of<V>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
-  constexpr bool served = carrier_of<Sync> == carried_by::placement;
+  constexpr bool pairs = carrier_of<Sync> == carried_by::pairs;
+  constexpr bool served = carrier_of<Sync> == carried_by::placement || pairs;
   constexpr bool weighs = is_weighted<working_reducer_t<R>> && !served;
   compared_numbers numbers = numbers_of(parts, sync);
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
   numbers.add(driver.numbers);
-  std::string wrong = served ? detail::wrong_roles(parts) : std::move(driver.wrong);
+  std::string wrong = served && !pairs ? detail::wrong_roles(parts) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;

@@ -1,6 +1,7 @@
 // Which parts go together in a strategy; every "no" is one sentence.
 #pragma once
 
+#include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/determinism.hpp>
@@ -38,17 +39,22 @@ template <class Comm, class Topology, class Reducer, class Codec, class Sync>
 struct strategy_checks {
   static constexpr bool by_servers = carrier_of<Sync> == carried_by::placement;
   static constexpr bool by_schedule = carrier_of<Sync> == carried_by::schedule;
-  static constexpr bool by_graph = carrier_of<Sync> == carried_by::mixing;
+  static constexpr bool by_mixing = carrier_of<Sync> == carried_by::mixing;
+  static constexpr bool by_pairs = carrier_of<Sync> == carried_by::pairs;
+  static constexpr bool by_graph = by_mixing || by_pairs;
   static constexpr bool communicates = communicator<Comm>;
   static constexpr bool has_placement = !by_servers || placement_topology<Topology>;
   static constexpr bool has_schedule = !by_schedule || is_schedule<Topology>;
   static constexpr bool has_graph = !by_graph || mixing_topology<Topology>;
-  static constexpr bool mixes_replicas = !by_graph || (contribution_of<Sync> != contributes::gradient &&
+  static constexpr bool mixes_replicas = !by_mixing || (contribution_of<Sync> != contributes::gradient &&
                                                        !over_population<Sync> && !has_owners<Sync>);
   static constexpr bool mixes_by_graph = !by_graph || std::is_same_v<Reducer, mean>;
-  static constexpr bool mixes_nothing = by_graph || !names_what_mixes<Sync>;
+  static constexpr bool pairs_replicas =
+      !by_pairs || (contribution_of<Sync> == contributes::gradient && !over_population<Sync> && !has_owners<Sync> &&
+                    std::is_same_v<Codec, identity>);
+  static constexpr bool mixes_nothing = by_mixing || !names_what_mixes<Sync>;
   static constexpr bool mixes_what_it_says =
-      !by_graph || (contribution_of<Sync> == contributes::parameters
+      !by_mixing || (contribution_of<Sync> == contributes::parameters
                         ? !names_pull<Sync>
                         : !offers_first_of<Sync> && !has_ratios<Sync> && !tracks_gradients<Sync>);
   static constexpr bool serves_gradients =
@@ -90,7 +96,7 @@ struct strategy_checks {
   static constexpr bool decodes = kind_of<Codec> != codec_kind::opaque || !is_schedule<Topology> ||
                                   gathers_or_default<Topology>();
   static constexpr bool value = communicates && has_placement && has_schedule && has_graph && mixes_replicas &&
-                                mixes_by_graph && mixes_nothing && mixes_what_it_says && serves_gradients &&
+                                mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
                                 adds_at_server && averages_clients && encodes && forgets &&
@@ -114,6 +120,8 @@ struct strategy_sentences {
                                        "contribute tutti::contributes::parameters or difference, and leave owners "
                                        "and populations out of the sync policy");
   static_assert(facts::mixes_by_graph, "tutti::strategy: a graph has weights of its own - leave the reducer out");
+  static_assert(facts::pairs_replicas, "tutti::strategy: pairs average replicas that apply gradients of their own - leave "
+                                       "contribution, owners, populations and codecs out");
   static_assert(facts::mixes_nothing, "tutti::strategy: offers_first, ratios, tracks and pull are answers about a "
                                       "graph, and none carries this sync policy - leave them out, or say carrier = "
                                       "tutti::carried_by::mixing");

@@ -23,6 +23,7 @@
 #include <tutti/sync/gossip.hpp>
 #include <tutti/sync/local_sgd.hpp>
 #include <tutti/sync/no_loco.hpp>
+#include <tutti/sync/pairwise.hpp>
 #include <tutti/sync/post_local_sgd.hpp>
 #include <tutti/sync/synchronous.hpp>
 

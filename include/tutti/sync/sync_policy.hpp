@@ -26,7 +26,7 @@
 // alpha p + (1 - alpha) agreed: the same mixture, written so that 0 leaves the bits of what was agreed on.
 //
 // and facts: `carrier`, what kind of topology moves its data (schedules, a placement of key ranges on
-// servers, or a mixing matrix), and `repeats`, the determinism that it leaves to the reducer: a strategy
+// servers, a mixing matrix, or pairs of it that nobody waits for), and `repeats`, the determinism that it leaves to the reducer: a strategy
 // promises the lesser of the two. A policy over a population of clients (federated/) says
 // `over_population = true`.
 //
@@ -46,7 +46,7 @@
 namespace tutti {
 
 enum class contributes : std::uint8_t { gradient, difference, parameters };
-enum class carried_by : std::uint8_t { schedule, placement, mixing };
+enum class carried_by : std::uint8_t { schedule, placement, mixing, pairs };
 
 inline constexpr int unbounded = -1;
 

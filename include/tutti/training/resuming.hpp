@@ -38,10 +38,13 @@ protected:
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (!this->is_under_way(p)) std::ranges::fill(carrier_->room(p), T{}); // as it holds nothing
     if (!carrier_->serves()) return;
+    carrier_->rest();
     std::int64_t workers[] = {at_.since, at_.step};
     detail::to_the_most(*ranks_, workers);
     at_.since = workers[0];
     all_ = {.ranks = ranks_->size(), .steps = workers[1]};
+    carrier_->rest();
+    if (carrier_->mixes()) return; // every rank counts for itself
     // Only now all pushes are answered, as every rank has come as far as this.
     std::vector<std::int64_t> servers = at_.versions;
     servers.push_back(at_.outer[0]);
@@ -108,11 +111,12 @@ private:
   void visit_counts(archive& to) {
     const bool serves = carrier_->serves();
     const held_by counted = serves ? held_by::worker : local() ? held_by::each : held_by::everyone;
+    const held_by here = serves && carrier_->mixes() ? held_by::each : held_by::everyone;
     if (serves) {
       to.number("ranks", all_.ranks);
       to.number("steps", all_.steps);
       to.number("steps of a worker", at_.step, counted);
-      to.number("pushes", at_.outer[0]);
+      to.number("pushes", at_.outer[0], here);
     } else {
       to.number("steps", at_.step);
     }
@@ -127,7 +131,7 @@ private:
         to.number("weight of " + std::to_string(p), at_.learnt[p], counted);
     }
     for (std::size_t k = 0; k < model().count(); ++k)
-      to.number("steps of " + model()[k].name, at_.versions[k], serves ? held_by::everyone : counted);
+      to.number("steps of " + model()[k].name, at_.versions[k], serves ? here : counted);
   }
   /// What was agreed on is the same on all ranks, or every owner has its place of it.
   void visit_under_way(archive& to) {
@@ -160,7 +164,8 @@ private:
   /// The parameters are those of the servers; what workers have pulled of them is older.
   void visit_served(archive& to) {
     const place mine = carrier_->owned(0);
-    to.values("", agreed_.span().subspan(mine.begin, mine.size()), mine, held_by::owner);
+    to.values("", agreed_.span().subspan(mine.begin, mine.size()), mine,
+              carrier_->mixes() ? held_by::each : held_by::owner);
     for (std::size_t k = 0; apart() && k < model().count(); ++k)
       to.values("pulled", model()[k].values, model().place_of(k), held_by::worker);
   }
