@@ -17,7 +17,9 @@ namespace {
 
 using all_values = std::vector<std::vector<float>>;
 
-float drawn(int rank, std::size_t i) { return float(int((i * 2654435761u + unsigned(rank) * 40503u) % 2001) - 1000) / 7; }
+float drawn(int rank, std::size_t i) {
+  return float(int((i * 2654435761u + unsigned(rank) * 40503u) % 2001) - 1000) / 7;
+}
 
 /// What every rank has after a few collectives.
 template <class Run>
@@ -147,7 +149,8 @@ BOOST_AUTO_TEST_CASE(failures_are_made_to_happen) {
         } catch (const tutti::rank_leaves&) {
           thrown = "it leaves";
         }
-        BOOST_CHECK_MESSAGE((thrown == "it leaves") == (delay == 0) && right, thrown << ", rank " << rank << " round " << round);
+        BOOST_CHECK_MESSAGE((thrown == "it leaves") == (delay == 0) && right,
+                            thrown << ", rank " << rank << " round " << round);
       }
 }
 

@@ -335,8 +335,8 @@ BOOST_AUTO_TEST_CASE(a_collective_without_a_deadline_says_that_nobody_can_move) 
     if (comm.rank() == 0) return tutti::all_reduce(comm, x, tutti::ring{}, for_ever);
     for (;;) comm.idle(comm.progress(), (tutti::deadline::max)());
   });
-  BOOST_CHECK_MESSAGE(text.find("nobody can move, and no deadline is due: rank 0 waits for rank 1, rank 1 waits for any "
-                                "message") != text.npos, text);
+  BOOST_CHECK_MESSAGE(text.find("nobody can move, and no deadline is due: rank 0 waits for rank 1, "
+                                "rank 1 waits for any message") != text.npos, text);
 }
 
 BOOST_AUTO_TEST_CASE(who_leaves_is_missed_when_all_that_it_sent_has_come) {

@@ -249,8 +249,8 @@ private:
 
   void fold(const fold_step& f) {
     operand_count_ = f.operands;
-    [[maybe_unused]] const auto told = detail::combining(
-        comm_, f.where.count * (f.operands - 1) * (plan_.gathers ? task_.math.value_bytes : task_.math.accumulator_bytes));
+    const std::size_t unit = plan_.gathers ? task_.math.value_bytes : task_.math.accumulator_bytes;
+    [[maybe_unused]] const auto told = detail::combining(comm_, f.where.count * (f.operands - 1) * unit);
     for (std::uint32_t k = 0; k < f.operands; ++k) {
       const operand& o = plan_.operands[f.first_operand + k];
       operands_[k] = o.receive == own_value ? own(f.where) : received(o);

@@ -107,9 +107,9 @@ private:
 
 } // namespace detail
 
-/// A rank's handle on its group of simulated ranks, used by that rank alone. A message is copied when it is sent and when
-/// it is received. There is no direct access, so schedules run as messages. `now()` is virtual time, 0 when the run
-/// begins; `compute(seconds)` lets it pass; `nodes()` are those of the machine.
+/// A rank's handle on its group of simulated ranks, used by that rank alone. A message is copied when it is sent and
+/// when it is received. There is no direct access, so schedules run as messages. `now()` is virtual time, 0 when the
+/// run begins; `compute(seconds)` lets it pass; `nodes()` are those of the machine.
 class communicator : public communicator_handle<detail::endpoint> {
 public:
   communicator(std::shared_ptr<detail::group> all, int rank)
@@ -128,8 +128,9 @@ namespace detail {
 inline report run_ranks(int ranks, const machine& on, void (*program)(const void* context, communicator&),
                         const void* context) {
   tutti::detail::require_exact_arithmetic();
-  if (ranks < 1 || ranks > 4096) refuse(std::to_string(ranks) + " ranks were asked for - give 1 to 4096");
-  require_machine(on, ranks);
+  if (ranks < 1 || ranks > 4096)
+    refuse(std::to_string(ranks) + " ranks were asked for - give 1 to 4096", "simulated::run");
+  require_machine(on, ranks, "simulated::run");
   std::vector<int> everyone;
   for (int r = 0; r < ranks; ++r) everyone.push_back(r);
   const auto time = std::make_shared<timeline>(ranks, on);

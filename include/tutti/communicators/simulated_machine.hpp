@@ -103,18 +103,20 @@ struct report {
 
 namespace detail {
 
-[[noreturn]] inline void refuse(std::string why) {
-  throw error{{.code = error_code::invalid_argument, .call = "simulated::run", .detail = std::move(why)}};
+[[noreturn]] inline void refuse(std::string why, const char* call) {
+  throw error{{.code = error_code::invalid_argument, .call = call, .detail = std::move(why)}};
 }
-inline void require_link(const link& l) {
+inline void require_link(const link& l, const char* call) {
+  const auto refuse = [&](std::string why) { detail::refuse(std::move(why), call); };
   if (!(l.latency >= 0 && l.latency < seconds_of(last_tick)))
     refuse("a link has a latency of " + std::to_string(l.latency) + " s - give 0 or more");
   if (!(l.bandwidth > 0))
     refuse("a link has a bandwidth of " + std::to_string(l.bandwidth) + " bytes a second - give more than 0");
 }
-inline void require_machine(const machine& on, int ranks) {
-  require_link(on.between);
-  require_link(on.within);
+inline void require_machine(const machine& on, int ranks, const char* call) {
+  const auto refuse = [&](std::string why) { detail::refuse(std::move(why), call); };
+  require_link(on.between, call);
+  require_link(on.within, call);
   if (!(on.per_folded_byte >= 0 && on.per_folded_byte < 1))
     refuse("to combine a byte takes " + std::to_string(on.per_folded_byte) + " s - give 0 or more, and less than 1");
   if (!on.nodes.empty() && on.nodes.size() != std::size_t(ranks))

@@ -219,7 +219,7 @@ private:
   link link_between(int from, int to) const {
     if (!on_.link_of) return node_of(from) == node_of(to) ? on_.within : on_.between;
     const link l = on_.link_of(from, to);
-    require_link(l);
+    require_link(l, "exchange");
     return l;
   }
   two_way_port& port(int here, int there) noexcept {
@@ -328,7 +328,8 @@ private:
       if (of(r).ended || ++named > most_named) continue;
       const int peer = of(r).waits_for;
       who += (who.empty() ? "rank " : ", rank ") + std::to_string(r) + " waits for " +
-             (peer < 0 ? "any message" : "rank " + std::to_string(peer) + (of(peer).ended ? ", which has returned" : ""));
+             (peer < 0 ? "any message" : "rank " + std::to_string(peer)) +
+             (peer >= 0 && of(peer).ended ? ", which has returned" : "");
     }
     if (named > most_named) who += ", and " + std::to_string(named - most_named) + " more wait";
     dead_ = {.code = error_code::timeout, .detail = "nobody can move, and no deadline is due: " + who};
