@@ -1,5 +1,5 @@
 // Everything of tutti that needs only the standard library.
-// MPI: <tutti/mpi/mpi.hpp>. CUDA: <tutti/cuda/...>. Proofs and drawings of schedules:
+// MPI: <tutti/mpi/mpi.hpp>. CUDA: <tutti/cuda/...>. Virtual time: <tutti/communicators/simulated.hpp>. Proofs and drawings of schedules:
 // <tutti/topologies/proof.hpp>, <tutti/topologies/svg.hpp>. Law checkers: <tutti/reducers/laws.hpp>...
 #pragma once
 

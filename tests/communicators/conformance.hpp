@@ -17,7 +17,6 @@
 namespace conformance {
 
 using tutti::channel;
-using tutti::clock;
 using tutti::error_code;
 using bytes = std::vector<std::byte>;
 
@@ -52,11 +51,11 @@ template <class Comm> auto post(Comm& comm, channel on, const mail& m) {
   return comm.exchange(tutti::host_execution{}, on, {m.sends, m.receives});
 }
 template <class Comm, class Handle> void finish(Comm& comm, Handle& handle) {
-  tutti::detail::complete(comm, handle, "test", patient.until(tutti::clock::now()));
+  tutti::detail::complete(comm, handle, "test", patient.until(tutti::now_of(comm)));
 }
 /// Whoever has several exchanges in flight tests them in turn.
 template <class Comm, class Handle> void finish_all(Comm& comm, std::vector<Handle>& handles) {
-  for (const auto until = patient.until(tutti::clock::now()); clock::now() < until;) {
+  for (const auto until = patient.until(tutti::now_of(comm)); tutti::now_of(comm) < until;) {
     const auto seen = comm.progress();
     bool done = true;
     for (Handle& handle : handles)
@@ -72,7 +71,7 @@ template <class Comm> void exchange(Comm& comm, channel on, const mail& m) {
 }
 /// Everyone has come here.
 template <class Comm> void meet(Comm& comm) {
-  (void)tutti::detail::rendezvous(comm, "meet", {}, patient.until(tutti::clock::now()));
+  (void)tutti::detail::rendezvous(comm, "meet", {}, patient.until(tutti::now_of(comm)));
 }
 /// The failure of what `act` does; `held` is false when it does not fail.
 struct outcome {
@@ -239,14 +238,14 @@ template <class Comm> void waiting_is_bounded(Comm& comm, report& r) {
       m.receive(peer, 8);
     }
     std::reverse(m.receives.begin(), m.receives.end());
-    const auto begin = clock::now();
+    const auto begin = tutti::now_of(comm);
     auto handle = post(group, 1, m);
     const auto got = failure_of([&] {
       tutti::detail::complete(group, handle, "waiting", begin + std::chrono::milliseconds{400});
     });
     r.check(got.failed && got.what.code == error_code::timeout && got.what.peer == last,
             [&] { return "a timeout naming rank " + std::to_string(last) + " - " + told(got); });
-    r.check(clock::now() - begin < std::chrono::seconds{20}, "in bounded time");
+    r.check(tutti::now_of(comm) - begin < std::chrono::seconds{20}, "in bounded time");
     meet(comm); // before the handle is dropped, which may fail the group
   } else {
     meet(comm);
@@ -266,8 +265,8 @@ template <class Comm> void dropped_handles_let_go(Comm& comm, report& r) {
   late.send((group.rank() + group.size() - 1) % group.size(), bytes(100000));
   (void)failure_of([&] {
     auto unmet = post(group, 1, late);
-    const auto until = clock::now() + std::chrono::milliseconds{50};
-    while (clock::now() < until && !unmet.test()) group.idle(group.progress(), until);
+    const auto until = tutti::now_of(comm) + std::chrono::milliseconds{50};
+    while (tutti::now_of(comm) < until && !unmet.test()) group.idle(group.progress(), until);
   });
   meet(comm);
   r.check(std::all_of(got.begin(), got.end(), [](std::byte b) { return b == std::byte{0xee}; }),
@@ -408,7 +407,7 @@ template <class Comm> void revocation(Comm& comm, report& r) {
   const auto got = failure_of([&] { exchange(below, 1, mail{}); });
   r.check(got.failed && got.what.code == error_code::bad_data, "a call below fails as well");
   expect(failure_of([&] {
-           for (const auto until = patient.until(tutti::clock::now()); clock::now() < until;) {
+           for (const auto until = patient.until(tutti::now_of(comm)); tutti::now_of(comm) < until;) {
              if constexpr (tutti::selective_communicator<decltype(group)>) (void)group.probe(1);
            }
          }),
@@ -464,10 +463,10 @@ template <class Comm> void selective_receive(Comm& comm, report& r) {
     std::vector<bool> heard(std::size_t(comm.size()), false);
     for (int count = 1; count < comm.size(); ++count) {
       std::optional<tutti::arrival> next;
-      for (const auto until = patient.until(tutti::clock::now()); !next && clock::now() < until;) {
+      for (const auto until = patient.until(tutti::now_of(comm)); !next && tutti::now_of(comm) < until;) {
         const auto seen = comm.progress();
         next = comm.probe(11);
-        if (!next) comm.idle(seen, clock::now() + std::chrono::milliseconds{100});
+        if (!next) comm.idle(seen, tutti::now_of(comm) + std::chrono::milliseconds{100});
       }
       if (!r.check(next.has_value(), "a message is seen")) return;
       r.check(next->bytes == std::size_t(next->peer), "with its length");

@@ -19,6 +19,16 @@
 
 namespace tutti::detail {
 
+/// Tells a communicator that asks for it that so many bytes are about to be combined; what it answers lives until they
+/// are.
+template <class Comm>
+auto combining(Comm& comm, std::size_t bytes) {
+  if constexpr (requires { comm.combining(bytes); })
+    return comm.combining(bytes);
+  else
+    return 0;
+}
+
 /// What one execution of a plan works on.
 struct task {
   const char* call = "";         ///< the public call, for errors
@@ -239,6 +249,8 @@ private:
 
   void fold(const fold_step& f) {
     operand_count_ = f.operands;
+    const std::size_t unit = plan_.gathers ? task_.math.value_bytes : task_.math.accumulator_bytes;
+    [[maybe_unused]] const auto told = detail::combining(comm_, f.where.count * (f.operands - 1) * unit);
     for (std::uint32_t k = 0; k < f.operands; ++k) {
       const operand& o = plan_.operands[f.first_operand + k];
       operands_[k] = o.receive == own_value ? own(f.where) : received(o);

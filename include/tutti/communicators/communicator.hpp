@@ -39,6 +39,7 @@
 //                       `peer` does soon, to whom it is told; when it is known to, this rank waits a moment
 //   a clock of its own  now() -> deadline: every deadline on this communicator is a time of this clock, and
 //                       so is what idle() is given. See now_of
+//   virtual time        compute(seconds): this rank computes for so long, on its machine. See compute
 //   control words       control() -> communicator&: the same one for small words in host memory, where its own
 //                       exchange() moves other memory. Rank, size, what is in flight, events and failure are those
 //                       of this one; only the way that messages take is another. See control_of
@@ -117,6 +118,18 @@ inline failure peer_left(int rank, int peer) {
           .detail = "rank " + std::to_string(peer) + " has left"};
 }
 
+/// A message that is not the one that a rank expected.
+inline failure wrong_message(int rank, std::size_t expected, int from, std::size_t sent) {
+  const std::string them = "rank " + std::to_string(from), here = "rank " + std::to_string(rank);
+  return {.code = error_code::mismatch,
+          .rank = rank,
+          .peer = from,
+          .detail = sent == expected
+                        ? them + " makes another call than " + here + " - make the same call on every rank"
+                        : them + " sent " + std::to_string(sent) + " bytes, " + here + " expected " +
+                              std::to_string(expected) + " - give all ranks the same lengths and types"};
+}
+
 } // namespace detail
 
 struct arrival {
@@ -177,6 +190,13 @@ deadline now_of(const Comm& comm) {
     return comm.now();
   else
     return clock::now();
+}
+
+/// This rank computes for as many seconds: where time is virtual they pass, scaled by the rank's speed. Elsewhere
+/// nothing happens, as there computing takes the time that it takes.
+template <class Comm>
+void compute(Comm& comm, double seconds) {
+  if constexpr (requires { comm.compute(seconds); }) comm.compute(seconds);
 }
 
 /// The communicator on which small words travel beside the data - what is bound, weights, agreements, verdicts:

@@ -3,6 +3,8 @@
 
 #include <tutti/communicators/decorator.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -64,7 +66,12 @@ public:
     auto handle = this->inner_.exchange(execution, on, round);
     return detail::delayed_handle<decltype(handle)>{std::move(handle), here ? what_.delay : 0};
   }
-  void idle(std::uint64_t, deadline) { std::this_thread::yield(); }
+  void idle(std::uint64_t seen, deadline until) {
+    if constexpr (requires { this->inner_.now(); }) // nothing happens there before that rank waits
+      this->inner_.idle(seen, (std::min)(until, this->inner_.now() + std::chrono::microseconds{1}));
+    else
+      std::this_thread::yield();
+  }
 
 private:
   fault what_;

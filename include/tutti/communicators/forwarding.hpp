@@ -3,6 +3,7 @@
 
 #include <tutti/communicators/direct_access.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -53,6 +54,16 @@ public:
     requires requires(const To& c) { c.now(); }
   {
     return to().now();
+  }
+  void compute(double seconds)
+    requires requires(To& c) { c.compute(seconds); }
+  {
+    to().compute(seconds);
+  }
+  auto combining(std::size_t bytes)
+    requires requires(To& c) { c.combining(bytes); }
+  {
+    return to().combining(bytes);
   }
   auto& control() noexcept
     requires requires(To& c) { c.control(); }

@@ -121,16 +121,7 @@ private:
   }
   [[noreturn]] void mismatch(int from, std::size_t sent, std::size_t expected) const {
     group_->compare_calls(rank_, from);
-    const std::string them = "rank " + std::to_string(from), here = "rank " + std::to_string(rank_);
-    throw error{{.code = error_code::mismatch,
-                 .rank = rank_,
-                 .peer = from,
-                 .detail = sent == expected
-                               ? them + " makes another call than " + here +
-                                     " - make the same call on every rank"
-                               : them + " sent " + std::to_string(sent) + " bytes, " + here +
-                                     " expected " + std::to_string(expected) +
-                                     " - give all ranks the same lengths and types"}};
+    throw error{tutti::detail::wrong_message(rank_, expected, from, sent)};
   }
 
   bool sent() const {

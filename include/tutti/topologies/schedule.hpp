@@ -113,6 +113,11 @@ struct partition {
   }
   constexpr std::size_t length(int c) const noexcept { return offset(c + 1) - offset(c); }
   constexpr std::size_t length(const chunk_range& range) const noexcept {
+    if (n % std::size_t(chunks) == 0) return std::size_t(range.count) * (n / std::size_t(chunks));
+    if (range.stride == 1 && range.count <= chunks) {
+      const int first = range.first % chunks, end = first + range.count;
+      return end <= chunks ? offset(end) - offset(first) : n - offset(first) + offset(end - chunks);
+    }
     std::size_t sum = 0;
     for (int k = 0, c = range.first % chunks; k < range.count; ++k, c = (c + range.stride) % chunks)
       sum += length(c);
