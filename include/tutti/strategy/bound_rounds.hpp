@@ -3,7 +3,6 @@
 
 #include <tutti/federated/rounds.hpp>
 #include <tutti/strategy/bound.hpp>
-#include <tutti/strategy/checks.hpp>
 
 #include <memory>
 #include <string>
@@ -20,32 +19,6 @@ struct no_rounds {
   template <class OnRound> federated_report run(OnRound&&) { return {}; }
   template <class... All> void save(const All&...) {}
   template <class... All> std::vector<std::string> load(const All&...) { return {}; }
-};
-
-template <class Sync, class T, class Optimizer, class Population>
-struct rounds_checks {
-  static constexpr bool federates = over_population<Sync>;
-  static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-  static constexpr bool descends = !real || optimizer<Optimizer, T>;
-  static constexpr bool fits = [] {
-    if constexpr (real && descends) return population<Population, T, Optimizer>;
-    return true;
-  }();
-  static constexpr bool value = federates && real && descends && fits;
-};
-
-template <class Sync, class T, class Optimizer, class Population>
-struct rounds_sentences {
-  using facts = rounds_checks<Sync, T, Optimizer, Population>;
-  static_assert(facts::federates, "tutti::strategy::run: only a federated strategy runs a population - add "
-                                  "tutti::federated{}, or call bind()");
-  static_assert(facts::real, "tutti::strategy::run: parameters must be float or double - keep a float copy "
-                             "of shorter ones");
-  static_assert(facts::descends, "tutti::strategy::run: this is no optimizer - give one of tutti/optimizers, or "
-                                 "leave it out where clients descend by themselves");
-  static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
-                             "examples(client) and train(client, local, random), local being a local_training of this "
-                             "element and this optimizer");
 };
 
 /// What clients weigh is told by the weights of the mean of each rank's.
