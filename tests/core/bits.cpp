@@ -1,3 +1,4 @@
+// Bits in words of 64.
 #include <tutti/core/bits.hpp>
 
 #include <boost/test/unit_test.hpp>
