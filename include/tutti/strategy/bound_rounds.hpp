@@ -22,35 +22,28 @@ struct no_rounds {
 };
 
 /// What clients weigh is told by the weights of the mean of each rank's.
-template <class Comm, class Topology, class Reducer, class Codec, class Sync, class T, class Optimizer,
-          class Population>
-auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Sync& sync,
-                  std::vector<tensor<T>> parameters, Optimizer optimizer, Population& clients, run_options how,
-                  const training_options& training) {
+template <class Comm, class Topology, class Reducer, class Codec, class T, class Sync, class Population,
+          class Optimizer>
+auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
+                  rounds_plan<T, Sync, Population, Optimizer> given) {
   using mean_of_ranks = carrying_parts<Comm, Topology, weighted_mean, Codec>;
-  using outer = std::remove_cvref_t<decltype(sync.outer)>;
+  using outer = std::remove_cvref_t<decltype(given.sync.outer)>;
   using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>>;
-  driven_by driver{.call = "run", .whole = true};
+  driven_by driver{.call = "run", .wrong = detail::wrong_rounds(given, parts.how.weight), .whole = true};
   driver.numbers.add(parts.reducer);
-  driver.numbers.add(of_clients<Optimizer>{optimizer, training.groups});
-  driver.numbers.add(how);
-  driver.numbers.add(int(clients.clients()));
-  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how),
-                sync,
-                parameters,
-                optimizer,
-                clients,
-                how,
-                training,
-                parts.how.weight,
-                [&](const training_options& with, std::string wrong) {
-                  driver.wrong = std::move(wrong);
-                  options plain = parts.how;
-                  plain.weight = 1;
-                  return detail::bound_trainer(
-                      mean_of_ranks{parts.comm, parts.topology, detail::default_part<weighted_mean>, parts.codec, plain}, sync, parameters,
-                      sync.outer, with, std::move(driver));
-                }};
+  driver.numbers.add(of_clients<Optimizer>{given.optimizer, given.training.groups});
+  driver.numbers.add(given.how);
+  driver.numbers.add(int(given.clients.clients()));
+  const auto bind = [&, &sync = given.sync, model = given.parameters](const training_options& with,
+                                                                     const std::string& wrong_groups) {
+    if (driver.wrong.empty()) driver.wrong = wrong_groups;
+    options plain = parts.how;
+    plain.weight = 1;
+    return detail::bound_trainer(
+        mean_of_ranks{parts.comm, parts.topology, detail::default_part<weighted_mean>, parts.codec, plain}, sync,
+        model, sync.outer, with, std::move(driver));
+  };
+  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how), std::move(given), bind};
 }
 
 } // namespace tutti::detail
