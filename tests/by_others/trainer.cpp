@@ -1,5 +1,6 @@
 // Random training runs of every policy, compared step by step with plain loops over all replicas.
 #include "by_others/training_run.hpp"
+#include "sync/streaming.hpp"
 
 BOOST_AUTO_TEST_SUITE(trainer_as_others_test)
 
@@ -7,14 +8,7 @@ using namespace plain;
 
 namespace {
 
-/// Streaming DiLoCo, with numbers that are drawn.
-struct streaming {
-  using part = tutti::sync_part;
-  static constexpr tutti::contributes contribution = tutti::contributes::difference;
-  int period = 2, fragments = 3, delay = 1;
-  double keep = 0.5;
-  tutti::sgd outer = {.learning_rate = 0.7, .momentum = 0.9, .nesterov = true};
-};
+using trial::streaming;
 
 /// Parameters are averaged less and less often.
 struct slowing {

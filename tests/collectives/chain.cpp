@@ -26,7 +26,7 @@ const tutti::options patient{.timeout = std::chrono::milliseconds{250}};
 
 std::unique_ptr<tutti::operation> scattered(auto& comm, floats& x, const auto&... parts) {
   return detail::reduce_checked_later<tutti::collective::reduce_scatter, detail::starts::again>(
-      "reduce_scatter", comm, x, 0, parts...);
+      detail::called{"reduce_scatter", comm}, x, parts...);
 }
 std::unique_ptr<tutti::operation> gathered(auto& comm, floats& x, const auto&... parts) {
   return detail::start_all_gather(comm, detail::is_kept(comm), x, parts...);

@@ -102,9 +102,14 @@ static_assert(tutti::comparable_topology<tutti::ring> && tutti::comparable_topol
 
 template <class Topology>
 auto plan_of(tutti::threads::communicator& comm, const Topology& topology, std::size_t n) {
+  static constexpr tutti::sum sum{};
   static constexpr tutti::identity exact{};
-  return tutti::detail::plan_for(comm, topology, tutti::collective::all_reduce, 0, n, false,
-                                 tutti::detail::arithmetic_of<float>(tutti::sum{}, exact));
+  const tutti::options how;
+  tutti::detail::task work{"all_reduce"};
+  work.math = tutti::detail::arithmetic_of<float>(sum, exact);
+  const tutti::detail::collective_call<tutti::threads::communicator> call{
+      comm, tutti::collective::all_reduce, 0, {.n = n}, work, how};
+  return tutti::detail::plan_for(call, topology, false);
 }
 
 /// The plan of `a` is kept, and not given to `b`.

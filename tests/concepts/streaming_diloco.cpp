@@ -2,6 +2,7 @@
 // is agreed on, and the agreement is applied a few steps later, while training went on (Douillard
 // et al., "Streaming DiLoCo with overlapping communication", arXiv 2501.18512). A policy of answers
 // alone: it runs on the trainer that all share.
+#include "sync/streaming.hpp"
 #include "training/plain_local.hpp"
 
 #include <tutti/sync/laws.hpp>
@@ -16,19 +17,11 @@ BOOST_AUTO_TEST_SUITE(concepts)
 
 namespace {
 
-struct streaming_diloco {
-  using part = tutti::sync_part;
-  static constexpr auto contribution = tutti::contributes::difference;
+constexpr trial::streaming streaming_diloco{
+    .period = 4, .delay = 2, .outer = {.learning_rate = 0.4, .momentum = 0.9, .nesterov = true}};
 
-  int period = 4; ///< a fragment each; all of it in `fragments` times as many steps
-  int fragments = 3;
-  int delay = 2;     ///< how many steps the communication may take
-  double keep = 0.5; ///< alpha of the paper
-  tutti::sgd outer = {.learning_rate = 0.4, .momentum = 0.9, .nesterov = true};
-};
-
-static_assert(tutti::sync_policy<streaming_diloco>);
-static_assert(tutti::answers_of(streaming_diloco{}).delay == 2);
+static_assert(tutti::sync_policy<trial::streaming>);
+static_assert(tutti::answers_of(streaming_diloco).delay == 2);
 
 } // namespace
 
@@ -41,7 +34,7 @@ BOOST_AUTO_TEST_CASE(streaming_diloco_equals_plain_loops_for_five_rounds_of_ever
   tutti::threads::run(ranks, [&](auto& world) {
     const auto rank = std::size_t(world.rank());
     std::vector<float> values(n), gradient(n);
-    tutti::strategy strategy{world, streaming_diloco{}};
+    tutti::strategy strategy{world, streaming_diloco};
     auto trainer = strategy.bind(values, tutti::sgd{.learning_rate = 0.1, .momentum = 0.5});
     for (auto& after : seen) {
       for (std::size_t i = 0; i < n; ++i) gradient[i] = values[i] - float(i) - float(rank);
@@ -59,7 +52,7 @@ BOOST_AUTO_TEST_CASE(streaming_diloco_equals_plain_loops_for_five_rounds_of_ever
         worst = std::max(worst, std::abs(double(after[r][i]) - plain.of(r)[i]));
   }
   BOOST_CHECK_MESSAGE(worst < 1e-4, "a value is " << worst << " beside the plain one");
-  BOOST_CHECK(tutti::check_sync_policy(streaming_diloco{}));
+  BOOST_CHECK(tutti::check_sync_policy(streaming_diloco));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,5 @@
 // The outer step of rounds is a trainer's: momentum, clipping, and checkpoints.
+#include "federated/parabolas.hpp"
 #include "sync/model.hpp"
 #include "training/scratch.hpp"
 
@@ -13,16 +14,6 @@
 BOOST_AUTO_TEST_SUITE(federated_outer)
 
 namespace {
-
-/// F_i(x) = a_i / 2 (x - b_i)^2, a = (1, 3), b = (-1, 2), in steps of local training.
-struct parabolas {
-  int clients() const { return 2; }
-  double examples(int) const { return 5; }
-  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
-    const double a = client == 0 ? 1 : 3, b = client == 0 ? -1 : 2;
-    for (int k = 0; k < local.epochs(); ++k) local.step(std::vector<double>{a * (local.parameters()[0] - b)});
-  }
-};
 
 /// Each client pulls towards its own number in noisy steps; its weight is that number plus one.
 struct noisy {
@@ -69,7 +60,7 @@ BOOST_AUTO_TEST_CASE(momentum_at_the_server_gives_the_published_values) {
   for (const int ranks : {1, 2, 3}) {
     std::vector<double> got;
     tutti::threads::run(ranks, [&](auto& world) {
-      parabolas clients;
+      trial::two_parabolas clients;
       std::vector<double> x(1);
       tutti::strategy strategy{
           world, tutti::federated{.fraction = 1, .epochs = 2, .outer = {.learning_rate = 1, .momentum = .9}}};
@@ -87,7 +78,7 @@ BOOST_AUTO_TEST_CASE(momentum_at_the_server_gives_the_published_values) {
 
 BOOST_AUTO_TEST_CASE(the_mean_of_the_clients_is_clipped_as_gradients_are) {
   tutti::threads::run(2, [&](auto& world) {
-    parabolas clients;
+    trial::two_parabolas clients;
     std::vector<double> x(1);
     tutti::strategy strategy{world, tutti::federated{.fraction = 1, .epochs = 2}, tutti::training_options{.clip = .1}};
     strategy.run(x, tutti::sgd{.learning_rate = .1}, clients, {.rounds = 1}, [](const auto&) { return true; });

@@ -1,4 +1,6 @@
 // Federated averaging: published values, who is drawn, and what does not depend on the ranks.
+#include "federated/parabolas.hpp"
+
 #include <tutti/tutti.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -13,19 +15,7 @@ BOOST_AUTO_TEST_SUITE(federated)
 
 namespace {
 
-/// F_i(x) = a_i / 2 (x - b_i)^2, a = (1, 3), b = (-1, 2): two clients of equal weight, two local steps
-/// of rate 0.1. From x = 0 the rounds give .415, .68475, .8600875.
-struct two_parabolas {
-  int clients() const { return 2; }
-  double examples(int) const { return 5; }
-  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
-    const double a = client == 0 ? 1 : 3, b = client == 0 ? -1 : 2;
-    for (int k = 0; k < local.epochs(); ++k) {
-      const double gradient[] = {a * (local.parameters()[0] - b)};
-      local.step(gradient);
-    }
-  }
-};
+using trial::two_parabolas;
 
 /// Each client pulls towards its own number; its weight is that number plus one.
 struct crowd {

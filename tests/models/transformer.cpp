@@ -287,6 +287,24 @@ BOOST_AUTO_TEST_CASE(wrong_arguments_say_what_to_do) {
                       "transformer: a shape that cannot be built - "));
 }
 
+BOOST_AUTO_TEST_CASE(tensors_of_another_shape_are_not_loaded_in_part) {
+  models::transformer from(tiny), to(tiny);
+  from.initialise(8);
+  to.initialise(9);
+  const std::vector<float> before(to.flat_parameters().begin(), to.flat_parameters().end());
+  auto fewer = from.parameters(), shorter = from.parameters();
+  fewer.pop_back();
+  shorter.back().values = shorter.back().values.subspan(1);
+
+  for (const auto& others : {fewer, shorter}) {
+    BOOST_TEST(message_of([&] { to.load(others); }) ==
+               "models: these tensors are not those of this model - load what parameters() of the same shape returned");
+    BOOST_TEST(same_bits(to.flat_parameters(), before));
+  }
+  to.load(from.parameters());
+  BOOST_TEST(same_bits(to.flat_parameters(), from.flat_parameters()));
+}
+
 BOOST_AUTO_TEST_CASE(exponential_is_accurate) {
   double worst = 0;
   for (int i = 0; i <= 870000; ++i) {

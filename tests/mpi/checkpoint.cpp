@@ -1,6 +1,7 @@
 // Checkpoints of MPI processes: saved together, and resumed with the same bits.
 #include "mpi/on_mpi.hpp"
 #include "sync/model.hpp"
+#include "sync/streaming.hpp"
 
 #include <tutti/training/checkpoint.hpp>
 
@@ -83,15 +84,6 @@ template <class... Parts> void goes_on(const std::string& name, const Parts&... 
   });
 }
 
-/// Of two fragments one is always on its way.
-struct in_flight {
-  using part = tutti::sync_part;
-  static constexpr tutti::contributes contribution = tutti::contributes::difference;
-  int period = 2, fragments = 2, delay = 3;
-  double keep = .5;
-  tutti::sgd outer = {.learning_rate = .7, .momentum = .9, .nesterov = true};
-};
-
 /// What is pushed, added up.
 struct pushes_counted {
   static constexpr std::array<std::string_view, 0> slots{};
@@ -136,7 +128,7 @@ BOOST_AUTO_TEST_CASE(training_goes_on_with_the_same_bits) {
   goes_on("synchronous");
   goes_on("sharded", tutti::sharded{});
   goes_on("diloco in the middle of a period", tutti::diloco{.period = 2});
-  goes_on("fragments under way", in_flight{});
+  goes_on("fragments under way", trial::streaming{.fragments = 2, .delay = 3}); // one is always on its way
 }
 
 BOOST_AUTO_TEST_CASE(servers_lose_no_push) {

@@ -1,5 +1,6 @@
 // Policies that let replicas train apart, beside plain loops over all ranks.
 #include "sync/model.hpp"
+#include "sync/streaming.hpp"
 #include "training/plain_local.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -17,17 +18,9 @@ using trial::plain_policy;
 
 constexpr std::size_t n = 23;
 
-/// What a policy of a user's own may answer.
-struct in_pieces {
-  using part = tutti::sync_part;
-  static constexpr tutti::contributes contribution = tutti::contributes::difference;
-
-  int period = 2;
-  int fragments = 3;
-  int delay = 1;
-  double keep = 0.5;
-  tutti::sgd outer = {.learning_rate = 0.7, .momentum = 0.9, .nesterov = true};
-};
+using in_pieces = trial::streaming;
+using shards_in_pieces = trial::streaming_at_owners;
+/// What a policy of a user's own may answer, of parameters.
 struct parameters_in_pieces {
   using part = tutti::sync_part;
   static constexpr tutti::contributes contribution = tutti::contributes::parameters;
@@ -36,9 +29,6 @@ struct parameters_in_pieces {
   int fragments = 2;
   int delay = 3;
   double keep = 0.25;
-};
-struct shards_in_pieces : in_pieces {
-  static constexpr bool owners = true;
 };
 /// Two fragments are on their way at a time.
 struct late_shards : shards_in_pieces {

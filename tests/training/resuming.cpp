@@ -1,5 +1,6 @@
 // The state is complete: under every policy, with everything that a trainer may be given, training goes on from a
 // checkpoint of any step with the same bits, and ends with the same files.
+#include "sync/streaming.hpp"
 #include "training/scratch.hpp"
 #include "training/small.hpp"
 
@@ -21,24 +22,16 @@ using small_model::on;
 using small_model::tensors;
 using tutti::training_options;
 
-/// Streaming DiLoCo: of three fragments up to two are on their way, each for three steps.
-struct streaming {
-  using part = tutti::sync_part;
-  static constexpr tutti::contributes contribution = tutti::contributes::difference;
-  int period = 2, fragments = 3, delay = 3;
-  double keep = .5;
-  tutti::sgd outer = {.learning_rate = .7, .momentum = .9, .nesterov = true};
-};
-struct streaming_at_owners : streaming {
-  static constexpr bool owners = true;
-};
+/// Of three fragments up to two are on their way, each for three steps.
+constexpr trial::streaming streaming{.delay = 3};
+constexpr trial::streaming_at_owners streaming_at_owners{streaming};
 struct streaming_parameters {
   using part = tutti::sync_part;
   static constexpr tutti::contributes contribution = tutti::contributes::parameters;
   int period = 1, fragments = 4, delay = 2;
 };
 /// As streaming, and nothing is ever on its way; with it, and no outer optimizer.
-struct at_once : streaming {
+struct at_once : trial::streaming {
   static constexpr int delay = 0;
 };
 struct of_parameters {
@@ -155,12 +148,12 @@ BOOST_AUTO_TEST_CASE(every_policy_goes_on_with_the_same_bits_and_files) {
 }
 
 BOOST_AUTO_TEST_CASE(fragments_that_are_under_way_arrive_when_they_are_due) {
-  expect_the_same_end("streaming", 3, 15, streaming{});
-  expect_the_same_end("streaming, alone", 1, 15, streaming{});
-  expect_the_same_end("streaming at owners", 3, 15, streaming_at_owners{});
+  expect_the_same_end("streaming", 3, 15, streaming);
+  expect_the_same_end("streaming, alone", 1, 15, streaming);
+  expect_the_same_end("streaming at owners", 3, 15, streaming_at_owners);
   expect_the_same_end("streaming parameters", 2, 10, streaming_parameters{});
   expect_the_same_end("late", 2, 10, late{});
-  expect_the_same_end("streaming in bfloat16", 3, 10, streaming{}, tutti::direct{}, tutti::cast<tutti::bfloat16>{});
+  expect_the_same_end("streaming in bfloat16", 3, 10, streaming, tutti::direct{}, tutti::cast<tutti::bfloat16>{});
 }
 
 BOOST_AUTO_TEST_CASE(replicas_that_are_mixed_go_on_with_their_own) {
@@ -196,7 +189,7 @@ BOOST_AUTO_TEST_CASE(fragments_under_way_are_replaced_or_stay) {
   const auto after_12 = [&](const auto& between) {
     return on(2, [&](auto& world) {
       tensors<float> model = some_tensors();
-      tutti::strategy strategy{world, streaming{}};
+      tutti::strategy strategy{world, streaming};
       auto trainer = strategy.bind(model.parameters(), adam, everything);
       train(world, trainer, model, 7, false);
       between(world, trainer, model);
@@ -226,7 +219,7 @@ BOOST_AUTO_TEST_CASE(fragments_under_way_are_for_as_many_ranks) {
     std::vector<std::string> said(std::size_t(ranks), "nothing");
     on(ranks, [&](auto& world) {
       tensors<float> model = some_tensors();
-      tutti::strategy strategy{world, streaming{}};
+      tutti::strategy strategy{world, streaming};
       auto trainer = strategy.bind(model.parameters(), adam, everything);
       if (saves) {
         train(world, trainer, model, 4, false);

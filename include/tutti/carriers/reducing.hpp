@@ -122,9 +122,10 @@ private:
   }
   request weighed(piece& p, std::span<const double> weights) {
     constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
-    return {detail::weighed_reduction<what, Reducer>(with_.comm, p.values, with_.reducer,
-                                                     with_.topology, with_.codec, with_.how, weights),
-            with_.comm.in_flight()};
+    const detail::reduction<what, Comm, T, Reducer, Topology, Codec> given{
+        {name(what).data(), with_.comm}, detail::buffer_of(p.values), with_.reducer,
+        with_.topology, with_.codec, with_.how};
+    return {detail::weighed_reduction(given, weights), with_.comm.in_flight()};
   }
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;

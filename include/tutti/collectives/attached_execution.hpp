@@ -19,9 +19,7 @@ public:
   /// calls of the kernel.
   static constexpr std::size_t window_bytes = std::size_t{64} << 10;
 
-  template <class... Rest>
-  attached_execution(Comm& comm, Rest&&... rest)
-      : shared_operation<Comm>{comm, std::forward<Rest>(rest)...} {}
+  explicit attached_execution(collective_call<Comm>& call) : shared_operation<Comm>{call} {}
 
 private:
   using base = shared_operation<Comm>;

@@ -58,16 +58,16 @@ task block_task(int root, const void* in, void* out) {
 }
 
 template <class Comm, class T, class Use>
-decltype(auto) start_gather(Comm& comm, const buffer<const T>& mine, const buffer<T>& all, int root,
+decltype(auto) start_gather(const called<Comm>& call, const buffer<const T>& mine, const buffer<T>& all,
                             const options& how, Use&& use) {
   const std::span<const T> from = mine.values;
   const std::span<T> to = all.values;
-  const int rank = comm.rank(), size = comm.size();
+  const int rank = call.comm.rank(), size = call.comm.size(), root = call.root;
   objection wrong = detail::root_objection(root, size);
   if (wrong.empty()) wrong = detail::data_objection(mine);
   if (rank == root && wrong.empty()) wrong = detail::data_objection(all);
   if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, from, to);
-  detail::check_call<Comm, T>(comm, "gather", from.size(), root, wrong);
+  detail::check_call<T>(call, from.size(), wrong);
   return use([&] {
     block_plan<> blocks{rank, size, root, from.size(), sizeof(T)};
     if (rank != root) {
@@ -78,22 +78,22 @@ decltype(auto) start_gather(Comm& comm, const buffer<const T>& mine, const buffe
         if (peer != root) blocks.store(peer, peer);
     }
     return execution<stationary_type<Comm>>{
-        detail::stationary(comm), blocks.finish(),
+        detail::stationary(call.comm), blocks.finish(),
         detail::block_task<block_call::gather, T>(root, from.data(), to.data()), how};
   });
 }
 
 template <class Comm, class T, class Use>
-decltype(auto) start_scatter(Comm& comm, const buffer<const T>& all, const buffer<T>& mine, int root,
+decltype(auto) start_scatter(const called<Comm>& call, const buffer<const T>& all, const buffer<T>& mine,
                              const options& how, Use&& use) {
   const std::span<const T> from = all.values;
   const std::span<T> to = mine.values;
-  const int rank = comm.rank(), size = comm.size();
+  const int rank = call.comm.rank(), size = call.comm.size(), root = call.root;
   objection wrong = detail::root_objection(root, size);
   if (wrong.empty()) wrong = detail::data_objection(mine);
   if (rank == root && wrong.empty()) wrong = detail::data_objection(all);
   if (rank == root && wrong.empty()) wrong = detail::block_objection(rank, size, to, from);
-  detail::check_call<Comm, T>(comm, "scatter", to.size(), root, wrong);
+  detail::check_call<T>(call, to.size(), wrong);
   return use([&] {
     block_plan<> blocks{rank, size, root, to.size(), sizeof(T)};
     if (rank != root) {
@@ -104,17 +104,17 @@ decltype(auto) start_scatter(Comm& comm, const buffer<const T>& all, const buffe
         if (peer != root) blocks.publish(peer, peer);
     }
     return execution<stationary_type<Comm>>{
-        detail::stationary(comm), blocks.finish(),
+        detail::stationary(call.comm), blocks.finish(),
         detail::block_task<block_call::scatter, T>(root, from.data(), to.data()), how};
   });
 }
 
 template <class Comm, class T, class Use>
-decltype(auto) start_all_to_all(Comm& comm, const buffer<const T>& send, const buffer<T>& receive,
+decltype(auto) start_all_to_all(const called<Comm>& call, const buffer<const T>& send, const buffer<T>& receive,
                                 const options& how, Use&& use) {
   const std::span<const T> from = send.values;
   const std::span<T> to = receive.values;
-  const int rank = comm.rank(), size = comm.size();
+  const int rank = call.comm.rank(), size = call.comm.size();
   const std::size_t n = to.size() / std::size_t(size);
   objection wrong = detail::data_objection(send, receive);
   if (wrong.empty()) wrong = detail::blocks_objection(size, n, from.size());
@@ -122,7 +122,7 @@ decltype(auto) start_all_to_all(Comm& comm, const buffer<const T>& send, const b
   if (wrong.empty() && detail::overlap(from, to))
     wrong = {"send and receive overlap: blocks would be written over before they are sent - give two "
              "buffers"};
-  detail::check_call<Comm, T>(comm, "all_to_all", n, 0, wrong);
+  detail::check_call<T>(call, n, wrong);
   return use([&] {
     const std::size_t own = std::size_t(rank) * n;
     detail::copy_own<T>(from.subspan(own, n), to.subspan(own, n));
@@ -130,7 +130,7 @@ decltype(auto) start_all_to_all(Comm& comm, const buffer<const T>& send, const b
     for (int k = 1; k < size; ++k) blocks.publish((rank + k) % size, (rank + k) % size);
     for (int k = 1; k < size; ++k) blocks.store((rank + size - k) % size, (rank + size - k) % size);
     return execution<stationary_type<Comm>>{
-        detail::stationary(comm), blocks.finish(),
+        detail::stationary(call.comm), blocks.finish(),
         detail::block_task<block_call::all_to_all, T>(0, from.data(), to.data()), how};
   });
 }
@@ -150,51 +150,57 @@ auto with_buffers(From&& from, To&& to, Start&& start) {
 
 template <communicator Comm, class Mine, class All>
 void gather(Comm& comm, Mine&& mine, All&& all, int root = 0, const options& how = {}) {
+  const detail::called call{"gather", comm, root};
   detail::with_buffers<detail::as::input>(
       std::forward<Mine>(mine), std::forward<All>(all), [&](const auto& from, const auto& to) {
-        detail::start_gather(comm, from, to, root, how, detail::runs_now(comm));
+        detail::start_gather(call, from, to, how, detail::runs_now(comm));
       });
 }
 template <communicator Comm, class Mine, class All>
 request async_gather(Comm& comm, Mine&& mine, All&& all, int root = 0, const options& how = {}) {
+  const detail::called call{"gather", comm, root};
   return request{detail::with_buffers<detail::as::kept_input>(
                      std::forward<Mine>(mine), std::forward<All>(all),
                      [&](const auto& from, const auto& to) {
-                       return detail::start_gather(comm, from, to, root, how, detail::is_kept(comm));
+                       return detail::start_gather(call, from, to, how, detail::is_kept(comm));
                      }),
                  comm.in_flight()};
 }
 
 template <communicator Comm, class All, class Mine>
 void scatter(Comm& comm, All&& all, Mine&& mine, int root = 0, const options& how = {}) {
+  const detail::called call{"scatter", comm, root};
   detail::with_buffers<detail::as::input>(
       std::forward<All>(all), std::forward<Mine>(mine), [&](const auto& from, const auto& to) {
-        detail::start_scatter(comm, from, to, root, how, detail::runs_now(comm));
+        detail::start_scatter(call, from, to, how, detail::runs_now(comm));
       });
 }
 template <communicator Comm, class All, class Mine>
 request async_scatter(Comm& comm, All&& all, Mine&& mine, int root = 0, const options& how = {}) {
+  const detail::called call{"scatter", comm, root};
   return request{detail::with_buffers<detail::as::kept_input>(
                      std::forward<All>(all), std::forward<Mine>(mine),
                      [&](const auto& from, const auto& to) {
-                       return detail::start_scatter(comm, from, to, root, how, detail::is_kept(comm));
+                       return detail::start_scatter(call, from, to, how, detail::is_kept(comm));
                      }),
                  comm.in_flight()};
 }
 
 template <communicator Comm, class Send, class Receive>
 void all_to_all(Comm& comm, Send&& send, Receive&& receive, const options& how = {}) {
+  const detail::called call{"all_to_all", comm};
   detail::with_buffers<detail::as::input>(
       std::forward<Send>(send), std::forward<Receive>(receive), [&](const auto& from, const auto& to) {
-        detail::start_all_to_all(comm, from, to, how, detail::runs_now(comm));
+        detail::start_all_to_all(call, from, to, how, detail::runs_now(comm));
       });
 }
 template <communicator Comm, class Send, class Receive>
 request async_all_to_all(Comm& comm, Send&& send, Receive&& receive, const options& how = {}) {
+  const detail::called call{"all_to_all", comm};
   return request{detail::with_buffers<detail::as::kept_input>(
                      std::forward<Send>(send), std::forward<Receive>(receive),
                      [&](const auto& from, const auto& to) {
-                       return detail::start_all_to_all(comm, from, to, how, detail::is_kept(comm));
+                       return detail::start_all_to_all(call, from, to, how, detail::is_kept(comm));
                      }),
                  comm.in_flight()};
 }
@@ -206,25 +212,17 @@ template <class Comm, class Use>
 decltype(auto) start_barrier(Comm& comm, const options& how, Use&& use) {
   static constexpr max reduce{};
   static constexpr identity exact{};
-  detail::check_call<Comm>(comm, "barrier", 0, 0);
-  task work = detail::block_task<block_call::barrier, std::uint8_t>(0, nullptr, nullptr);
+  detail::check_call(called{"barrier", comm}, 0);
+  const call_name& name = name_of_block_call<block_call::barrier, std::uint8_t>;
+  std::unique_ptr<std::byte[]> own{new std::byte[1]{}};
+  task work{name.call, own.get()};
+  work.own = std::move(own);
+  work.word = detail::word_of<int(block_call::barrier), std::uint8_t>(0);
+  work.name = &name;
   work.math = detail::arithmetic_of<std::uint8_t>(reduce, exact);
-  work.own.reset(new std::byte[1]{});
-  work.out = work.own.get();
-  work.in = work.out;
-  const call_data data{work.out, 1, 1};
-  auto& at = detail::stationary(comm);
-  if constexpr (asks_for_traffic<stationary_type<Comm>>)
-    work.sent = tutti::traffic_of(recursive_doubling{}, collective::all_reduce, 0, detail::layout_of(at), 1);
-  return detail::without_messages(
-      at, collective::all_reduce, 0, data, work, how, use, [&]() -> decltype(auto) {
-        return use([&] {
-          return execution<stationary_type<Comm>>{at,
-                                 detail::plan_for(at, recursive_doubling{}, collective::all_reduce,
-                                                  0, 1, false, work.math),
-                                 std::move(work), how};
-        });
-      });
+  collective_call<stationary_type<Comm>> call{
+      detail::stationary(comm), collective::all_reduce, 0, {work.out, 1, 1}, work, how};
+  return detail::carry_out<true, false>(call, recursive_doubling{}, use);
 }
 
 } // namespace detail

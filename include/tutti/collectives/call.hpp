@@ -41,19 +41,31 @@ inline constexpr const char* unused_weight =
     "options::weight is given, and this reducer counts every contribution alike - use "
     "tutti::weighted_mean, or leave the weight out";
 
+/// A call as it was made: by its name, for errors, on a communicator, from or to a root.
+template <class Comm>
+struct called {
+  const char* name;
+  Comm& comm;
+  int root = 0;
+};
+template <class Comm>
+called(const char*, Comm&, int = 0) -> called<Comm>;
+
 /// Before a call moves anything. On a verifying communicator all ranks make the same call, and none of
 /// them with arguments that cannot work; otherwise a rank that objects tells the others, who may be
 /// under way already: no later call of theirs meets an earlier one of this rank.
-template <class Comm, class... Types>
-void check_call(Comm& comm, const char* call, std::size_t n, int root, const objection& wrong = {}) {
-  comm.in_flight().require_no_visitor(call, comm.rank());
+template <class... Types, class Comm>
+void check_call(const called<Comm>& call, std::size_t n, const objection& wrong = {}) {
+  Comm& comm = call.comm;
+  comm.in_flight().require_no_visitor(call.name, comm.rank());
   if constexpr (verifying_communicator<Comm>) {
-    const std::uint64_t numbers[] = {n, type_hash<void(Types...)>(), std::uint64_t(root)};
-    comm.verify(call, numbers, wrong.empty());
+    const std::uint64_t numbers[] = {n, type_hash<void(Types...)>(), std::uint64_t(call.root)};
+    comm.verify(call.name, numbers, wrong.empty());
   }
   if (wrong.empty()) [[likely]]
     return;
-  failure f{.code = error_code::invalid_argument, .call = call, .rank = comm.rank(), .detail = wrong.in_words()};
+  failure f{
+      .code = error_code::invalid_argument, .call = call.name, .rank = comm.rank(), .detail = wrong.in_words()};
   if constexpr (!verifying_communicator<Comm>) {
     failure told = f;
     told.peer = comm.rank();
@@ -150,32 +162,42 @@ class staged_execution;
 template <direct_access_communicator Comm>
 class attached_execution;
 
-/// use(make) with the operation that needs no messages, otherwise() where there is none for this data.
-template <class Comm, class Use, class Otherwise>
-decltype(auto) without_messages(Comm& comm, collective what, int root, call_data data, task& work,
-                                const options& how, Use&& use, Otherwise&& otherwise) {
-  if constexpr (direct_access_communicator<Comm>) {
-    if (data.memory && !comm.reaches(*data.memory)) data.memory = nullptr; // of another communicator
-    const auto make = [&]<class Made>(std::type_identity<Made>, auto&&... first) {
-      return use([&] {
-        return Made{first..., comm, *comm.shared(), what, root, data, std::move(work), how};
-      });
-    };
-    if (!comm.shared()) return otherwise();
-    const bool in_reach = Comm::one_address_space || data.memory;
-    if (data.bytes <= signals::slot_bytes)
-      return make(std::type_identity<slot_execution<Comm>>{});
-    if (in_reach)
-      return make(std::type_identity<in_place_execution<Comm>>{});
-    if constexpr (requires { comm.attached(); })
-      if (comm.attached() && data.bytes >= comm.attached()->from())
-        return make(std::type_identity<attached_execution<Comm>>{});
-    if constexpr (requires { comm.stages(); })
-      if (const auto stages = comm.stages();
-          !stages.empty() && work.math.value_bytes <= staged_execution<Comm>::unit_bytes(comm.size()))
-        return make(std::type_identity<staged_execution<Comm>>{}, stages);
-  }
-  return otherwise();
+/// use(make) with the operation that carries a call out by messages, on t's schedule; contributions may gather on it
+/// until they meet.
+template <bool Gathers, class Comm, class Topology, class Use>
+decltype(auto) carry_out_by_messages(collective_call<Comm>& call, const Topology& t, Use&& use) {
+  return use([&] {
+    return execution<Comm>{call.comm, detail::plan_for(call, t, Gathers), std::move(call.work), call.how};
+  });
+}
+/// The same for data that no slot holds, of ranks that share memory: without messages if there is a way to it.
+template <bool Gathers, class Comm, class Topology, class Use>
+decltype(auto) carry_out_beside_slots(collective_call<Comm>& call, const Topology& t, Use&& use) {
+  Comm& comm = call.comm;
+  if (Comm::one_address_space || call.data.memory) return use([&] { return in_place_execution<Comm>{call}; });
+  if constexpr (requires { comm.attached(); })
+    if (comm.attached() && call.data.bytes >= comm.attached()->from())
+      return use([&] { return attached_execution<Comm>{call}; });
+  if constexpr (requires { comm.stages(); })
+    if (!comm.stages().empty() && call.work.math.value_bytes <= staged_execution<Comm>::unit_bytes(comm.size()))
+      return use([&] { return staged_execution<Comm>{call}; });
+  return detail::carry_out_by_messages<Gathers>(call, t, use);
+}
+
+/// The same on topology t: of the operations that need no messages the one for the data, if the call may share memory
+/// and there is any. (In three parts, so that compilers inline what a short call goes through.)
+template <bool MayShare, bool Gathers, class Comm, class Topology, class Use>
+decltype(auto) carry_out(collective_call<Comm>& call, const Topology& t, Use&& use) {
+  if constexpr (asks_for_traffic<Comm>)
+    call.work.sent = tutti::traffic_of(t, call.what, call.root, detail::layout_of(call.comm), call.data.n);
+  if constexpr (MayShare && direct_access_communicator<Comm>)
+    if (call.comm.shared()) {
+      const symmetric_memory*& memory = call.data.memory;
+      if (memory && !call.comm.reaches(*memory)) memory = nullptr; // of another communicator
+      if (call.data.bytes <= signals::slot_bytes) return use([&] { return slot_execution<Comm>{call}; });
+      return detail::carry_out_beside_slots<Gathers>(call, t, use);
+    }
+  return detail::carry_out_by_messages<Gathers>(call, t, use);
 }
 
 template <class... Parts>

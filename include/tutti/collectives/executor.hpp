@@ -31,12 +31,15 @@ auto combining(Comm& comm, std::size_t bytes) {
 
 /// What one execution of a plan works on.
 struct task {
-  const char* call = "";         ///< the public call, for errors
+  /// On `data`, of a public call. (A constructor: an aggregate would be cleared as a whole, by every call.)
+  explicit task(const char* c, std::byte* data = nullptr) : call{c}, in{data}, out{data} {}
+
+  const char* call;              ///< the public call, for errors
   std::uint64_t word = 0;        ///< stands for it in the history of calls
   const call_name* name = nullptr;
-  arithmetic math = {};
-  const std::byte* in = nullptr; ///< where `publish` reads; `out` but for collectives that move blocks
-  std::byte* out = nullptr;      ///< the caller's data, where everything else happens
+  arithmetic math;
+  const std::byte* in;           ///< where `publish` reads; `out` but for collectives that move blocks
+  std::byte* out;                ///< the caller's data, where everything else happens
   double weight = 1.0;           ///< of this rank's contribution
   double total = 1.0;            ///< of all contributions
   std::vector<double> weights = {}; ///< of each rank; empty when all are 1

@@ -24,8 +24,8 @@ struct plan_key {
   friend bool operator==(const plan_key&, const plan_key&) = default;
 };
 
-/// The last plans that were made, as long as they are not large. Calls come in turn (a training step has one a bucket), so the search
-/// begins where the last one ended. (A template for the same reason as planner.)
+/// The last plans that were made, as long as they are not large. Calls come in turn (a training step has one a
+/// bucket), so the search begins where the last one ended. (A template for the same reason as planner.)
 template <class Plan = plan>
 class kept_plans final : public operations::kept {
 public:
@@ -100,34 +100,33 @@ template <class T>
 inline constexpr char address_of_type = 0;
 
 /// Not inlined: that costs registers and stack where a plan is kept.
-template <class Comm, schedule_topology T>
-[[gnu::noinline]] std::shared_ptr<const plan> fresh_plan(Comm& comm, const T& topology, collective what,
-                                                         int root, std::size_t n, bool gathers,
-                                                         const arithmetic& math, kept_plans<>* kept,
-                                                         const plan_key& key) {
-  plan made = detail::make_plan(topology, what, root, detail::layout_of(comm), n, gathers, math);
+template <class Call, schedule_topology T>
+[[gnu::noinline]] std::shared_ptr<const plan> fresh_plan(const Call& call, const T& topology, bool gathers,
+                                                         kept_plans<>* kept, const plan_key& key) {
+  plan made = detail::make_plan(topology, call.what, call.root, detail::layout_of(call.comm), call.data.n, gathers,
+                                call.work.math);
   if constexpr (comparable_topology<T>)
     if (kept) return kept->add(key, topology, std::move(made));
   return std::make_shared<const plan>(std::move(made));
 }
 
-/// This rank's plan, made or kept. Lossy codecs may have state, and are not compared.
-template <class Comm, schedule_topology T>
-std::shared_ptr<const plan> plan_for(Comm& comm, const T& topology, collective what, int root,
-                                     std::size_t n, bool gathers, const arithmetic& math) {
+/// This rank's plan of a collective_call, made or kept. Lossy codecs may have state, and are not compared.
+template <class Call, schedule_topology T>
+std::shared_ptr<const plan> plan_for(const Call& call, const T& topology, bool gathers) {
+  const arithmetic& math = call.work.math;
   kept_plans<>* kept = nullptr;
   plan_key key{};
   if constexpr (comparable_topology<T>)
     if (math.exact) {
-      auto& slot = comm.in_flight().kept_between_calls;
+      auto& slot = call.comm.in_flight().kept_between_calls;
       if (!slot) slot = std::make_unique<kept_plans<>>();
       kept = static_cast<kept_plans<>*>(slot.get());
-      key = {&address_of_type<T>, std::uint64_t(root) << 32 | std::uint64_t(what) << 1 | gathers, n,
-             math.value_bytes, math.accumulator_bytes, 0};
-      if constexpr (measured_by_layout<T>) key.nodes = detail::hash_of_nodes(detail::layout_of(comm));
+      key = {&address_of_type<T>, std::uint64_t(call.root) << 32 | std::uint64_t(call.what) << 1 | gathers,
+             call.data.n, math.value_bytes, math.accumulator_bytes, 0};
+      if constexpr (measured_by_layout<T>) key.nodes = detail::hash_of_nodes(detail::layout_of(call.comm));
       if (auto found = kept->find(key, topology)) return found;
     }
-  return detail::fresh_plan(comm, topology, what, root, n, gathers, math, kept, key);
+  return detail::fresh_plan(call, topology, gathers, kept, key);
 }
 
 } // namespace tutti::detail

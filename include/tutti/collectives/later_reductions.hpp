@@ -47,46 +47,34 @@ private:
 enum class starts { once, again };
 
 template <collective What, starts How, class Comm, class In, class Data, class... Parts>
-std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, const In& in,
-                                        Data& given_data, int root, Parts&&... given) {
-  using T = element_of<Data>;
-  using parts = call_parts<Parts...>;
+std::unique_ptr<operation> reduce_later(const called<Comm>& call, const In& in, Data& data, const Parts&... parts) {
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
-  using R = typename parts::reducer;
-  using Topology = typename parts::topology;
-  using Codec = typename parts::codec;
+  using made = reduction_of<What, Comm, Data, Parts...>;
+  using T = typename made::element;
+  using R = typename made::reducer_type;
+  using Codec = typename made::codec_type;
   static_assert(!observes_gathered<R, T>,
                 "tutti: this reducer makes an agreement while the data is on its way - call the "
                 "blocking form");
   static_assert(How == starts::once || !observes_own<R, T>,
                 "tutti: this reducer makes an agreement on the data, which is other data at every "
                 "start - call the blocking form, or the async_ one");
-  constexpr bool valid = detail::valid_reduction<What, Topology, R, Codec, T>() &&
-                         (How == starts::once || !observes_own<R, T>);
+  constexpr bool valid = made::valid && (How == starts::once || !observes_own<R, T>);
   if constexpr (!valid) {
-    detail::explain_reduction<What, Topology, R, Codec, T>();
+    made::explain();
     return {};
   } else if constexpr (!observes_gathered<R, T>) {
-    const buffer<T> data = detail::buffer_of(given_data);
-    const R& r = detail::pick<reducer_part, R>(given...);
-    const Topology& topology = detail::pick<topology_part, Topology>(given...);
-    const Codec& codec = detail::pick<codec_part, Codec>(given...);
-    const options& how = detail::pick<options_part, options>(given...);
-    detail::check_call<Comm, T, R, Topology, Codec>(
-        comm, call, data.values.size(), root,
-        detail::reduction_objection<Parts...>(comm, topology, r, data, in, root, how));
-    if constexpr (observes_own<R, T>) in.copy_to(data.bytes()); // what is agreed on is there
+    const made given = detail::made_reduction<made>(call, in, data, parts...);
+    std::byte* const out = given.data.bytes();
+    if constexpr (observes_own<R, T>) in.copy_to(out); // what is agreed on is there
     return detail::after_agreement(
-        comm, r, data.values, how, [&](const auto& working) -> std::unique_ptr<operation> {
+        given, given.reducer, [&](const auto& working) -> std::unique_ptr<operation> {
           using W = std::remove_cvref_t<decltype(working)>;
-          auto all = detail::made(comm, [&] {
-            return std::make_unique<owning_operation<W, Codec, In>>(working, codec, in,
-                                                                    data.bytes());
+          auto all = detail::made(call.comm, [&] {
+            return std::make_unique<owning_operation<W, Codec, In>>(working, given.codec, in, out);
           });
           all->hold([&](const W& own_reducer, const Codec& own_codec) {
-            return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), root, r,
-                                            own_reducer, topology, own_codec, how,
-                                            detail::is_kept(comm));
+            return detail::prepare(given, own_reducer, own_codec, detail::is_kept(call.comm));
           });
           return all;
         });
@@ -97,48 +85,39 @@ std::unique_ptr<operation> reduce_later(const char* call, Comm& comm, const In& 
 
 /// The same, where what was handed over can be used.
 template <collective What, starts How, class Comm, class Data, class... Parts>
-std::unique_ptr<operation> reduce_checked_later(const char* call, Comm& comm, Data&& data, int root,
-                                                Parts&&... parts) {
+std::unique_ptr<operation> reduce_checked_later(const called<Comm>& call, Data&& data, const Parts&... parts) {
   if constexpr (can_use<handed<as::result, Data>>)
-    return detail::reduce_later<What, How>(call, comm, in_place{}, data, root, parts...);
+    return detail::reduce_later<What, How>(call, in_place{}, data, parts...);
   else detail::explain_data<handed<as::result, Data>>();
   return {};
 }
 
 /// By a reducer that weighs, where all ranks know all weights; nobody waits for them. It refers to reducer and
 /// codec.
-template <collective What, class R, class Topology, class Codec, class Comm, class Data>
-std::unique_ptr<operation> weighed_reduction(Comm& comm, Data& given_data, const R& r,
-                                             const Topology& topology, const Codec& codec,
-                                             const options& how, std::span<const double> weights) {
-  using T = element_of<Data>;
-  static_assert(is_weighted<R>);
-  const buffer<T> data = detail::buffer_of(given_data);
-  const char* const call = name(What).data();
-  detail::check_call<Comm, T, R, Topology, Codec>(
-      comm, call, data.values.size(), 0,
-      detail::reduction_objection(comm, topology, r, data, in_place{}, 0, how));
-  return detail::prepare<What, T>(call, detail::stationary(comm), detail::data_of(data), 0, r, r,
-                                  topology, codec, how, detail::is_kept(comm), weights);
+template <class Reduction>
+std::unique_ptr<operation> weighed_reduction(const Reduction& given, std::span<const double> weights) {
+  static_assert(is_weighted<typename Reduction::reducer_type>);
+  detail::check_reduction(given);
+  return detail::prepare(given, given.reducer, given.codec, detail::is_kept(given.call.comm), weights);
 }
 
 template <starts How, class Comm, class In, class Out, class... Parts>
-std::unique_ptr<operation> all_reduce_beside_later(Comm& comm, In&& in, Out&& out,
-                                                   Parts&&... parts) {
+std::unique_ptr<operation> all_reduce_beside_later(const called<Comm>& call, In&& in, Out&& out,
+                                                   const Parts&... parts) {
   if constexpr (can_use<handed<as::kept_input, In>, handed<as::result, Out>>)
     return detail::reduce_later<collective::all_reduce, How>(
-        "all_reduce", comm, beside<element_of<Out>>{detail::input_of(in)}, out, 0, parts...);
+        call, beside<element_of<Out>>{detail::input_of(in)}, out, parts...);
   else detail::explain_data<handed<as::kept_input, In>, handed<as::result, Out>>();
   return {};
 }
 template <starts How, class Comm, class Data, class... Rest>
 std::unique_ptr<operation> all_reduce_later(Comm& comm, Data&& data, Rest&&... rest) {
+  const called call{"all_reduce", comm};
   if constexpr (data_follows<Data, Rest...>)
-    return detail::all_reduce_beside_later<How>(comm, std::forward<Data>(data),
+    return detail::all_reduce_beside_later<How>(call, std::forward<Data>(data),
                                                 std::forward<Rest>(rest)...);
   else
-    return detail::reduce_checked_later<collective::all_reduce, How>(
-        "all_reduce", comm, std::forward<Data>(data), 0, rest...);
+    return detail::reduce_checked_later<collective::all_reduce, How>(call, std::forward<Data>(data), rest...);
 }
 
 } // namespace detail
@@ -161,28 +140,28 @@ persistent_request persistent_all_reduce(Comm& comm, Data&& data, Rest&&... rest
 template <communicator Comm, class Data, class... Parts>
 request async_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
   return {detail::reduce_checked_later<collective::reduce_scatter, detail::starts::once>(
-              "reduce_scatter", comm, std::forward<Data>(data), 0, parts...),
+              detail::called{"reduce_scatter", comm}, std::forward<Data>(data), parts...),
           comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
 persistent_request persistent_reduce_scatter(Comm& comm, Data&& data, Parts&&... parts) {
   return {detail::reduce_checked_later<collective::reduce_scatter, detail::starts::again>(
-              "reduce_scatter", comm, std::forward<Data>(data), 0, parts...),
+              detail::called{"reduce_scatter", comm}, std::forward<Data>(data), parts...),
           comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
 request async_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
   return {detail::reduce_checked_later<collective::reduce, detail::starts::once>(
-              "reduce", comm, std::forward<Data>(data), root, parts...),
+              detail::called{"reduce", comm, root}, std::forward<Data>(data), parts...),
           comm.in_flight()};
 }
 
 template <communicator Comm, class Data, class... Parts>
 persistent_request persistent_reduce(Comm& comm, Data&& data, int root = 0, Parts&&... parts) {
   return {detail::reduce_checked_later<collective::reduce, detail::starts::again>(
-              "reduce", comm, std::forward<Data>(data), root, parts...),
+              detail::called{"reduce", comm, root}, std::forward<Data>(data), parts...),
           comm.in_flight()};
 }
 

@@ -98,9 +98,7 @@ private:
 template <direct_access_communicator Comm>
 class in_place_execution final : public shared_operation<Comm> {
 public:
-  template <class... Rest>
-  in_place_execution(Comm& comm, Rest&&... rest)
-      : shared_operation<Comm>{comm, std::forward<Rest>(rest)...} {}
+  explicit in_place_execution(collective_call<Comm>& call) : shared_operation<Comm>{call} {}
 
 private:
   using base = shared_operation<Comm>;

@@ -39,6 +39,17 @@ struct call_data {
   const symmetric_memory* memory = nullptr;
 };
 
+/// A call as all ways of carrying it out take it: made once, and passed on. The operation that does it takes the work.
+template <class Comm>
+struct collective_call {
+  Comm& comm; ///< one that does not move
+  collective what;
+  int root;
+  call_data data;
+  task& work;
+  const options& how;
+};
+
 /// A communicator that is told what a call without messages would have sent by messages.
 template <class Comm>
 concept asks_for_traffic = requires(Comm& c) { c.carried(std::uint64_t{}, std::uint64_t{}); };
@@ -54,10 +65,10 @@ auto timed(Comm& comm) {
 
 template <direct_access_communicator Comm> class shared_operation : public operation {
 public:
-  shared_operation(Comm& comm, signals& all, collective what, int root, const call_data& data,
-                   task&& work, const options& how)
-      : comm_{comm}, signals_{all}, what_{what}, root_{root}, data_{data},
-        task_{std::move(work)}, rank_{comm.rank()}, size_{comm.size()}, timeout_{how.timeout} {}
+  explicit shared_operation(collective_call<Comm>& call)
+      : comm_{call.comm}, signals_{*call.comm.shared()}, what_{call.what}, root_{call.root}, data_{call.data},
+        task_{std::move(call.work)}, rank_{call.comm.rank()}, size_{call.comm.size()},
+        timeout_{call.how.timeout} {}
 
   bool advance() final {
     [[maybe_unused]] const auto timing = detail::timed(comm_);

@@ -22,9 +22,8 @@ namespace tutti::detail {
 template <direct_access_communicator Comm>
 class staged_execution final : public shared_operation<Comm> {
 public:
-  template <class... Rest>
-  staged_execution(std::span<std::byte* const> stages, Comm& comm, Rest&&... rest)
-      : shared_operation<Comm>{comm, std::forward<Rest>(rest)...}, stages_{stages} {
+  explicit staged_execution(collective_call<Comm>& call)
+      : shared_operation<Comm>{call}, stages_{call.comm.stages()} {
     per_window_ = unit_bytes(size_) / this->task_.math.value_bytes;
     for (int r = 0; r < size_; ++r) {
       const shard part = this->part_of(r);

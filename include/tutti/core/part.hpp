@@ -68,9 +68,22 @@ constexpr decltype(auto) pick(First&& first, Rest&&... rest) {
     return detail::pick<Noun, Default>(std::forward<Rest>(rest)...);
 }
 
-/// What a noun that was left out stands for; parts are values, so one constant serves all strategies.
+/// What a noun that was left out stands for; parts are values, so one constant serves all.
 template <class Part>
 inline constexpr Part default_part{};
+
+/// The same, of arguments that stay where they are: what is picked is referred to.
+template <class Noun, class Default>
+constexpr const Default& picked() {
+  return default_part<Default>;
+}
+template <class Noun, class Default, class First, class... Rest>
+constexpr const Default& picked(const First& first, const Rest&... rest) {
+  if constexpr (part_is<First, Noun>)
+    return first;
+  else
+    return detail::picked<Noun, Default>(rest...);
+}
 
 template <class...>
 inline constexpr bool always_false = false;

@@ -63,9 +63,24 @@ struct of_clients {
   std::vector<parameter_group> groups;
 };
 
-/// What is wrong with rounds of these answers over so many clients; empty when nothing is.
-template <class Sync>
-std::string wrong_rounds(const Sync& sync, int clients, const training_options& how, double weight) {
+/// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
+/// to training options that need not.
+template <class T, class Sync, class Population, class Optimizer>
+struct rounds_plan {
+  const Sync& sync;
+  std::vector<tensor<T>> parameters;
+  Population& clients;
+  Optimizer optimizer; ///< of the clients
+  run_options how;
+  const training_options& training;
+};
+
+/// What is wrong with them, of contributions that weigh so much beside those of other ranks; empty when nothing is.
+template <class T, class Sync, class Population, class Optimizer>
+std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& given, double weight) {
+  const Sync& sync = given.sync;
+  const training_options& how = given.training;
+  const int clients = int(given.clients.clients());
   if (weight != 1)
     return "options::weight is given, and clients count what they hold - leave it out, and say it in "
            "examples(client) of the population";
@@ -89,16 +104,16 @@ std::string wrong_rounds(const Sync& sync, int clients, const training_options& 
 template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs>
 class federated_rounds {
 public:
-  /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is said on every rank.
+  /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is what is wrong with the groups.
   template <class Bind>
-  federated_rounds(std::unique_ptr<control> ranks, const Sync& sync, std::vector<tensor<T>> parameters,
-                   Optimizer optimizer, Population& clients, run_options how,
-                   const training_options& training, double weight, Bind&& bind)
-      : ranks_{std::move(ranks)}, sync_{sync}, clients_{clients}, how_{how},
-        passes_{training.non_finite == non_finite::pass}, skips_{training.non_finite == non_finite::skip},
-        parameters_{std::move(parameters)}, rules_{training, std::span<const tensor<T>>{parameters_}},
-        trainer_{bind(of_the_mean(training), wrong(training, weight))},
-        local_{parameters_, std::move(optimizer), sync.epochs, rules_.factors, rules_.frozen},
+  federated_rounds(std::unique_ptr<control> ranks, detail::rounds_plan<T, Sync, Population, Optimizer> given,
+                   Bind&& bind)
+      : ranks_{std::move(ranks)}, sync_{given.sync}, clients_{given.clients}, how_{given.how},
+        passes_{given.training.non_finite == non_finite::pass},
+        skips_{given.training.non_finite == non_finite::skip}, parameters_{std::move(given.parameters)},
+        rules_{given.training, std::span<const tensor<T>>{parameters_}},
+        trainer_{bind(of_the_mean(given.training), rules_.wrong)},
+        local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen},
         received_(local_.parameters().size()), sum_{received_.size()} {
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
@@ -171,10 +186,6 @@ private:
   static training_options of_the_mean(training_options all) {
     all.groups.clear();
     return all;
-  }
-  std::string wrong(const training_options& training, double weight) const {
-    std::string why = detail::wrong_rounds(sync_, int(clients_.clients()), training, weight);
-    return why.empty() ? rules_.wrong : why;
   }
 
   void read() {

@@ -6,6 +6,7 @@
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/determinism.hpp>
 #include <tutti/core/float16.hpp>
+#include <tutti/federated/population.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/sync/sync_policy.hpp>
@@ -199,6 +200,33 @@ struct bind_sentences {
                                   "tutti/optimizers/optimizer.hpp");
   static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
                                "run() with a population");
+};
+
+/// What rounds() asks of a model, a population and the optimizer by which its clients descend.
+template <class Sync, class T, class Optimizer, class Population>
+struct rounds_checks {
+  static constexpr bool federates = over_population<Sync>;
+  static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
+  static constexpr bool descends = !real || optimizer<Optimizer, T>;
+  static constexpr bool fits = [] {
+    if constexpr (real && descends) return population<Population, T, Optimizer>;
+    return true;
+  }();
+  static constexpr bool value = federates && real && descends && fits;
+};
+
+template <class Sync, class T, class Optimizer, class Population>
+struct rounds_sentences {
+  using facts = rounds_checks<Sync, T, Optimizer, Population>;
+  static_assert(facts::federates, "tutti::strategy::run: only a federated strategy runs a population - add "
+                                  "tutti::federated{}, or call bind()");
+  static_assert(facts::real, "tutti::strategy::run: parameters must be float or double - keep a float copy "
+                             "of shorter ones");
+  static_assert(facts::descends, "tutti::strategy::run: this is no optimizer - give one of tutti/optimizers, or "
+                                 "leave it out where clients descend by themselves");
+  static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
+                             "examples(client) and train(client, local, random), local being a local_training of this "
+                             "element and this optimizer");
 };
 
 } // namespace tutti::detail

@@ -177,8 +177,10 @@ public:
     using checks = detail::rounds_checks<sync_type, T, Optimizer, Population>;
     detail::explain<detail::rounds_sentences<sync_type, T, Optimizer, Population>>();
     if constexpr (chosen::valid && checks::value)
-      return detail::bound_rounds(resolve(given_options()), sync(), detail::as_tensors(parameters),
-                                  std::move(optimizer), clients, how, given_training());
+      return detail::bound_rounds(
+          resolve(given_options()),
+          detail::rounds_plan<T, sync_type, Population, Optimizer>{
+              sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()});
     else
       return detail::no_rounds{};
   }

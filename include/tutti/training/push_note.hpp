@@ -1,6 +1,8 @@
 // push_note: what goes with a push to servers, beside the gradient.
 #pragma once
 
+#include <tutti/core/bits.hpp>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -13,21 +15,20 @@ namespace tutti::detail {
 /// at the optimizer's own rate, and all have one.
 namespace push_note {
 
-constexpr std::size_t words(std::size_t tensors) noexcept { return 1 + (tensors + 63) / 64; }
+constexpr std::size_t words(std::size_t tensors) noexcept { return 1 + detail::words_for_bits(tensors); }
 
 /// `present(k)` of each tensor.
 template <class Present>
 void write(std::span<std::uint64_t> to, double rate, std::size_t tensors, Present&& present) {
   if (to.empty()) return;
-  for (std::uint64_t& word : to) word = 0;
   to[0] = std::bit_cast<std::uint64_t>(rate);
-  for (std::size_t k = 0; k < tensors; ++k) to[1 + k / 64] |= std::uint64_t(present(k)) << k % 64;
+  detail::write_bits(to.subspan(1), tensors, present);
 }
 inline double rate(std::span<const std::uint64_t> of) {
   return of.empty() ? std::numeric_limits<double>::quiet_NaN() : std::bit_cast<double>(of[0]);
 }
 inline bool present(std::span<const std::uint64_t> of, std::size_t k) {
-  return of.empty() || (of[1 + k / 64] >> k % 64 & 1) != 0;
+  return of.empty() || detail::bit(of.subspan(1), k);
 }
 
 } // namespace push_note

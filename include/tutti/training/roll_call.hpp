@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/carriers/control.hpp>
+#include <tutti/core/bits.hpp>
 #include <tutti/core/flat_model.hpp>
 
 #include <algorithm>
@@ -28,16 +29,17 @@ class roll_call {
 public:
   roll_call() = default;
   explicit roll_call(control& ranks, std::size_t tensors)
-      : ranks_{&ranks}, tensors_{tensors}, blocks_{(tensors + 63) / 64} {}
+      : ranks_{&ranks}, tensors_{tensors}, blocks_{detail::words_for_bits(tensors)} {}
 
   void say(const presence& mine) {
     words_.assign(2 + 2 * blocks_, 0);
     words_[0] = std::bit_cast<std::uint64_t>(mine.weight);
     words_[1] = std::uint64_t(mine.joined) | std::uint64_t(mine.counts) << 1 | std::uint64_t(mine.spoilt) << 2;
-    for (std::size_t k = 0; k < tensors_; ++k) {
-      words_[2 + k / 64] |= std::uint64_t(mine.present[k] != 0) << k % 64;
-      words_[2 + blocks_ + k / 64] |= std::uint64_t(mine.frozen[k] != 0) << k % 64;
-    }
+    const auto write = [&, to = std::span{words_}](std::size_t at, const std::vector<char>& of) {
+      detail::write_bits(to.subspan(at, blocks_), tensors_, [&](std::size_t k) { return of[k] != 0; });
+    };
+    write(2, mine.present);
+    write(2 + blocks_, mine.frozen);
     complete_ = false;
     ranks_->say(words_);
   }
@@ -61,7 +63,7 @@ public:
   /// Whether no rank has anything more.
   bool over() const noexcept { return all_joined() && !counts(); }
   /// Whether any rank has a gradient of tensor k.
-  bool present(std::size_t k) const { return bit(present_, k); }
+  bool present(std::size_t k) const { return detail::bit(present_, k); }
   /// A tensor that is frozen on rank 0 or on `peer`, and not on the other; peer -1 when there is none.
   struct disagreement {
     int peer = -1;
@@ -70,9 +72,6 @@ public:
   const disagreement& unlike() const noexcept { return unlike_; }
 
 private:
-  static bool bit(std::span<const std::uint64_t> words, std::size_t k) {
-    return words[k / 64] >> k % 64 & 1;
-  }
   void hear() {
     const std::span<const std::uint64_t> all = ranks_->all();
     const std::size_t n = words_.size();
@@ -91,7 +90,7 @@ private:
       const auto other = said.subspan(2 + blocks_, blocks_);
       if (unlike_.peer >= 0 || std::equal(frozen.begin(), frozen.end(), other.begin())) continue;
       unlike_.peer = r;
-      while (bit(frozen, unlike_.tensor) == bit(other, unlike_.tensor)) ++unlike_.tensor;
+      while (detail::bit(frozen, unlike_.tensor) == detail::bit(other, unlike_.tensor)) ++unlike_.tensor;
     }
     complete_ = true;
   }
