@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The README's two commands on a bare Debian (or Ubuntu) with only git and a shell: builds one of the
 # running system's own release with debootstrap under build/fresh, clones HEAD into it, and runs
-# examples/quickstart.sh twice and tests/run.sh inside. Root only; uncommitted changes are not seen.
+# examples/quickstart.sh twice and tests/run.sh inside, with TUTTI_WERROR as it is here. Root only; uncommitted
+# changes are not seen.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . tests/cmake/packages.sh
@@ -45,6 +46,7 @@ inside() {
     mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
     exec chroot "$1" /usr/bin/env -i HOME=/root TERM=dumb PATH=/usr/sbin:/usr/bin:/sbin:/bin \
       ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+      ${TUTTI_WERROR:+TUTTI_WERROR="$TUTTI_WERROR"} \
       bash -c "cd /tutti && $2"' inside "$bare" "$2"
 }
 
