@@ -25,8 +25,8 @@ namespace tutti::detail {
 /// much room, so that all messages of a worker have one length and their receive is posted before
 /// they are sent.
 struct push_header {
-  /// A push with its gradient; a step without one; no more steps; a meeting of all ranks, by its number as clock.
-  enum : std::uint64_t { push = 1, leave_out = 2, done = 3, meeting = 4 };
+  /// A push with its gradient; a step without one; no more steps.
+  enum : std::uint64_t { push = 1, leave_out = 2, done = 3 };
   std::uint64_t kind;
   std::uint64_t clock;
 };
@@ -144,12 +144,6 @@ public:
     if (has_lost()) throw error{left_unfinished(lost_)};
   }
   bool has_lost() const noexcept { return lost_ >= 0; }
-  /// Throws when a worker waits for a later meeting of all ranks than this one.
-  void require_no_meeting_after(std::int64_t last) const {
-    for (std::size_t r = 0; r < seats_.size(); ++r)
-      if (seats_[r].meeting > last)
-        throw error{{.code = error_code::invalid_argument, .peer = int(r), .detail = refused_meeting}};
-  }
   /// How much has happened so far.
   std::uint64_t heard() const noexcept { return heard_; }
   int slowest_worker() const { return clocks_.slowest_worker(); }
@@ -159,7 +153,6 @@ private:
   struct seat {
     std::vector<std::byte> in, out; ///< none where no worker is, or it is this rank
     std::optional<handle> hearing, answering;
-    std::int64_t meeting = 0; ///< the last one that the worker has come to
   };
 
   void begin() override { reopen(); }
@@ -213,10 +206,6 @@ private:
     const std::vector<std::byte>& in = seats_[std::size_t(worker)].in;
     push_header head;
     std::memcpy(&head, in.data(), sizeof head);
-    if (head.kind == push_header::meeting) {
-      seats_[std::size_t(worker)].meeting = std::int64_t(head.clock);
-      return listen(worker);
-    }
     trained_ = true;
     ++heard_;
     if (head.kind == push_header::done)

@@ -91,7 +91,7 @@ public:
       const bool counts = weights.front() != 0;
       if (!std::exchange(encoded_, false)) encode();
       ++clock_;
-      send(counts ? detail::push_header::push : detail::push_header::leave_out, clock_);
+      send(counts ? detail::push_header::push : detail::push_header::leave_out);
       std::vector<incoming> receives;
       for (int s = 0; s < servers_; ++s)
         if (s != rank_) receives.push_back({s, lanes_[std::size_t(s)].in});
@@ -125,11 +125,8 @@ public:
            .detail = server_ ? "this rank works as well, and serves while it waits - call step()"
                              : "this rank is not a server - call step()"}};
     serves_alone_ = true;
-    const auto over = [&] {
-      server_->require_no_meeting_after(meetings_);
-      return server_->is_over();
-    };
-    wait("serve", over, [] { return -1; });
+    wait(
+        "serve", [&] { return server_->is_over(); }, [] { return -1; });
   }
   void finish() override {
     const operations::visit now{with_.comm.in_flight(), "finalize", rank_};
@@ -145,19 +142,8 @@ public:
     tell_values();
   }
 
-  /// Servers are told before they are waited for: one that is in serve() does not come.
-  bool meets() override {
-    if (!with_.topology.dedicates()) return true;
-    if (clock_ != 0 || serves_alone_) return false;
-    ++meetings_;
-    if (role() == role::server) return true;
-    guarded("state", [&] {
-      const auto held = with_.comm.in_flight().hold();
-      send(detail::push_header::meeting, meetings_);
-    });
-    wait("state", [&] { return pushing_->test(); }, [&] { return pushing_->waiting_for(); });
-    pushing_.reset();
-    return true;
+  bool meets() const override {
+    return !with_.topology.dedicates() || (clock_ == 0 && !serves_alone_);
   }
   void state(archive& to) override { to.number("clock", clock_, held_by::worker); }
   /// When it returns all servers are there again: nobody pushes before.
@@ -197,8 +183,8 @@ private:
       if constexpr (Codec::kind != codec_kind::exact) with_.codec.template decode<T>(to, piece(s));
     }
   }
-  void send(std::uint64_t kind, std::int64_t number) {
-    const detail::push_header head{kind, std::uint64_t(number)};
+  void send(std::uint64_t kind) {
+    const detail::push_header head{kind, std::uint64_t(clock_)};
     std::vector<outgoing> sends;
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_) continue;
@@ -213,7 +199,7 @@ private:
     guarded("finalize", [&] {
       const auto held = with_.comm.in_flight().hold();
       if (server_) server_->ends();
-      send(detail::push_header::done, clock_);
+      send(detail::push_header::done);
     });
   }
   /// What is agreed on is kept first: the next push may be there already.
@@ -290,7 +276,6 @@ private:
   std::vector<lane> lanes_; ///< of each server
   std::vector<std::uint64_t> note_;
   std::int64_t clock_ = 0;  ///< steps since training began
-  std::int64_t meetings_ = 0; ///< of all ranks, where servers are dedicated
   bool encoded_ = false, serves_alone_ = false;
   std::optional<handle> pushing_, answering_;
   std::unique_ptr<server_type> server_;
