@@ -30,16 +30,18 @@ struct unbound {
   void ready(std::size_t) {}
   void finish() {}
   void join() {}
+  std::vector<int> lost() const { return {}; }
   void serve() {}
   void finalize() {}
   tutti::role role() const { return role::worker; }
   std::int64_t steps() const { return 0; }
   std::int64_t skipped() const { return 0; }
+  std::int64_t dropped() const { return 0; }
 };
 
-/// What is wrong with the roles of ranks; empty when nothing is.
-template <class Parts>
-std::string wrong_roles(const Parts& parts) {
+/// What is wrong with the roles of ranks, and with what the policy says of so many workers; empty when nothing is.
+template <class Parts, class Sync>
+std::string wrong_roles(const Parts& parts, const Sync& sync) {
   if constexpr (requires { parts.topology.server_count(1); }) {
     const int size = parts.comm.size();
     int servers = parts.topology.server_count(size);
@@ -51,6 +53,8 @@ std::string wrong_roles(const Parts& parts) {
     if (parts.topology.dedicates() && servers == size)
       return "all " + std::to_string(size) +
              " ranks are dedicated servers and none is left to work - start more ranks";
+    if constexpr (requires { std::string{sync.wrong(1)}; })
+      return sync.wrong(parts.topology.dedicates() ? size - servers : size);
   }
   return {};
 }
@@ -62,7 +66,7 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
-          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, push_note::words(tensors));
+          with, pieces.empty() ? 0 : pieces.front().size(), closing_answer{sync}, push_note::words(tensors));
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
                                                                                              pieces);
@@ -83,13 +87,13 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   using T = master_of<V>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
   constexpr bool served = carrier_of<Sync> == carried_by::placement;
-  constexpr bool weighs = is_weighted<working_reducer_t<R>> && !served;
+  constexpr bool weighs = is_weighted<working_reducer_t<R>> && (!served || pushes_together<Sync>);
   compared_numbers numbers = numbers_of(parts, sync);
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
   numbers.add(driver.numbers);
-  std::string wrong = served ? detail::wrong_roles(parts) : std::move(driver.wrong);
+  std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
   const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {
@@ -109,6 +113,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                     .means = !std::derived_from<R, sum> || std::derived_from<R, mean>,
                     .weighs = weighs,
                     .whole = served || agreeing_reducer<R> || driver.whole,
+                    .together = served && pushes_together<Sync>,
                     .weight = parts.how.weight},
           .how = how,
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),

@@ -4,7 +4,7 @@
 //
 // Parts are given in any order. A communicator is required; the others default to
 //   topology   default_topology; star when the sync policy is carried by servers
-//   reducer    mean; weighted_mean over a population
+//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes
 //   codec      identity
 //   sync       synchronous
 //   options    options{}, and training_options{}
@@ -18,9 +18,11 @@
 #include <tutti/strategy/bound.hpp>
 #include <tutti/strategy/bound_rounds.hpp>
 #include <tutti/sync/asynchronous.hpp>
+#include <tutti/sync/backup_workers.hpp>
 #include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
 #include <tutti/sync/local_sgd.hpp>
+#include <tutti/sync/quorum.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <concepts>
@@ -62,7 +64,7 @@ struct strategy_parts {
       topology_part,
       std::conditional_t<carrier_of<sync> == carried_by::placement, star, default_topology>, Parts...>>;
   using reducer = std::remove_cvref_t<
-      part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
+      part_type<reducer_part, std::conditional_t<over_population<sync> || weighs_pushes<sync>, weighted_mean, mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
   template <template <class...> class About>

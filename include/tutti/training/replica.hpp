@@ -34,6 +34,7 @@ struct training_facts {
   bool means;        ///< contributions are means of micro-batches; otherwise their sums
   bool weighs;       ///< a contribution may have a weight
   bool whole;        ///< the gradient travels as one
+  bool together = false; ///< servers make a step of the pushes of several workers
   double weight = 1; ///< of a contribution, where none is given
 };
 
@@ -48,6 +49,7 @@ struct counters {
   std::int64_t step = 0, skipped = 0;
   std::int64_t since = 0, exchanges = 0; ///< steps since replicas were equal, and agreements
   std::int64_t idle = 0;                 ///< steps since then that this rank has left out
+  std::int64_t dropped = 0;              ///< steps of this rank that came too late to servers
   std::int64_t kept = 0;                 ///< whether replicas have kept something of their own
   std::vector<double> learnt;            ///< weight of what each part has not offered yet
   std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part

@@ -48,6 +48,7 @@ protected:
     detail::to_the_most(*ranks_, servers);
     at_.outer[0] = servers.back();
     std::copy_n(servers.begin(), at_.versions.size(), at_.versions.begin());
+    carrier_->meet(*ranks_);
   }
   /// Everything that training goes on from.
   void visit(archive& to) {
@@ -111,6 +112,7 @@ private:
       to.number("steps", all_.steps);
       to.number("steps of a worker", at_.step, counted);
       to.number("pushes", at_.outer[0]);
+      if (plan_.together) to.number("dropped", at_.dropped, counted);
     } else {
       to.number("steps", at_.step);
     }
