@@ -75,11 +75,15 @@ public:
   virtual tutti::role role() const { return role::worker; }
   /// Once, before anything else: `values` are those of the whole model, of which a server keeps its own
   /// place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
-  virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
+  /// `remembers`: it keeps what each worker was answered, which is then what taken_at() says.
+  virtual void attach(std::span<T> /*values*/, agreed /*use*/, bool /*remembers*/ = false) {}
   /// A few words that go with a contribution: written before offer(); and those of what is applied now. Of several
   /// contributions that is the first word of the last, and what is set in the other words of any.
   virtual std::span<std::uint64_t> note() { return {}; }
   virtual std::span<const std::uint64_t> noted() const { return {}; }
+  /// Of a contribution that is applied by itself: the values of its place that it was taken at, as far as they are
+  /// remembered; none where that is the values that it meets.
+  virtual std::span<const T> taken_at() const { return {}; }
   /// Whether this rank's last contribution was in time; and the workers that training goes on without.
   virtual bool counted() const { return true; }
   virtual std::vector<int> lost() const { return {}; }
@@ -98,7 +102,7 @@ public:
   virtual void state(archive&) {}
   /// Collective, after a visit has changed the state of all ranks: they hear what they have to know of each
   /// other. `afresh`: workers begin with the values of the servers, which every room holds then, and
-  /// whatever steps they have made are over.
+  /// whatever steps they have made are over; otherwise the room of each rank holds what it has pulled.
   virtual void resume(control&, bool /*afresh*/) {}
 };
 

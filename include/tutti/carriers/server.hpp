@@ -8,12 +8,13 @@
 #include <tutti/carriers/roster.hpp>
 #include <tutti/carriers/silence.hpp>
 #include <tutti/carriers/step_sum.hpp>
-#include <tutti/codecs/codec.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/failed_call.hpp>
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/aligned_values.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -55,11 +56,11 @@ public:
 
   /// `values` are those of the whole model; so many words go with a push. What is given by reference outlives it.
   server(Comm& comm, const Reducer& reducer, const Codec& codec, channels on, place own, roster workers,
-         closing_answer closing, const options& how, std::span<T> values, agreed use, std::size_t words)
+         closing_answer closing, const options& how, std::span<T> values, agreed use, std::size_t words, bool remembers)
       : comm_{comm}, codec_{codec}, on_{on}, own_{own}, workers_{std::move(workers)}, closing_{std::move(closing)},
         rule_{closing_.begin(workers_.clocks())}, silence_{workers_.size(), how.timeout},
         values_{values.subspan(own.begin, own.size())}, use_{use}, sum_{reducer, own.begin},
-        seats_(std::size_t(workers_.size())), own_answer_(own.size()), noted_(words) {
+        seats_(std::size_t(workers_.size())), own_answer_(own.size()), noted_(words), remembers_{remembers} {
     for (int r = 0; r < workers_.size(); ++r)
       if (workers_.works(r) && r != comm.rank()) {
         seat& s = seats_[std::size_t(r)];
@@ -107,8 +108,10 @@ public:
   void reopen() {
     workers_.restart();
     begin_rule();
-    for (int r = 0; r < workers_.size(); ++r)
+    for (int r = 0; r < workers_.size(); ++r) {
+      remember(r, values_);
       if (r != lost_) listen(r);
+    }
   }
   /// Nobody waits for an answer; of each rank the steps that its worker has made, and the number that the rule goes on
   /// from.
@@ -119,6 +122,7 @@ public:
     begin_rule();
     const std::span<std::int64_t> numbers = rule_->numbers();
     for (std::size_t r = 0; r < numbers.size(); ++r) numbers[r] = std::int64_t(all[2 * r + 1]);
+    for (int r = 0; r < workers_.size(); ++r) remember(r, values_);
   }
   /// What the rule goes on from.
   std::span<const std::int64_t> numbers() const { return rule_->numbers(); }
@@ -143,6 +147,14 @@ public:
 
   /// What came with the pushes that are applied now.
   std::span<const std::uint64_t> noted() const { return noted_; }
+  /// Of a push that is applied by itself: what its worker was answered before, where that is remembered.
+  std::span<const T> taken_at() const {
+    return applied_ < 0 ? std::span<const T>{} : std::span<const T>{seats_[std::size_t(applied_)].pulled};
+  }
+  /// What a worker has.
+  void remember(int worker, std::span<const T> values) {
+    if (remembers_ && workers_.works(worker)) seats_[std::size_t(worker)].pulled.assign(values.begin(), values.end());
+  }
   /// As the key range stands.
   std::span<const T> values() const { return values_; }
   bool is_lost(int rank) const { return workers_.is_lost(rank); }
@@ -186,6 +198,7 @@ private:
     std::optional<handle> hearing, answering;
     double weight = 0, worth = 0; ///< of a push that is in no step yet; 0 where there is none
     std::vector<std::uint64_t> note;
+    std::vector<T> pulled; ///< what it was answered, where that is remembered
     bool counted = true; ///< the last one
   };
 
@@ -296,12 +309,14 @@ private:
     if (!rule_->closes(tutti::now_of(comm_))) return;
     for (int r = 0; r < workers_.size(); ++r) add(r);
     if (!sum_.empty()) use_(own_, sum_.close(rule_->shares()));
+    applied_ = -1;
     for (int r = 0; r < workers_.size(); ++r) listen(r);
   }
   /// In rank order, so that the step does not depend on who came first.
   void add(int worker) {
     seat& s = seats_[std::size_t(worker)];
     if (!(s.weight > 0)) return;
+    applied_ = sum_.empty() && remembers_ ? worker : -1;
     if (sum_.empty()) std::ranges::fill(noted_, 0);
     for (std::size_t k = 0; k < noted_.size(); ++k) noted_[k] = k == 0 ? s.note[k] : noted_[k] | s.note[k];
     sum_.add(s.values, std::exchange(s.weight, 0), s.worth);
@@ -315,6 +330,7 @@ private:
     }
     workers_.goes_on(worker);
     silence_.heard(worker);
+    remember(worker, values_);
     if (worker == comm_.rank())
       std::copy(values_.begin(), values_.end(), own_answer_.begin());
     else
@@ -332,6 +348,7 @@ private:
       s.out.resize(codec_.template bytes<T>(own_.size()));
       codec_.template encode<T>(std::span<const T>{values_}, s.out.data());
       values = s.out;
+      if (!exact && remembers_ && workers_.works(worker)) codec_.template decode<T>(s.out.data(), s.pulled);
     }
     const outgoing to[] = {{worker, s.answer.bytes()}, {worker, values}};
     s.answering.emplace(comm_.exchange(host_execution{}, on_.answers, {to, {}}));
@@ -381,6 +398,8 @@ private:
   std::vector<std::uint64_t> noted_;
   bool trained_ = false; ///< somebody has made a step since the last look
   bool lost_one_ = false;
+  const bool remembers_; ///< what each worker was answered
+  int applied_ = -1;     ///< whose push is applied by itself
   int lost_ = -1;        ///< a worker that has left, where that is an error
   std::uint64_t heard_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <tutti/carriers/control.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/server.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/communicators/reserved_channel.hpp>
 #include <tutti/core/aligned_values.hpp>
 
@@ -77,14 +78,18 @@ public:
     return all;
   }
 
-  void attach(std::span<T> values, agreed use) override {
+  std::span<const T> taken_at() const override { return server_->taken_at(); }
+
+  void attach(std::span<T> values, agreed use, bool remembers = false) override {
+    remembers_ = remembers;
     if (rank_ >= servers_) return;
     operations& all = with_.comm.in_flight();
     const auto held = all.hold();
     const auto works = [&](int r) { return is_worker(with_.topology, r, size_); };
     server_ = std::make_unique<server_type>(
         with_.comm, with_.reducer, with_.codec, typename server_type::channels{pushes_, answers_},
-        owned(0), detail::roster{size_, works}, closing_, with_.how, values, use, note_.size());
+        owned(0), detail::roster{size_, works}, closing_, with_.how, values, use, note_.size(),
+        remembers);
     all.start(*server_);
     all.enter(*server_);
     all.remind(*server_);
@@ -187,6 +192,7 @@ public:
       server_->resume(all);
       if (afresh) std::ranges::copy(server_->values(), piece(rank_).begin());
     }
+    if (remembers_ && !afresh) recall();
     for (int s = 0; afresh && s < servers_; ++s)
       tutti::broadcast(with_.comm, piece(s), s, options{.timeout = with_.how.timeout});
     ranks.gather(mine);
@@ -289,6 +295,17 @@ private:
       awaits_ = true;
     });
   }
+  /// What each worker has pulled, to the servers that remember it.
+  void recall() {
+    for (int s = 0; s < servers_; ++s) {
+      std::vector<T> all(s == rank_ ? piece(s).size() * std::size_t(size_) : 0);
+      tutti::gather(with_.comm, piece(s), all, s, options{.timeout = with_.how.timeout});
+      if (s != rank_) continue;
+      const auto held = with_.comm.in_flight().hold();
+      for (int r = 0; r < size_; ++r)
+        server_->remember(r, std::span{all}.subspan(std::size_t(r) * piece(s).size(), piece(s).size()));
+    }
+  }
   void await_last_answers() noexcept {
     const auto over = [&] { return server_->has_answered() || server_->has_lost(); };
     try {
@@ -360,7 +377,7 @@ private:
   detail::push_head head_;
   std::vector<std::uint64_t> note_;
   std::int64_t clock_ = 0;  ///< steps since training began
-  bool encoded_ = false, serves_alone_ = false, counted_ = true;
+  bool encoded_ = false, serves_alone_ = false, counted_ = true, remembers_ = false;
   bool awaits_ = false;     ///< the answers to what was pushed
   std::optional<handle> pushing_, answering_;
   std::vector<char> lost_;  ///< of each rank, as servers have said

@@ -243,16 +243,18 @@ protected:
       agreed_ = aligned_values<T>{all.size()};
       model().read(all, agreed_.begin());
     }
-    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_);
+    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_, updates_[0].is_looking_back());
   }
   /// One push, by a server.
   void apply_push(place where, std::span<const T> gradient) {
     ++at_.outer[0];
     const std::span<const std::uint64_t> note = carrier_->noted();
+    const std::span<const T> before = carrier_->taken_at();
     model().each(where, [&](std::size_t k, place at) {
       if (collect_.is_frozen(k) || !push_note::present(note, k)) return;
       updates_[0](at, {++at_.versions[k], agreed_.span().subspan(at.begin, at.size()),
-                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], push_note::rate(note)});
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], push_note::rate(note),
+                       before.empty() ? before : before.subspan(at.begin - where.begin, at.size())});
     });
   }
   [[noreturn]] void refuse(const char* call, std::string detail) const {

@@ -72,6 +72,7 @@ protected:
       const bool moved = all_.ranks != ranks_->size();
       if (moved) at_.step = all_.steps;
       if (moved) at_.since = 0;
+      if (apart()) model().read(parts_[0], carrier_->room(0).data()); // what this rank has pulled
       carrier_->resume(*ranks_, !apart());
       if (!apart()) model().write(parts_[0], carrier_->room(0).data());
     }
