@@ -4,6 +4,7 @@
 
 #include <tutti/carriers/carrier.hpp>
 #include <tutti/carriers/closing_answer.hpp>
+#include <tutti/carriers/leaving.hpp>
 #include <tutti/carriers/push_heads.hpp>
 #include <tutti/carriers/roster.hpp>
 #include <tutti/carriers/silence.hpp>
@@ -25,22 +26,6 @@
 #include <vector>
 
 namespace tutti::detail {
-
-/// Whether `peer` has left for no failure, as far as anybody can tell. Throws when it was because
-/// of one.
-template <class Comm>
-bool has_left(const Comm& comm, int peer) {
-  if constexpr (requires { comm.has_left(peer); })
-    return comm.has_left(peer);
-  else
-    return false;
-}
-inline failure left_unfinished(int peer) {
-  return {.code = error_code::peer_lost,
-          .peer = peer,
-          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on "
-                    "every rank after its last step"};
-}
 
 /// Makes steps of the pushes of all workers to one key range, as a closing rule says, and answers each with the
 /// range as it stands when the rule lets it go. Takes one push of each worker before the next of any; into room that
