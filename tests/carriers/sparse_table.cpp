@@ -181,7 +181,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused_before_anything_is_sent) {
     table.finish();
     const std::string who = "invalid_argument on rank 1: ";
     const std::string wanted = "tutti: pull: " + who + "key 3 follows 4 - sort the keys; tutti: pull: " + who +
-                               "key 4 is given twice - give each once, with the sum of its gradients; tutti: push: " + who +
+                               "key 4 is given twice - give each once, with the sum of its gradients; tutti: push: " +
+                               who +
                                "key 10 is out of range - give keys less than 10; tutti: push: " + who +
                                "there are 4 values for 1 rows of 2; ";
     if (world.rank() == 1) must_equal(all, wanted, "what was said");
@@ -192,7 +193,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused_before_anything_is_sent) {
   const auto made = [](auto what) {
     return trial::errors_on_ranks(3, [&](auto& world) { what(world); });
   };
-  expect_texts("columns", made([](auto& world) { sparse_table t{world, star{}, by_one, sparse_options{.columns = 0}}; }),
+  expect_texts("columns",
+               made([](auto& world) { sparse_table t{world, star{}, by_one, sparse_options{.columns = 0}}; }),
                "invalid_argument on rank");
   expect_texts("servers", made([](auto& world) {
                  sparse_table t{world, star{.servers = 3, .dedicated = true}, by_one, sparse_options{}};

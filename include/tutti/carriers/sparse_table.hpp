@@ -25,8 +25,8 @@ namespace tutti {
 /// `optimizer` with state and steps of its own, in the order in which pushes arrive. Workers pull and push what they
 /// need, each at its own pace; a server answers from within whatever its rank waits for on the communicator. The
 /// communicator outlives the table; construction and finish() are collective.
-/// Cost: of a pull a message of the keys to each server that owns any, and one of the rows back; of a push one of keys and
-/// gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
+/// Cost: of a pull a message of the keys to each server that owns any, and one of the rows back; of a push one of keys
+/// and gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
 /// Determinism: none; of one worker's pushes, run to run.
 /// Errors: `invalid_argument`, on the rank that asks, before anything is sent, for keys that are out of range, not
 /// sorted, or given twice, and for lengths that do not fit; `mismatch` on every rank where options differ. What fails
@@ -108,7 +108,8 @@ private:
   std::uint64_t last_key() const noexcept { return what_.keys - 1; } // of 0, the last one there is
   void verify(const Optimizer& optimizer) {
     control_on<comm_type> ranks{comm_, how_};
-    const bool columns = what_.columns > 0, servers = servers_ > 0 && !(topology_.dedicates() && servers_ == comm_.size());
+    const bool columns = what_.columns > 0;
+    const bool servers = servers_ > 0 && !(topology_.dedicates() && servers_ == comm_.size());
     std::uint64_t hash = detail::hashed_numbers(hash_of(optimizer), what_);
     hash = detail::hashed(hash, std::uint64_t(servers_) << 1 | std::uint64_t(topology_.dedicates()));
     const std::uint64_t mine[] = {columns, servers, hash};
@@ -241,6 +242,7 @@ private:
 
 /// Of rows of float.
 template <class Comm, class Topology, class Optimizer, class... More>
-sparse_table(Comm&, Topology, Optimizer, const sparse_options&, More...) -> sparse_table<float, Comm, Optimizer, Topology>;
+sparse_table(Comm&, Topology, Optimizer, const sparse_options&, More...)
+    -> sparse_table<float, Comm, Optimizer, Topology>;
 
 } // namespace tutti

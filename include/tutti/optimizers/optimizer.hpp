@@ -70,8 +70,8 @@ void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters
 } // namespace detail
 
 /// One step of one key range, in place; gradients are multiplied by `factor` first. Parameters, gradients and
-/// slots are different memory, and so is `before`, the values that the gradients were taken at; none where these are the
-/// parameters.
+/// slots are different memory, and so is `before`, the values that the gradients were taken at; none where these are
+/// the parameters.
 template <class T, optimizer<T> O>
 void update(const O& o, std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
             const optimizer_slots<T, slots_of<O>>& state, T factor = 1, std::span<const T> before = {}) {
