@@ -13,6 +13,7 @@
 #include <tutti/communicators/threads.hpp>
 #include <tutti/communicators/traced.hpp>
 #include <tutti/optimizers/adam.hpp>
+#include <tutti/optimizers/delay_compensated.hpp>
 #include <tutti/optimizers/schedules.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>

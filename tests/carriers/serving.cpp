@@ -45,7 +45,7 @@ struct bench {
       : servers{placed},
         values(n), carried{std::make_unique<carrier>(
                        parts_on<Comm>{world, servers, adds, as_it_is, {.timeout = timeout}}, n,
-                       staleness)} {
+                       tutti::detail::closing_answer{tutti::asynchronous{.staleness = staleness}})} {
     carried->attach(values, use);
   }
 
@@ -320,17 +320,18 @@ BOOST_AUTO_TEST_CASE(what_fails_while_a_push_is_applied_fails_everybody) {
 BOOST_AUTO_TEST_CASE(a_message_that_is_no_push_is_refused_on_all_ranks) {
   struct strange {
     std::uint64_t kind, clock;
+    double weight = 1;
   };
-  for (const strange head : {strange{4, 1}, strange{0, 1}, strange{1, 2}, strange{2, 0}}) {
+  for (const strange head : {strange{4, 1}, strange{0, 1}, strange{1, 2}, strange{2, 0}, strange{1, 1, -1},
+                             strange{1, 1, std::numeric_limits<double>::quiet_NaN()}}) {
     const auto texts = told(3, [&](auto& world) {
       on_threads_bench all{world.inner(), {.servers = 1, .dedicated = true}, 5, 0};
       if (world.rank() == 0) all.carried->serve();
       if (world.rank() == 1) all.step(1);
-      std::vector<std::byte> message(sizeof head + 5 * sizeof(double));
-      std::memcpy(message.data(), &head, sizeof head);
-      const tutti::outgoing to{0, message};
+      const std::vector<double> gradient(5);
+      const tutti::outgoing to[] = {{0, std::as_bytes(std::span{&head, 1})}, {0, std::as_bytes(std::span{gradient})}};
       auto sending =
-          world.exchange(tutti::host_execution{}, tutti::operations::channel_count, {{&to, 1}, {}});
+          world.exchange(tutti::host_execution{}, tutti::operations::channel_count, {to, {}});
       tutti::detail::complete(world, sending, "test", tutti::options{}.until(tutti::clock::now()));
       std::vector<int> meeting(1);
       tutti::all_reduce(world, meeting);

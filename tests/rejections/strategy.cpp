@@ -117,6 +117,20 @@ struct whole_rounds : endless {
   int cohort(int clients) const { return clients; }
 };
 
+/// Closes steps by something that cannot say who may go on.
+struct ruleless : tutti::asynchronous {
+  struct rule {
+    double takes(int, std::int64_t, tutti::deadline) { return 1; }
+    bool closes(tutti::deadline) { return true; }
+  };
+  rule closing(std::span<const std::int64_t>) const { return {}; }
+};
+/// Has a closing rule, and no servers.
+struct closing_without_servers {
+  using part = tutti::sync_part;
+  auto closing(std::span<const std::int64_t> clocks) const { return tutti::quorum{}.closing(clocks); }
+};
+
 /// Rounds that end with nothing.
 struct outerless_rounds {
   using part = tutti::sync_part;
@@ -198,11 +212,11 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT no_communicator: tutti::strategy: this is no communicator
   // REJECT curt_policy: tutti::strategy: an answer of this sync policy has another type .* see tutti/sync/sync_policy.hpp
   // REJECT unique_policy: tutti::strategy: a sync policy is a value that can be copied - hold what cannot by reference
-  // REJECT asynchronous_on_ring: tutti::strategy: asynchronous needs servers .* use tutti::star
+  // REJECT asynchronous_on_ring: tutti::strategy: this sync policy needs servers .* use tutti::star
   // REJECT synchronous_on_servers: tutti::strategy: this sync policy reduces over a schedule, and this topology has none
-  // REJECT asynchronous_median: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
-  // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and asynchronous servers apply each as it arrives
-  // REJECT asynchronous_max: tutti::strategy: asynchronous servers add up what arrives, .* use tutti::mean or tutti::sum
+  // REJECT asynchronous_median: tutti::strategy: this reducer needs every contribution, and servers add up those that come
+  // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and servers add up those that come
+  // REJECT asynchronous_max: tutti::strategy: servers add up what arrives, .* use tutti::mean or tutti::sum
   // REJECT asynchronous_weighted_mean: tutti::strategy: a weighted mean needs the weights of all .* use tutti::mean
   // REJECT federated_median: tutti::strategy: federated rounds average the clients .* use tutti::mean or tutti::weighted_mean
   // REJECT reduce_only: tutti::strategy: every rank needs the result, and this topology does not carry all_reduce
@@ -216,6 +230,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT differences: tutti::strategy: a sync policy that contributes differences, .* makes a common step .* as its member outer
   // REJECT differences_and_a_number: tutti::strategy: a sync policy that contributes differences, .* makes a common step
+  // REJECT backup_workers_on_ring: tutti::strategy: this sync policy needs servers .* use tutti::star
+  // REJECT quorum_median: tutti::strategy: this reducer needs every contribution, and servers add up those that come
+  // REJECT quorum_max: tutti::strategy: servers add up what arrives, .* use tutti::mean or tutti::sum
+  // REJECT quorum_repeats: tutti::strategy: more determinism is asked for than these parts promise
+  // REJECT ruleless: tutti::strategy: what closing.clocks. of this sync policy returns is no closing rule .* see tutti/sync/closing_rule.hpp
+  // REJECT closing_without_servers: tutti::strategy: this sync policy says by closing.. when a step at a server closes, .* leave closing out
   // REJECT served_differences: tutti::strategy: servers apply gradients as they come, .* use tutti::asynchronous, or a schedule
   // REJECT periodic_gradients: tutti::strategy: gradients are contributed in every step, .* or contribute tutti::contributes::difference
   // REJECT late_rounds: tutti::strategy: gradients are contributed in every step, and rounds over a population agree in every round
@@ -302,6 +322,18 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, differences{}};
 #elif defined REJECT_differences_and_a_number
   strategy made{comm, differences_and_a_number{}};
+#elif defined REJECT_backup_workers_on_ring
+  strategy made{comm, tutti::ring{}, tutti::backup_workers{}};
+#elif defined REJECT_quorum_median
+  strategy made{comm, tutti::star{}, tutti::median{}, tutti::quorum{}};
+#elif defined REJECT_quorum_max
+  strategy made{comm, tutti::max{}, tutti::quorum{}};
+#elif defined REJECT_quorum_repeats
+  strategy made{comm, tutti::quorum{}, tutti::at_least<tutti::determinism::run_to_run>{}};
+#elif defined REJECT_ruleless
+  strategy made{comm, ruleless{}};
+#elif defined REJECT_closing_without_servers
+  strategy made{comm, closing_without_servers{}};
 #elif defined REJECT_served_differences
   strategy made{comm, served_differences{}};
 #elif defined REJECT_periodic_gradients
@@ -357,6 +389,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy any_order{tutti::mean{}, tutti::ring{}, comm, tutti::synchronous{}};
   strategy served{comm, tutti::star{}, tutti::mean{}, tutti::asynchronous{}};
   strategy also_placed{comm, servers_only{}, tutti::asynchronous{}};
+  strategy spare{comm, tutti::star{}, tutti::mean{}, tutti::backup_workers{}};
+  strategy weighed{comm, tutti::star{}, tutti::weighted_mean{}, tutti::quorum{}};
   strategy deaf_schedule{deaf, tutti::synchronous{}};
   strategy deaf_servers{deaf, tutti::asynchronous{}};
   std::vector<float> parameters(3);

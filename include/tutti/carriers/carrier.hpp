@@ -6,7 +6,7 @@
 //
 //   reducing   schedules: an all_reduce of each part; with owners a reduce_scatter, and an all_gather to
 //              hand out what the owners have made of it
-//   serving    placements: workers push, servers apply and answer
+//   serving    placements: workers push, servers make steps of it and answer
 //   mixing     mixings: every rank keeps values of its own, averaged with its neighbours'
 //   pairwise   mixings: the same with one neighbour at a time, which nobody waits for
 //
@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace tutti {
 
@@ -55,8 +56,8 @@ public:
   /// Where the contribution to a part is written, and where its outcome is found; as long as the part. It
   /// is the trainer's from settle() to offer().
   virtual std::span<T> room(std::size_t part) = 0;
-  /// The contribution is complete and may leave. `weights` are those of all ranks. Never waits, unless
-  /// `waits()`.
+  /// The contribution is complete and may leave. `weights` are those of all ranks; this rank's alone where servers
+  /// answer, 0 for a step without one. Never waits, unless `waits()`.
   virtual void offer(std::size_t part, std::span<const double> weights) = 0;
   /// What a lossy codec leaves of a complete contribution takes its place, so that it can be judged before it
   /// leaves; then it is not changed before offer(). Whether it may be another now.
@@ -78,10 +79,18 @@ public:
   virtual bool mixes() const { return false; }
   /// Once, before anything else, where it serves or mixes: `values` are those of the whole model, of which a server
   /// keeps its own place; it calls `use` whenever a contribution arrives there, on this rank's own thread.
-  virtual void attach(std::span<T> /*values*/, agreed /*use*/) {}
-  /// A few words that go with a contribution: written before offer(); and those of the one that is applied now.
+  /// `remembers`: it keeps what each worker was answered, which is then what taken_at() says.
+  virtual void attach(std::span<T> /*values*/, agreed /*use*/, bool /*remembers*/ = false) {}
+  /// A few words that go with a contribution: written before offer(); and those of what is applied now. Of several
+  /// contributions that is the first word of the last, and what is set in the other words of any.
   virtual std::span<std::uint64_t> note() { return {}; }
   virtual std::span<const std::uint64_t> noted() const { return {}; }
+  /// Of a contribution that is applied by itself: the values of its place that it was taken at, as far as they are
+  /// remembered; none where that is the values that it meets.
+  virtual std::span<const T> taken_at() const { return {}; }
+  /// Whether this rank's last contribution was in time; and the workers that training goes on without.
+  virtual bool counted() const { return true; }
+  virtual std::vector<int> lost() const { return {}; }
   /// Of a dedicated server: answers until every worker has finished.
   virtual void serve() {}
   /// Collective: this rank makes no more steps until all have finished; then the room of every rank holds
@@ -92,12 +101,14 @@ public:
   virtual void rest() {}
   /// Whether all ranks can meet between two steps; a server that serve() keeps to itself cannot before finish().
   virtual bool meets() const { return true; }
+  /// Collective, before visits: where servers answer, all pushes have been answered, and nobody pushes.
+  virtual void meet(control&) {}
   /// What it goes on from beside its rooms and what it was attached to, where all ranks have met, and nothing
   /// that was offered is not settled.
   virtual void state(archive&) {}
   /// Collective, after a visit has changed the state of all ranks: they hear what they have to know of each
   /// other. `afresh`: workers begin with the values of the servers, which every room holds then, and
-  /// whatever steps they have made are over.
+  /// whatever steps they have made are over; otherwise the room of each rank holds what it has pulled.
   virtual void resume(control&, bool /*afresh*/) {}
 };
 

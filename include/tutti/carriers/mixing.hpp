@@ -135,7 +135,7 @@ public:
   place owned(std::size_t part) const override { return pieces_[part].where; }
   std::span<T> room(std::size_t part) override { return pieces_[part].room.span(); }
 
-  void attach(std::span<T> values, agreed) override {
+  void attach(std::span<T> values, agreed, bool = false) override {
     if constexpr (ratios)
       for (piece& p : pieces_) p.begin_at(values.subspan(p.where.begin, p.where.size()));
   }

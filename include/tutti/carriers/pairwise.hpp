@@ -248,7 +248,7 @@ public:
   std::span<std::uint64_t> note() override { return note_; }
   std::span<const std::uint64_t> noted() const override { return note_; }
 
-  void attach(std::span<T> values, agreed use) override {
+  void attach(std::span<T> values, agreed use, bool = false) override {
     values_ = values;
     use_.emplace(use);
     operations& all = comm_.in_flight();

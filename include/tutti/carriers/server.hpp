@@ -3,16 +3,22 @@
 #pragma once
 
 #include <tutti/carriers/carrier.hpp>
-#include <tutti/carriers/worker_clocks.hpp>
+#include <tutti/carriers/closing_answer.hpp>
+#include <tutti/carriers/leaving.hpp>
+#include <tutti/carriers/push_heads.hpp>
+#include <tutti/carriers/roster.hpp>
+#include <tutti/carriers/silence.hpp>
+#include <tutti/carriers/step_sum.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/failed_call.hpp>
 #include <tutti/communicators/communicator.hpp>
-#include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/reducers/reducer.hpp>
+#include <tutti/core/aligned_values.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,35 +27,10 @@
 
 namespace tutti::detail {
 
-/// What a worker's message begins with. Behind it are its note and the encoded key range, in a push; in others as
-/// much room, so that all messages of a worker have one length and their receive is posted before
-/// they are sent.
-struct push_header {
-  /// A push with its gradient; a step without one; no more steps.
-  enum : std::uint64_t { push = 1, leave_out = 2, done = 3 };
-  std::uint64_t kind;
-  std::uint64_t clock;
-};
-
-/// Whether `peer` has left for no failure, as far as anybody can tell. Throws when it was because
-/// of one.
-template <class Comm>
-bool has_left(const Comm& comm, int peer) {
-  if constexpr (requires { comm.has_left(peer); })
-    return comm.has_left(peer);
-  else
-    return false;
-}
-inline failure left_unfinished(int peer) {
-  return {.code = error_code::peer_lost,
-          .peer = peer,
-          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on "
-                    "every rank after its last step"};
-}
-
-/// Applies the pushes of all workers to one key range, and answers each with the range as it stands
-/// when the clocks let it go. Takes one push of each worker before the next of any. A failure is
-/// everybody's. Cost of a push: one message each way. Memory: two key ranges a worker.
+/// Makes steps of the pushes of all workers to one key range, as a closing rule says, and answers each with the
+/// range as it stands when the rule lets it go. Takes one push of each worker before the next of any; into room that
+/// is posted beforehand, so that a long one holds nobody up. A failure is everybody's. Cost of a push: one message
+/// each way, and a few words. Memory: two key ranges a worker.
 template <class T, class Comm, class Reducer, class Codec>
 class server final : public operation {
 public:
@@ -58,18 +39,22 @@ public:
     channel pushes, answers;
   };
 
-  /// `values` are those of the whole model. What is given by reference outlives it.
-  server(Comm& comm, const Reducer& reducer, const Codec& codec, channels on, place own,
-         worker_clocks clocks, std::span<T> values, agreed use, std::size_t words)
-      : comm_{comm}, reducer_{reducer}, codec_{codec}, on_{on}, own_{own},
-        clocks_{std::move(clocks)}, values_{values.subspan(own.begin, own.size())}, use_{use},
-        seats_(std::size_t(clocks_.size())), gradient_(own.size()), own_answer_(own.size()), noted_(words) {
-    const std::size_t bytes = codec.template bytes<T>(own.size());
-    for (int r = 0; r < clocks_.size(); ++r)
-      if (clocks_.works(r) && r != comm.rank()) {
-        seats_[std::size_t(r)].in.resize(sizeof(push_header) + words * sizeof noted_[0] + bytes);
-        seats_[std::size_t(r)].out.resize(bytes);
+  /// `values` are those of the whole model; so many words go with a push. What is given by reference outlives it.
+  server(Comm& comm, const Reducer& reducer, const Codec& codec, channels on, place own, roster workers,
+         closing_answer closing, const options& how, std::span<T> values, agreed use, std::size_t words, bool remembers)
+      : comm_{comm}, codec_{codec}, on_{on}, own_{own}, workers_{std::move(workers)}, closing_{std::move(closing)},
+        rule_{closing_.begin(workers_.clocks())}, silence_{workers_.size(), how.timeout},
+        values_{values.subspan(own.begin, own.size())}, use_{use}, sum_{reducer, own.begin},
+        seats_(std::size_t(workers_.size())), own_answer_(own.size()), noted_(words), remembers_{remembers} {
+    for (int r = 0; r < workers_.size(); ++r)
+      if (workers_.works(r) && r != comm.rank()) {
+        seat& s = seats_[std::size_t(r)];
+        s.push = push_head{words};
+        s.room = aligned_values<T>{own.size()};
+        s.values = s.room.span();
+        if (!exact) s.in.resize(codec.template bytes<T>(own.size()));
       }
+    for (seat& s : seats_) s.answer = answer_head{workers_.size()};
   }
   ~server() {
     comm_.in_flight().leave(*this);
@@ -90,50 +75,86 @@ public:
     }
   }
   std::uint64_t progress() override { return comm_.progress(); }
-  void idle(std::uint64_t seen) override { comm_.idle(seen, deadline{}); }
+  void idle(std::uint64_t seen) override { comm_.idle(seen, comm_.in_flight().alarm()); }
   void check_deadline() override {}
   void abandon() noexcept override { end(); }
   bool refers_to(const void* communicator) const noexcept override {
     return communicator == &comm_;
   }
   bool stays() const noexcept override { return true; }
+  deadline alarm() const override {
+    if (this->done() || seats_.empty()) return (deadline::max)();
+    return closing_.goes_on() ? (std::min)(rule_->until(), silence_.alarm()) : rule_->until();
+  }
 
   // --- its own rank, which holds what is in flight meanwhile ------------------------------------
 
   /// Training begins again: from here on workers are heard.
   void reopen() {
-    clocks_.restart();
-    for (int r = 0; r < clocks_.size(); ++r)
+    workers_.restart();
+    begin_rule();
+    for (int r = 0; r < workers_.size(); ++r) {
+      remember(r, values_);
       if (r != lost_) listen(r);
+    }
   }
-  /// Nobody waits for an answer, and workers have made so many steps.
-  void resume(std::span<const std::uint64_t> clocks) { clocks_.restart(clocks); }
-  /// A step of this rank, which works as well; `gradient` is of its own key range, and is changed.
-  void push(std::int64_t clock, std::span<T> gradient, bool counts, std::span<const std::uint64_t> note) {
-    trained_ = true;
-    std::ranges::copy(note, noted_.begin());
-    if (counts) apply(gradient);
-    clocks_.takes(comm_.rank(), clock);
+  /// Nobody waits for an answer; of each rank the steps that its worker has made, and the number that the rule goes on
+  /// from.
+  void resume(std::span<const std::uint64_t> all) {
+    std::vector<std::uint64_t> clocks;
+    for (std::size_t k = 0; k < all.size(); k += 2) clocks.push_back(all[k]);
+    workers_.restart(clocks);
+    begin_rule();
+    const std::span<std::int64_t> numbers = rule_->numbers();
+    for (std::size_t r = 0; r < numbers.size(); ++r) numbers[r] = std::int64_t(all[2 * r + 1]);
+    for (int r = 0; r < workers_.size(); ++r) remember(r, values_);
   }
-  void ends() {
-    trained_ = true;
-    clocks_.ends(comm_.rank());
+  /// What the rule goes on from.
+  std::span<const std::int64_t> numbers() const { return rule_->numbers(); }
+  /// Whether it has a step that is open, of workers that wait no more.
+  bool holds() const { return !sum_.empty(); }
+
+  /// A step of this rank, which works as well; `gradient` is of its own key range, is changed, and stays where it is
+  /// until is_answered(). Of no weight there is none.
+  void push(std::int64_t clock, std::span<T> gradient, double weight, std::span<const std::uint64_t> note) {
+    seat& s = seats_[std::size_t(comm_.rank())];
+    s.values = gradient;
+    workers_.takes(comm_.rank(), clock);
+    enter(comm_.rank(), clock, weight, note);
   }
+  void ends() { ends(comm_.rank()); }
   /// The key range as it stood when this rank was free to go on; what came in since belongs to
   /// later steps.
-  bool is_answered() const { return !clocks_.waits(comm_.rank()); }
+  bool is_answered() const { return !workers_.waits(comm_.rank()); }
   std::span<const T> answer() const { return own_answer_; }
+  /// Whether its last push has counted.
+  bool counted() const { return seats_[std::size_t(comm_.rank())].counted; }
 
-  /// What came with the push that is applied now.
+  /// What came with the pushes that are applied now.
   std::span<const std::uint64_t> noted() const { return noted_; }
+  /// Of a push that is applied by itself: what its worker was answered before, where that is remembered.
+  std::span<const T> taken_at() const {
+    return applied_ < 0 ? std::span<const T>{} : std::span<const T>{seats_[std::size_t(applied_)].pulled};
+  }
+  /// What a worker has.
+  void remember(int worker, std::span<const T> values) {
+    if (remembers_ && workers_.works(worker)) seats_[std::size_t(worker)].pulled.assign(values.begin(), values.end());
+  }
   /// As the key range stands.
   std::span<const T> values() const { return values_; }
+  bool is_lost(int rank) const { return workers_.is_lost(rank); }
   /// Every worker makes no more steps, and has all its answers.
-  bool is_over() const { return clocks_.all_done() && has_answered(); }
+  bool is_over() const { return workers_.all_done() && has_answered(); }
   /// Nothing that was answered is on its way any more.
   bool has_answered() const {
-    return std::none_of(seats_.begin(), seats_.end(),
-                        [](const seat& s) { return s.answering.has_value(); });
+    for (int r = 0; r < workers_.size(); ++r)
+      if (seats_[std::size_t(r)].answering && !workers_.is_lost(r)) return false;
+    return true;
+  }
+  /// When it is over: the key range, to all ranks that are there.
+  void publish() {
+    for (int r = 0; r < workers_.size(); ++r)
+      if (r != comm_.rank() && !workers_.is_lost(r)) send(r, answer_head::end);
   }
   /// Throws what it has failed with.
   void require_sound() const {
@@ -146,47 +167,69 @@ public:
   bool has_lost() const noexcept { return lost_ >= 0; }
   /// How much has happened so far.
   std::uint64_t heard() const noexcept { return heard_; }
-  int slowest_worker() const { return clocks_.slowest_worker(); }
+  int slowest_worker() const { return workers_.slowest_worker(); }
 
 private:
   using handle = exchange_handle_of<Comm>;
+  static constexpr bool exact = std::same_as<Codec, identity>;
+
+  /// Of one rank. No room where no worker is; this rank's own is its carrier's.
   struct seat {
-    std::vector<std::byte> in, out; ///< none where no worker is, or it is this rank
+    push_head push;
+    answer_head answer;
+    aligned_values<T> room;
+    std::span<T> values;            ///< what it has pushed
+    std::vector<std::byte> in, out; ///< as they travel, where that is another form
     std::optional<handle> hearing, answering;
+    double weight = 0, worth = 0; ///< of a push that is in no step yet; 0 where there is none
+    std::vector<std::uint64_t> note;
+    std::vector<T> pulled; ///< what it was answered, where that is remembered
+    bool counted = true; ///< the last one
   };
 
   void begin() override { reopen(); }
+  void begin_rule() {
+    rule_ = closing_.begin(workers_.clocks());
+    silence_.begin(tutti::now_of(comm_));
+  }
 
   /// The slowest first: it is the one that this rank waits for when it hears of a failure.
   void look() {
-    const int size = clocks_.size(), first = clocks_.slowest_worker();
+    const int size = workers_.size(), first = workers_.slowest_worker();
     for (int k = 0; k < size; ++k) hear((first + k) % size);
+    if (closing_.goes_on()) lose_the_silent();
     bool missed = std::exchange(trained_, false);
-    for (int r = 0; r < size; ++r) {
-      seat& s = seats_[std::size_t(r)];
-      if (is_through(s.answering, r)) s.answering.reset();
-      if (!s.answering && clocks_.lets_go(r)) send_answer(r);
-      missed = missed || clocks_.waits(r);
-    }
+    do {
+      close_if_due();
+      for (int r = 0; r < size; ++r) {
+        seat& s = seats_[std::size_t(r)];
+        if (is_through(s.answering, r)) s.answering.reset();
+        if (!s.answering && workers_.waits(r) && rule_->lets_go(r)) let_go(r);
+        missed = missed || workers_.waits(r);
+      }
+    } while (std::exchange(lost_one_, false));
     if (missed) require_all_there();
   }
 
   void listen(int worker) {
     seat& s = seats_[std::size_t(worker)];
-    if (s.in.empty()) return;
-    const incoming from{worker, s.in};
-    s.hearing.emplace(comm_.exchange(host_execution{}, on_.pushes, {{}, {&from, 1}}));
+    if (workers_.is_done(worker) || worker == comm_.rank() || s.hearing) return;
+    const incoming from[] = {{worker, s.push.bytes()},
+                             {worker, exact ? std::as_writable_bytes(s.room.span()) : std::span{s.in}}};
+    s.hearing.emplace(comm_.exchange(host_execution{}, on_.pushes, {{}, from}));
   }
   void hear(int worker) {
     seat& s = seats_[std::size_t(worker)];
-    if (is_through(s.hearing, worker)) {
+    if (!has_gone(worker) && is_through(s.hearing, worker)) {
       s.hearing.reset();
       take(worker);
-    } else if (worker == lost_ && s.hearing) {
+    } else if (s.hearing && (worker == lost_ || has_gone(worker))) {
       detail::take_back(*s.hearing);
       s.hearing.reset();
     }
   }
+  /// One that was given up, but has not left, may be heard of again.
+  bool has_gone(int worker) const { return workers_.is_lost(worker) && detail::has_left(comm_, worker); }
   /// One that has left is remembered: it is missed when somebody trains on, or waits for it.
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
@@ -198,27 +241,28 @@ private:
           !detail::has_left(comm_, worker))
         throw;
     }
-    lost_ = worker;
+    if (workers_.is_done(worker)) return true; // with what it was told at the end
+    if (closing_.goes_on())
+      lose(worker);
+    else
+      lost_ = worker;
     return false;
   }
 
   void take(int worker) {
-    const std::vector<std::byte>& in = seats_[std::size_t(worker)].in;
-    push_header head;
-    std::memcpy(&head, in.data(), sizeof head);
+    seat& s = seats_[std::size_t(worker)];
+    const push_head& head = s.push;
     trained_ = true;
     ++heard_;
-    if (head.kind == push_header::done)
-      return clocks_.ends(worker); // the next one is heard after reopen()
-    if (head.kind != push_header::push && head.kind != push_header::leave_out) refuse(worker);
-    if (!clocks_.takes(worker, std::int64_t(head.clock))) refuse(worker);
-    if (head.kind == push_header::push) {
-      const std::size_t noted = noted_.size() * sizeof noted_[0];
-      if (noted > 0) std::memcpy(noted_.data(), in.data() + sizeof head, noted);
-      codec_.template decode<T>(in.data() + sizeof head + noted, std::span<T>{gradient_});
-      apply(gradient_);
-    }
-    listen(worker);
+    silence_.heard(worker);
+    if (workers_.is_lost(worker)) return send(worker, answer_head::given_up);
+    if (head.kind() == push_head::done) return ends(worker); // the next one is heard after reopen()
+    const bool counts = head.kind() == push_head::push;
+    if ((!counts && head.kind() != push_head::leave_out) || !(head.weight() >= 0) ||
+        !workers_.takes(worker, head.clock()))
+      refuse(worker);
+    if (!exact && counts) codec_.template decode<T>(s.in.data(), s.values);
+    enter(worker, head.clock(), counts ? head.weight() : 0, head.note());
   }
   [[noreturn]] static void refuse(int worker) {
     throw error{{.code = error_code::bad_data,
@@ -228,49 +272,120 @@ private:
                            " is not what this server expects - let nobody else use its channel"}};
   }
 
-  void apply(std::span<T> gradient) {
-    const exact_mode held;
-    const double workers = clocks_.workers();
-    for (std::size_t i = 0; i < gradient.size(); ++i)
-      gradient[i] = detail::lower<T>(
-          reducer_, detail::lift<Reducer, T>(reducer_, gradient[i], 1.0, own_.begin + i), workers,
-          own_.begin + i);
-    use_(own_, gradient);
-  }
-  void send_answer(int worker) {
-    ++heard_;
-    if (worker == comm_.rank()) {
-      std::copy(values_.begin(), values_.end(), own_answer_.begin());
-      return;
-    }
+  /// A push that is there; its values stay where they are until its step has closed, or its worker may go on.
+  void enter(int worker, std::int64_t clock, double weight, std::span<const std::uint64_t> note) {
+    trained_ = true;
     seat& s = seats_[std::size_t(worker)];
-    codec_.template encode<T>(std::span<const T>{values_}, s.out.data());
-    const outgoing to{worker, s.out};
-    s.answering.emplace(comm_.exchange(host_execution{}, on_.answers, {{&to, 1}, {}}));
+    const double worth = rule_->takes(worker, clock, tutti::now_of(comm_));
+    s.counted = worth > 0;
+    s.weight = s.counted ? weight : 0;
+    s.worth = worth;
+    if (s.weight > 0) s.note.assign(note.begin(), note.end());
+    close_if_due();
+    if (s.weight == 0) listen(worker);
+  }
+  void ends(int worker) {
+    trained_ = true;
+    workers_.ends(worker);
+    rule_->ends(worker);
+    close_if_due();
+  }
+  void close_if_due() {
+    if (!rule_->closes(tutti::now_of(comm_))) return;
+    for (int r = 0; r < workers_.size(); ++r) add(r);
+    if (!sum_.empty()) use_(own_, sum_.close(rule_->shares()));
+    applied_ = -1;
+    for (int r = 0; r < workers_.size(); ++r) listen(r);
+  }
+  /// In rank order, so that the step does not depend on who came first.
+  void add(int worker) {
+    seat& s = seats_[std::size_t(worker)];
+    if (!(s.weight > 0)) return;
+    applied_ = sum_.empty() && remembers_ ? worker : -1;
+    if (sum_.empty()) std::ranges::fill(noted_, 0);
+    for (std::size_t k = 0; k < noted_.size(); ++k) noted_[k] = k == 0 ? s.note[k] : noted_[k] | s.note[k];
+    sum_.add(s.values, std::exchange(s.weight, 0), s.worth);
+  }
+  /// Its push is put together with the others of a step that is still open, as its room is needed.
+  void let_go(int worker) {
+    if (seats_[std::size_t(worker)].weight > 0) {
+      for (int r = 0; r < workers_.size(); ++r) add(r);
+      sum_.part();
+      for (int r = 0; r < workers_.size(); ++r) listen(r);
+    }
+    workers_.goes_on(worker);
+    silence_.heard(worker);
+    remember(worker, values_);
+    if (worker == comm_.rank())
+      std::copy(values_.begin(), values_.end(), own_answer_.begin());
+    else
+      send(worker, answer_head::answer);
+    ++heard_;
+  }
+  /// From where the values are, when nobody can change them before they have left.
+  void send(int worker, answer_head::kinds kind) {
+    seat& s = seats_[std::size_t(worker)];
+    s.answer.set(kind, s.counted);
+    for (int r = 0; r < workers_.size(); ++r)
+      if (workers_.is_lost(r)) s.answer.loses(r);
+    std::span<const std::byte> values = std::as_bytes(values_);
+    if (!exact || !workers_.is_last(worker)) {
+      s.out.resize(codec_.template bytes<T>(own_.size()));
+      codec_.template encode<T>(std::span<const T>{values_}, s.out.data());
+      values = s.out;
+      if (!exact && remembers_ && workers_.works(worker)) codec_.template decode<T>(s.out.data(), s.pulled);
+    }
+    const outgoing to[] = {{worker, s.answer.bytes()}, {worker, values}};
+    s.answering.emplace(comm_.exchange(host_execution{}, on_.answers, {to, {}}));
+  }
+
+  void lose_the_silent() {
+    silence_.look(tutti::now_of(comm_), [&](int r) {
+      return r != comm_.rank() && !workers_.is_done(r) && !workers_.waits(r);
+    });
+    for (int r = 0; r < workers_.size(); ++r)
+      if (silence_.is_too_long(r)) lose(r);
+  }
+  /// The others go on without it. One that waits for an answer has pushed, and that counts.
+  void lose(int worker) {
+    if (workers_.is_lost(worker)) return;
+    const bool made_steps = !workers_.is_done(worker);
+    workers_.loses(worker);
+    ++heard_;
+    if (!made_steps) return;
+    rule_->ends(worker);
+    trained_ = lost_one_ = true;
   }
 
   /// Who pushes now is told that there is no server any more.
   void end() noexcept {
     bool silence = true;
-    for (seat& s : seats_)
-      if (s.hearing) silence = detail::take_back(*s.hearing) && silence;
+    for (int r = 0; r < int(seats_.size()); ++r)
+      if (seat& s = seats_[std::size_t(r)]; s.hearing)
+        silence = (detail::take_back(*s.hearing) || workers_.is_lost(r)) && silence;
     if (!silence) comm_.revoke(left_unfinished(comm_.rank()));
     seats_.clear();
   }
 
   Comm& comm_;
-  const Reducer& reducer_;
   const Codec& codec_;
   const channels on_;
   const place own_;
-  worker_clocks clocks_;
+  roster workers_;
+  const closing_answer closing_;
+  std::unique_ptr<any_rule> rule_;
+  detail::silence silence_;
   const std::span<T> values_; ///< of its own place
   agreed use_;
+  step_sum<T, Reducer> sum_;
   std::vector<seat> seats_; ///< of each rank
-  std::vector<T> gradient_, own_answer_;
+  std::vector<T> own_answer_;
   std::vector<std::uint64_t> noted_;
   bool trained_ = false; ///< somebody has made a step since the last look
-  int lost_ = -1;        ///< a worker that has left
+  bool lost_one_ = false;
+  const bool remembers_; ///< what each worker was answered
+  int applied_ = -1;     ///< whose push is applied by itself
+  int lost_ = -1;        ///< a worker that has left, where that is an error
   std::uint64_t heard_ = 0;
 };
 

@@ -5,6 +5,7 @@
 #include <tutti/core/error.hpp>
 #include <tutti/core/options.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -53,6 +54,8 @@ public:
   /// Whether it is there until it is taken out, and never complete: nobody waits for it, and a communicator
   /// that ends abandons it.
   virtual bool stays() const noexcept { return false; }
+  /// By when it has to be looked at though nothing happens: asked of those that operations::remind() is told of.
+  virtual deadline alarm() const { return (deadline::max)(); }
 
   bool done() const noexcept { return done_; }
   std::exception_ptr fault() const noexcept { return fault_; }
@@ -157,10 +160,20 @@ public:
     (o.waits_ ? waiting_ : moving_).add(o);
     if (shared_) shared_->begun.notify_all();
   }
+  /// Whoever waits wakes for the alarm() of this one as well, which has entered and stays.
+  void remind(operation& o) { reminded_.push_back(&o); }
+  /// The first of those alarms.
+  deadline alarm() {
+    const auto held = hold();
+    deadline first = (deadline::max)();
+    for (const operation* o : reminded_) first = (std::min)(first, o->alarm());
+    return first;
+  }
   /// What is complete has left by itself.
   void leave(operation& o) noexcept {
     if (!o.entered_) return;
     o.entered_ = false;
+    if (!reminded_.empty()) std::erase(reminded_, &o);
     if (at_ == &o) at_ = o.after_;
     (o.waits_ ? waiting_ : moving_).remove(o);
     if (has_turn_ != &o) return;
@@ -323,7 +336,18 @@ private:
     bool rests = false;
     if (done_after([] {})) return;
     while (!done_after([&] { seen = o.progress(), rests = step(seen); }))
-      if (rests) o.idle(seen);
+      if (rests) idle(o, seen);
+  }
+  /// As the operation does that is waited for, or as the one that has to be looked at before that.
+  void idle(operation& o, std::uint64_t seen) {
+    operation* first = &o;
+    if (!reminded_.empty()) {
+      const auto held = hold();
+      deadline until = o.until();
+      for (operation* r : reminded_)
+        if (const deadline at = r->alarm(); at < until) first = r, until = at;
+    }
+    first->idle(seen);
   }
   void free_a_channel() {
     for (;;) {
@@ -362,6 +386,7 @@ private:
   std::uint64_t seen_ = 0;
   progress_sharing* shared_ = nullptr;
   std::uint64_t next_ = 0, oldest_ = 0; ///< channels, counted without end
+  std::vector<operation*> reminded_;
   std::vector<std::uint32_t> reserved_;
   std::uint32_t next_reserved_ = 0;
   std::atomic<const void*> visitor_{nullptr};

@@ -3,6 +3,7 @@
 
 #include <tutti/communicators/communicator.hpp>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -23,7 +24,7 @@ void complete(Comm& comm, Handle& handle, const char* call, deadline until) {
         throw error{{.code = error_code::timeout,
                      .peer = handle.waiting_for(),
                      .detail = "the peer did not take part in time"}};
-      if (rests) comm.idle(seen, until);
+      if (rests) comm.idle(seen, (std::min)(until, comm.in_flight().alarm()));
     }
   } catch (const error& e) {
     failure why = e.details();

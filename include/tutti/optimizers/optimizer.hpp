@@ -5,6 +5,8 @@
 //   at<T>(step)               the numbers of one step, worked out once; steps count from 1. What it returns
 //                             is called for every parameter of the step:
 //     (rounded, p, g, state)  moves the parameter p by its gradient g; state[k] is its k-th slot
+//     (rounded, p, g, state, before)  optional, beside it: the same with the value that the parameter had when its
+//                             gradient was taken, where that is another one: of pushes to servers
 //   learning_rate             a public member, so that a program may schedule it
 //
 // Laws: the outcome depends on the parameter, its gradient, its slots and the step, on nothing else - so
@@ -48,6 +50,11 @@ concept optimizer =
 
 namespace detail {
 
+template <class O, class T>
+concept looks_back = requires(const O o, std::int64_t step, const rounding& rounded, T& parameter, T* state) {
+  o.template at<T>(step)(rounded, parameter, T{}, state, T{});
+};
+
 template <class T, class Moves, std::same_as<T*>... Slots>
 void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters,
                      const T* __restrict gradients, T factor, Slots __restrict... slots) {
@@ -63,12 +70,24 @@ void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters
 } // namespace detail
 
 /// One step of one key range, in place; gradients are multiplied by `factor` first. Parameters, gradients and
-/// slots are different memory.
+/// slots are different memory, and so is `before`, the values that the gradients were taken at; none where these are
+/// the parameters.
 template <class T, optimizer<T> O>
 void update(const O& o, std::int64_t step, std::span<T> parameters, std::span<const T> gradients,
-            const optimizer_slots<T, slots_of<O>>& state, T factor = 1) {
+            const optimizer_slots<T, slots_of<O>>& state, T factor = 1, std::span<const T> before = {}) {
   const detail::exact_mode held;
   const auto moves = o.template at<T>(step);
+  if constexpr (detail::looks_back<O, T>)
+    if (!before.empty()) {
+      const rounding rounded;
+      for (std::size_t i = 0; i < parameters.size(); ++i) {
+        T all[slots_of<O> + 1] = {};
+        for (std::size_t k = 0; k < slots_of<O>; ++k) all[k] = state[k][i];
+        moves(rounded, parameters[i], rounded(factor * gradients[i]), all, before[i]);
+        for (std::size_t k = 0; k < slots_of<O>; ++k) state[k][i] = all[k];
+      }
+      return;
+    }
   [&]<std::size_t... K>(std::index_sequence<K...>) {
     detail::update_elements<T>(moves, parameters.size(), parameters.data(), gradients.data(),
                                factor, state[K].data()...);

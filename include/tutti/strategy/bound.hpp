@@ -34,16 +34,18 @@ struct unbound {
   void ready(std::size_t) {}
   void finish() {}
   void join() {}
+  std::vector<int> lost() const { return {}; }
   void serve() {}
   void finalize() {}
   tutti::role role() const { return role::worker; }
   std::int64_t steps() const { return 0; }
   std::int64_t skipped() const { return 0; }
+  std::int64_t dropped() const { return 0; }
 };
 
-/// What is wrong with the roles of ranks; empty when nothing is.
-template <class Parts>
-std::string wrong_roles(const Parts& parts) {
+/// What is wrong with the roles of ranks, and with what the policy says of so many workers; empty when nothing is.
+template <class Parts, class Sync>
+std::string wrong_roles(const Parts& parts, const Sync& sync) {
   if constexpr (requires { parts.topology.server_count(1); }) {
     const int size = parts.comm.size();
     int servers = parts.topology.server_count(size);
@@ -55,6 +57,8 @@ std::string wrong_roles(const Parts& parts) {
     if (parts.topology.dedicates() && servers == size)
       return "all " + std::to_string(size) +
              " ranks are dedicated servers and none is left to work - start more ranks";
+    if constexpr (requires { std::string{sync.wrong(1)}; })
+      return sync.wrong(parts.topology.dedicates() ? size - servers : size);
   }
   return {};
 }
@@ -89,7 +93,7 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
-          with, pieces.empty() ? 0 : pieces.front().size(), answers_of(sync).staleness, push_note::words(tensors));
+          with, pieces.empty() ? 0 : pieces.front().size(), closing_answer{sync}, push_note::words(tensors));
     else if constexpr (carrier_of<Sync> == carried_by::pairs)
       return std::make_unique<pairwise<T, Comm, Topology>>(with.comm, with.topology, with.how, seed_of(sync),
                                                            pieces.empty() ? 0 : pieces.front().size(),
@@ -118,13 +122,13 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
   constexpr bool pairs = carrier_of<Sync> == carried_by::pairs;
   constexpr bool served = carrier_of<Sync> == carried_by::placement || pairs;
-  constexpr bool weighs = is_weighted<working_reducer_t<R>> && !served;
+  constexpr bool weighs = is_weighted<working_reducer_t<R>> && (!served || pushes_together<Sync>);
   compared_numbers numbers = numbers_of(parts, sync);
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
   numbers.add(driver.numbers);
-  std::string wrong = served && !pairs ? detail::wrong_roles(parts) : std::move(driver.wrong);
+  std::string wrong = served && !pairs ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
@@ -147,6 +151,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                     .whole = served || agreeing_reducer<R> || driver.whole,
                     .adds = std::derived_from<R, sum> &&
                             std::is_same_v<std::remove_cvref_t<decltype(parts.codec)>, identity>,
+                    .together = served && pushes_together<Sync>,
                     .weight = parts.how.weight},
           .how = how,
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),

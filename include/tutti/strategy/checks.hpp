@@ -9,6 +9,7 @@
 #include <tutti/federated/population.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/sync/closing_rule.hpp>
 #include <tutti/sync/sync_policy.hpp>
 #include <tutti/topologies/mixing.hpp>
 #include <tutti/topologies/placement.hpp>
@@ -79,7 +80,9 @@ struct strategy_checks {
                                       requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
                                     };
   static constexpr bool pairwise_at_server = !by_servers || !needs_every_contribution<Reducer, float>;
-  static constexpr bool unweighted_at_server = !by_servers || !is_weighted<Reducer>;
+  static constexpr bool unweighted_at_server = !by_servers || !is_weighted<Reducer> || pushes_together<Sync>;
+  static constexpr bool closes = !names_closing<Sync> || closes_steps<Sync>;
+  static constexpr bool closes_at_servers = by_servers || !names_closing<Sync>;
   static constexpr bool adds_at_server = !by_servers || !unweighted_at_server || !pairwise_at_server ||
                                          std::derived_from<Reducer, sum>;
   static constexpr bool encodes = codec_of<Codec, float>;
@@ -99,7 +102,7 @@ struct strategy_checks {
   static constexpr bool value = communicates && has_placement && has_schedule && has_graph && mixes_replicas &&
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
-                                runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
+                                closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
                                 adds_at_server && averages_clients && encodes && forgets &&
                                 reaches_all && scatters && meets && decodes;
 };
@@ -109,7 +112,7 @@ struct strategy_sentences {
   static_assert(facts::communicates, "tutti::strategy: this is no communicator - it needs rank, "
                                      "size, exchange, progress, idle, revoke and in_flight, see "
                                      "tutti/communicators/communicator.hpp");
-  static_assert(facts::has_placement, "tutti::strategy: asynchronous needs servers that own key "
+  static_assert(facts::has_placement, "tutti::strategy: this sync policy needs servers that own key "
                                       "ranges, and this topology has none - use tutti::star");
   static_assert(facts::has_schedule, "tutti::strategy: this sync policy reduces over a schedule, "
                                      "and this topology has none - use tutti::ring, tutti::direct "
@@ -141,6 +144,11 @@ struct strategy_sentences {
                                       "contribute tutti::contributes::difference");
   static_assert(facts::averages_parameters, "tutti::strategy: the sum of all ranks' parameters is no model - "
                                             "use tutti::mean");
+  static_assert(facts::closes, "tutti::strategy: what closing(clocks) of this sync policy returns is no closing rule - "
+                               "give it takes, closes, lets_go and ends, see tutti/sync/closing_rule.hpp");
+  static_assert(facts::closes_at_servers, "tutti::strategy: this sync policy says by closing() when a step at a server "
+                                          "closes, and is not carried by servers - leave closing out, or say carrier = "
+                                          "tutti::carried_by::placement");
   static_assert(facts::runs_rounds, "tutti::strategy: rounds over a population ask the sync policy for "
                                     "epochs and cohort(clients) - see "
                                     "tutti/sync/federated.hpp");
@@ -148,12 +156,12 @@ struct strategy_sentences {
                                   "rounds over a population, makes a common step with them - give it an "
                                   "optimizer as its member outer");
   static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "
-                                           "contribution, and asynchronous servers apply each as "
-                                           "it arrives - use tutti::synchronous, or tutti::mean");
+                                           "contribution, and servers add up those that come "
+                                           "- use tutti::synchronous, or tutti::mean");
   static_assert(facts::unweighted_at_server, "tutti::strategy: a weighted mean needs the weights "
                                              "of all contributions, and asynchronous servers see "
                                              "one at a time - use tutti::mean");
-  static_assert(facts::adds_at_server, "tutti::strategy: asynchronous servers add up what arrives, "
+  static_assert(facts::adds_at_server, "tutti::strategy: servers add up what arrives, "
                                        "and this reducer does not add - use tutti::mean or "
                                        "tutti::sum");
   static_assert(facts::encodes, "tutti::strategy: this codec cannot encode the parameters - see "

@@ -4,7 +4,7 @@
 //
 // Parts are given in any order. A communicator is required; the others default to
 //   topology   default_topology; star when the sync policy is carried by servers; the graph that a policy names
-//   reducer    mean; weighted_mean over a population
+//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes
 //   codec      identity
 //   sync       synchronous
 //   options    options{}, and training_options{}
@@ -18,6 +18,7 @@
 #include <tutti/strategy/bound.hpp>
 #include <tutti/strategy/bound_rounds.hpp>
 #include <tutti/sync/asynchronous.hpp>
+#include <tutti/sync/backup_workers.hpp>
 #include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
 #include <tutti/sync/gossip.hpp>
@@ -25,6 +26,7 @@
 #include <tutti/sync/no_loco.hpp>
 #include <tutti/sync/pairwise.hpp>
 #include <tutti/sync/post_local_sgd.hpp>
+#include <tutti/sync/quorum.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <concepts>
@@ -73,7 +75,7 @@ struct strategy_parts {
   using topology = std::remove_cvref_t<
       part_type<topology_part, typename default_topology_of<sync>::type, Parts...>>;
   using reducer = std::remove_cvref_t<
-      part_type<reducer_part, std::conditional_t<over_population<sync>, weighted_mean, mean>,
+      part_type<reducer_part, std::conditional_t<over_population<sync> || weighs_pushes<sync>, weighted_mean, mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
   template <template <class...> class About>

@@ -2,6 +2,10 @@
 #pragma once
 
 #include <tutti/sync/sync_policy.hpp>
+#include <tutti/sync/worker_clocks.hpp>
+
+#include <cstdint>
+#include <span>
 
 namespace tutti {
 
@@ -19,6 +23,9 @@ struct asynchronous {
   static constexpr determinism repeats = determinism::none;
 
   int staleness = unbounded;
+  tutti::on_loss on_loss = tutti::on_loss::error;
+
+  auto closing(std::span<const std::int64_t> clocks) const { return detail::worker_clocks{clocks, staleness}; }
 };
 
 } // namespace tutti

@@ -36,6 +36,7 @@ struct training_facts {
   bool weighs;       ///< a contribution may have a weight
   bool whole;        ///< the gradient travels as one
   bool adds = false; ///< what is agreed on is the sum or mean of what ranks have written, unchanged on its way
+  bool together = false; ///< servers make a step of the pushes of several workers
   double weight = 1; ///< of a contribution, where none is given
 };
 
@@ -50,6 +51,7 @@ struct counters {
   std::int64_t step = 0, skipped = 0;
   std::int64_t since = 0, exchanges = 0; ///< steps since replicas were equal, and agreements
   std::int64_t idle = 0;                 ///< steps since then that this rank has left out
+  std::int64_t dropped = 0;              ///< steps of this rank that came too late to servers
   std::int64_t kept = 0;                 ///< whether replicas have kept something of their own
   std::vector<double> learnt;            ///< weight of what each part has not offered yet
   std::vector<std::int64_t> versions, outer; ///< steps of each tensor; outer steps of each part
@@ -276,7 +278,7 @@ protected:
       agreed_ = aligned_values<T>{all.size()};
       model().read(all, agreed_.begin());
     }
-    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_);
+    if (carrier_->serves()) carrier_->attach(agreed_.span(), apply_push_, updates_[0].is_looking_back());
     if (plan_.policy.tracks) tracked_ = aligned_values<T>{all.size()}, last_ = aligned_values<T>{all.size()};
     if (carrier_->mixes() && !carrier_->serves()) {
       aligned_values<T> now{all.size()};
@@ -288,10 +290,12 @@ protected:
   void apply_push(place where, std::span<const T> gradient) {
     ++at_.outer[0];
     const std::span<const std::uint64_t> note = carrier_->noted();
+    const std::span<const T> before = carrier_->taken_at();
     model().each(where, [&](std::size_t k, place at) {
       if (collect_.is_frozen(k) || !push_note::present(note, k)) return;
       updates_[0](at, {++at_.versions[k], agreed_.span().subspan(at.begin, at.size()),
-                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], push_note::rate(note)});
+                       gradient.subspan(at.begin - where.begin, at.size()), T(1), groups_[k], push_note::rate(note),
+                       before.empty() ? before : before.subspan(at.begin - where.begin, at.size())});
     });
   }
   [[noreturn]] void refuse(const char* call, std::string detail) const {

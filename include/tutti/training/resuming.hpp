@@ -51,6 +51,7 @@ protected:
     detail::to_the_most(*ranks_, servers);
     at_.outer[0] = servers.back();
     std::copy_n(servers.begin(), at_.versions.size(), at_.versions.begin());
+    carrier_->meet(*ranks_);
   }
   /// Everything that training goes on from.
   void visit(archive& to) {
@@ -74,6 +75,7 @@ protected:
       const bool moved = all_.ranks != ranks_->size();
       if (moved) at_.step = all_.steps;
       if (moved) at_.since = 0;
+      if (apart()) model().read(parts_[0], carrier_->room(0).data()); // what this rank has pulled
       carrier_->resume(*ranks_, !apart());
       if (!apart()) model().write(parts_[0], carrier_->room(0).data());
     }
@@ -117,6 +119,7 @@ private:
       to.number("steps", all_.steps);
       to.number("steps of a worker", at_.step, counted);
       to.number("pushes", at_.outer[0], here);
+      if (plan_.together) to.number("dropped", at_.dropped, counted);
     } else {
       to.number("steps", at_.step);
     }

@@ -55,7 +55,7 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
   using base::model, base::meet, base::visit, base::resume, base::resumed, base::local, base::reduces, base::apart,
       base::descend, base::begin_afresh, base::write, base::keep_all, base::keep_state, base::refuse, base::judge,
       base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
-      base::start, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt, base::agree_first, base::agree_on_every_part,
+      base::start, base::worth, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt, base::agree_first, base::agree_on_every_part,
       base::commit, base::agree_until, base::require_shut, base::require_expected,
       base::require_complete, base::ranks_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
@@ -77,6 +77,10 @@ public:
   std::int64_t steps() const noexcept { return at_.step; }
   /// Steps that were left out because of a NaN or infinity.
   std::int64_t skipped() const noexcept { return at_.skipped; }
+  /// Steps of this rank whose gradient came too late to servers that do not wait for all, and counts for nothing.
+  std::int64_t dropped() const noexcept { return at_.dropped; }
+  /// The workers that servers have given up (on_loss::go_on), as far as this rank has heard of it.
+  std::vector<int> lost() const { return carrier_->lost(); }
   /// By which the loss is to be multiplied before the gradient of the next step is taken.
   double loss_scale() const noexcept { return scale_.now(); }
   /// Of the last step's agreed gradient, before it was clipped; 0 where nothing is clipped.
@@ -259,7 +263,8 @@ private:
     if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
     const std::int64_t skipped = at_.skipped;
     const detail::loss_scale before = scale_;
-    const double weight[] = {is_usable_here(own, carrier_->room(0)) ? 1.0 : 0.0};
+    const double weighs = plan_.together ? worth(collect_.weight()) : 1.0;
+    const double weight[] = {is_usable_here(own, carrier_->room(0)) ? weighs : 0.0};
     detail::push_note::write(carrier_->note(), detail::rate_of(optimizer_), model().count(),
                              [&](std::size_t k) { return collect_.present(k); });
     try {
@@ -271,6 +276,7 @@ private:
       throw;
     }
     if (weight[0] > 0) scale_.good();
+    if (!carrier_->counted()) ++at_.dropped;
     ++at_.step, ++at_.since;
     write(0);
     bound_.publish();

@@ -42,6 +42,8 @@ template <class O>
 double rate_of(const O& o) {
   if constexpr (requires { double(o.learning_rate); })
     return double(o.learning_rate);
+  else if constexpr (requires { o.inner.learning_rate; })
+    return detail::rate_of(o.inner);
   else
     return std::numeric_limits<double>::quiet_NaN();
 }
@@ -49,12 +51,14 @@ template <class O>
 O at_rate(O o, double rate) {
   if constexpr (requires { o.learning_rate = rate; })
     if (!std::isnan(rate)) o.learning_rate = rate;
+  if constexpr (requires { o.inner.learning_rate; }) o.inner = detail::at_rate(o.inner, rate);
   return o;
 }
 template <class O>
 O in_group(O o, group_factors by) {
   if constexpr (requires { o.learning_rate = o.learning_rate * by.rate; }) o.learning_rate *= by.rate;
   if constexpr (requires { o.weight_decay = o.weight_decay * by.decay; }) o.weight_decay *= by.decay;
+  if constexpr (requires { o.inner.learning_rate; }) o.inner = detail::in_group(o.inner, by);
   return o;
 }
 
@@ -67,6 +71,7 @@ struct update_of {
   T factor; ///< gradients are multiplied by it first
   group_factors group;
   double rate = std::numeric_limits<double>::quiet_NaN(); ///< in place of the optimizer's; NaN for that
+  std::span<const T> before = {}; ///< what the gradients were taken at; none where these are the values
 };
 
 /// Refers to the optimizer, which may be changed between two steps. Its slots cover one place.
@@ -82,15 +87,18 @@ public:
           optimizer_slots<T, slots_of<O>> state;
           for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
           if (what.group == group_factors{} && std::isnan(what.rate))
-            tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor);
+            tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor, what.before);
           else
-            tutti::update<T>(detail::in_group(detail::at_rate(o, what.rate), what.group), what.step, what.values, what.gradients,
-                             state, what.factor);
-        }} {
+            tutti::update<T>(detail::in_group(detail::at_rate(o, what.rate), what.group), what.step, what.values,
+                             what.gradients, state, what.factor, what.before);
+        }},
+        looks_back_{looks_back<O, T>} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(where.size());
   }
 
   place where() const noexcept { return where_; }
+  /// Whether the optimizer asks for what gradients were taken at.
+  bool is_looking_back() const noexcept { return looks_back_; }
   std::size_t slots() const noexcept { return slots_.size(); }
   std::span<T> slot(std::size_t k) const { return slots_[k].span(); }
 
@@ -117,6 +125,7 @@ private:
   std::vector<std::string_view> names_;
   place where_;
   void (*update_)(const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  bool looks_back_ = false;
   std::vector<aligned_values<T>> slots_;
 };
 

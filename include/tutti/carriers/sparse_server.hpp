@@ -1,0 +1,181 @@
+// sparse_server: the side of a sparse table that answers, in flight for as long as its table lives.
+#pragma once
+
+#include <tutti/carriers/leaving.hpp>
+#include <tutti/carriers/roster.hpp>
+#include <tutti/carriers/sparse_rows.hpp>
+#include <tutti/collectives/failed_call.hpp>
+#include <tutti/communicators/communicator.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::detail {
+
+/// What a worker asks of a server: then so many keys follow, and behind them, in a push, a gradient row for each.
+struct sparse_head {
+  enum : std::uint64_t { pull = 1, push = 2, done = 3 };
+  std::uint64_t kind = 0, clock = 0, keys = 0; ///< clock: which request of this worker to this server it is
+};
+
+/// Takes one request of each worker before the next of any, and applies each (worker, clock) once.
+template <class T, class Comm, class Optimizer>
+class sparse_server final : public operation {
+public:
+  struct channels {
+    channel requests, rows;
+  };
+
+  sparse_server(Comm& comm, channels on, roster workers, Optimizer by, const sparse_options& how)
+      : comm_{comm}, on_{on}, workers_{std::move(workers)}, columns_{how.columns}, rows_{std::move(by), how},
+        seats_(std::size_t(workers_.size())) {}
+  ~sparse_server() {
+    comm_.in_flight().leave(*this);
+    end();
+  }
+
+  bool advance() override {
+    try {
+      for (int r = 0; r < workers_.size(); ++r) look(r);
+      return false;
+    } catch (const error& e) {
+      detail::fail_call(comm_, "serve", e.details(), [&] { seats_.clear(); });
+    } catch (...) {
+      detail::give_up_call(comm_, "serve", "what it called threw", [&] { seats_.clear(); });
+      throw;
+    }
+  }
+  std::uint64_t progress() override { return comm_.progress(); }
+  void idle(std::uint64_t seen) override { comm_.idle(seen, deadline{}); }
+  void check_deadline() override {}
+  void abandon() noexcept override { end(); }
+  bool refers_to(const void* communicator) const noexcept override { return communicator == &comm_; }
+  bool stays() const noexcept override { return true; }
+
+  void pull(std::span<const std::uint64_t> keys, std::span<T> rows) const {
+    for (std::size_t k = 0; k < keys.size(); ++k) rows_.read(keys[k], rows.subspan(k * columns_, columns_));
+  }
+  void push(std::span<const std::uint64_t> keys, std::span<const T> gradients) {
+    for (std::size_t k = 0; k < keys.size(); ++k) rows_.update(keys[k], gradients.subspan(k * columns_, columns_));
+  }
+  void ends(int worker) { workers_.ends(worker); }
+  /// All workers have said that they are done, and have their rows.
+  bool is_over() const {
+    bool answered = true;
+    for (const seat& s : seats_) answered = answered && !s.answering;
+    return workers_.all_done() && answered;
+  }
+  void reopen() {
+    workers_.restart();
+    for (int r = 0; r < workers_.size(); ++r) {
+      seats_[std::size_t(r)].clock = 0;
+      listen(r);
+    }
+  }
+  void require_sound() const {
+    if (this->fault()) std::rethrow_exception(this->fault());
+  }
+  void require_all_there() const {
+    if (lost_ >= 0) throw error{left_unfinished(lost_)};
+  }
+  std::size_t size() const noexcept { return rows_.size(); }
+  std::uint64_t heard() const noexcept { return heard_; }
+  int slowest_worker() const { return workers_.slowest_worker(); }
+
+private:
+  using handle = exchange_handle_of<Comm>;
+  struct seat {
+    sparse_head head;
+    std::uint64_t clock = 0; ///< requests so far
+    std::vector<std::uint64_t> keys;
+    std::vector<T> gradients, rows;
+    std::optional<handle> hearing, reading, answering;
+  };
+
+  void begin() override { reopen(); }
+  void listen(int worker) {
+    seat& s = seats_[std::size_t(worker)];
+    if (workers_.is_done(worker) || worker == comm_.rank() || worker == lost_) return;
+    const incoming from{worker, std::as_writable_bytes(std::span{&s.head, 1})};
+    s.hearing.emplace(comm_.exchange(host_execution{}, on_.requests, {{}, {&from, 1}}));
+  }
+  void look(int worker) {
+    seat& s = seats_[std::size_t(worker)];
+    if (is_through(s.hearing, worker)) open(worker);
+    if (is_through(s.reading, worker)) take(worker);
+    is_through(s.answering, worker);
+  }
+  bool is_through(std::optional<handle>& exchange, int worker) {
+    if (!exchange) return false;
+    try {
+      if (!exchange->test()) return false;
+      exchange.reset();
+      return true;
+    } catch (const error& e) {
+      if (e.code() != error_code::peer_lost || e.peer() != worker || !detail::has_left(comm_, worker)) throw;
+      exchange.reset();
+      lost_ = worker;
+      return false;
+    }
+  }
+  void open(int worker) {
+    seat& s = seats_[std::size_t(worker)];
+    ++heard_;
+    const bool expected = s.head.clock == s.clock + 1 && s.head.keys <= (std::uint64_t{1} << 40);
+    if (!expected || s.head.kind < sparse_head::pull || s.head.kind > sparse_head::done)
+      throw error{{.code = error_code::bad_data,
+                   .call = "serve",
+                   .peer = worker,
+                   .detail = "a request of rank " + std::to_string(worker) +
+                             " is not what this table expects - let nobody else use its channel"}};
+    ++s.clock;
+    if (s.head.kind == sparse_head::done) return workers_.ends(worker);
+    s.keys.resize(std::size_t(s.head.keys));
+    std::vector<incoming> from{{worker, std::as_writable_bytes(std::span{s.keys})}};
+    if (s.head.kind == sparse_head::push) {
+      s.gradients.resize(s.keys.size() * columns_);
+      from.push_back({worker, std::as_writable_bytes(std::span{s.gradients})});
+    }
+    s.reading.emplace(comm_.exchange(host_execution{}, on_.requests, {{}, from}));
+  }
+  void take(int worker) {
+    seat& s = seats_[std::size_t(worker)];
+    ++heard_;
+    if (s.head.kind == sparse_head::push) {
+      push(s.keys, s.gradients);
+    } else {
+      s.rows.resize(s.keys.size() * columns_);
+      pull(s.keys, s.rows);
+      const outgoing to{worker, std::as_bytes(std::span{s.rows})};
+      s.answering.emplace(comm_.exchange(host_execution{}, on_.rows, {{&to, 1}, {}}));
+    }
+    listen(worker);
+  }
+  /// Who asks now is told that there is no server any more.
+  void end() noexcept {
+    bool silence = true;
+    for (seat& s : seats_)
+      for (auto* exchange : {&s.hearing, &s.reading})
+        if (*exchange) silence = detail::take_back(**exchange) && silence;
+    if (!silence) comm_.revoke(left_unfinished(comm_.rank()));
+    seats_.clear();
+  }
+
+  Comm& comm_;
+  const channels on_;
+  roster workers_;
+  const std::size_t columns_;
+  sparse_rows<T, Optimizer> rows_;
+  std::vector<seat> seats_;
+  int lost_ = -1;
+  std::uint64_t heard_ = 0;
+};
+
+} // namespace tutti::detail

@@ -1,0 +1,248 @@
+// sparse_table: rows by 64-bit keys, on servers; what embeddings are pulled from and pushed to.
+#pragma once
+
+#include <tutti/carriers/control.hpp>
+#include <tutti/carriers/sparse_server.hpp>
+#include <tutti/communicators/forwarding.hpp>
+#include <tutti/communicators/reserved_channel.hpp>
+#include <tutti/core/members.hpp>
+#include <tutti/topologies/placement.hpp>
+#include <tutti/topologies/star.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti {
+
+/// Every key has one owner, the server of its range (the s-th of equal ranges of keys), which updates its row by
+/// `optimizer` with state and steps of its own, in the order in which pushes arrive. Workers pull and push what they
+/// need, each at its own pace; a server answers from within whatever its rank waits for on the communicator. The
+/// communicator outlives the table; construction and finish() are collective.
+/// Cost: of a pull a message of the keys to each server that owns any, and one of the rows back; of a push one of keys
+/// and gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
+/// Determinism: none; of one worker's pushes, run to run.
+/// Errors: `invalid_argument`, on the rank that asks, before anything is sent, for keys that are out of range, not
+/// sorted, or given twice, and for lengths that do not fit; `mismatch` on every rank where options differ. What fails
+/// once it is on its way fails everybody.
+template <class T, class Comm, class Optimizer, placement_topology Topology = star>
+class sparse_table {
+  using comm_type = std::remove_reference_t<decltype(detail::stationary(std::declval<Comm&>()))>;
+
+public:
+  sparse_table(Comm& comm, Topology servers, Optimizer optimizer, const sparse_options& what, const options& how = {})
+      : comm_{detail::stationary(comm)}, topology_{std::move(servers)}, what_{what}, how_{how},
+        servers_{topology_.server_count(comm.size())}, requests_{comm_.in_flight()}, rows_{comm_.in_flight()} {
+    verify(optimizer);
+    ranges_.emplace(last_key(), servers_);
+    lanes_.resize(std::size_t(servers_));
+    if (comm_.rank() >= servers_) return;
+    const auto works = [&](int r) { return is_worker(topology_, r, comm_.size()); };
+    operations& all = comm_.in_flight();
+    const auto held = all.hold();
+    server_ = std::make_unique<server_type>(comm_, typename server_type::channels{requests_, rows_},
+                                            detail::roster{comm_.size(), works}, std::move(optimizer), what_);
+    all.start(*server_);
+    all.enter(*server_);
+  }
+  sparse_table(const sparse_table&) = delete;
+  sparse_table& operator=(const sparse_table&) = delete;
+
+  tutti::role role() const {
+    if (!server_) return role::worker;
+    return is_worker(topology_, comm_.rank(), comm_.size()) ? role::both : role::server;
+  }
+  /// The server that owns a key.
+  int owner(std::uint64_t key) const { return ranges_->owner(key); }
+  /// How many rows were pushed to, of those that this rank owns.
+  std::size_t size() const noexcept { return server_ ? server_->size() : 0; }
+
+  /// The rows of `keys`, one behind the other in their order. Waits for them.
+  void pull(std::span<const std::uint64_t> keys, std::span<T> rows) {
+    check("pull", keys, rows.size());
+    request("pull", detail::sparse_head::pull, keys, rows, rows);
+  }
+  /// A gradient for each of the keys' rows. Returns when these are the caller's again.
+  void push(std::span<const std::uint64_t> keys, std::span<const T> gradients) {
+    check("push", keys, gradients.size());
+    request("push", detail::sparse_head::push, keys, {}, gradients);
+  }
+  /// Of a dedicated server: answers until every worker has finished.
+  void serve() {
+    if (role() == role::server) wait("serve", [&] { return server_->is_over(); });
+  }
+  /// After this rank's last request: every push of every worker has been applied when the servers return. Then it
+  /// may go on.
+  void finish() {
+    if (role() != role::server) {
+      guarded("finish", [&] {
+        const auto held = comm_.in_flight().hold();
+        if (server_) server_->ends(comm_.rank());
+        for (int s = 0; s < servers_; ++s)
+          if (s != comm_.rank()) send(s, detail::sparse_head::done, {}, {});
+      });
+      wait("finish", [&] { return all_sent(); });
+    }
+    if (server_) wait("finish", [&] { return server_->is_over(); });
+    guarded("finish", [&] {
+      const auto held = comm_.in_flight().hold();
+      for (lane& l : lanes_) l.head.clock = 0;
+      if (server_) server_->reopen();
+    });
+  }
+
+private:
+  using server_type = detail::sparse_server<T, comm_type, Optimizer>;
+  using handle = detail::exchange_handle_of<comm_type>;
+  struct lane {
+    detail::sparse_head head;
+    std::optional<handle> sending, receiving;
+  };
+
+  std::uint64_t last_key() const noexcept { return what_.keys - 1; } // of 0, the last one there is
+  void verify(const Optimizer& optimizer) {
+    control_on<comm_type> ranks{comm_, how_};
+    const bool columns = what_.columns > 0;
+    const bool servers = servers_ > 0 && !(topology_.dedicates() && servers_ == comm_.size());
+    std::uint64_t hash = detail::hashed_numbers(hash_of(optimizer), what_);
+    hash = detail::hashed(hash, std::uint64_t(servers_) << 1 | std::uint64_t(topology_.dedicates()));
+    const std::uint64_t mine[] = {columns, servers, hash};
+    const auto all = ranks.gather(mine);
+    for (int r = 0; r < comm_.size(); ++r) {
+      const auto at = [&](std::size_t k) { return all[3 * std::size_t(r) + k]; };
+      if (!at(0)) refuse("sparse_table", r, error_code::invalid_argument, "a row has no columns - give at least 1");
+      if (!at(1))
+        refuse("sparse_table", r, error_code::invalid_argument,
+               "there is nobody to serve, or to work - give at least one server, and more ranks than dedicated ones");
+      if (at(2) != all[2])
+        refuse("sparse_table", r, error_code::mismatch,
+               "ranks 0 and " + std::to_string(r) + " make tables with other servers, columns, keys, seeds or "
+               "optimizers - give the same on every rank");
+    }
+  }
+  [[noreturn]] void refuse(const char* call, int peer, error_code code, std::string detail) const {
+    throw error{{.code = code, .call = call, .rank = comm_.rank(), .peer = peer, .detail = std::move(detail)}};
+  }
+  void check(const char* call, std::span<const std::uint64_t> keys, std::size_t values) const {
+    const auto no = [&](std::string why) { refuse(call, -1, error_code::invalid_argument, std::move(why)); };
+    if (role() == role::server) no("this rank is a dedicated server - call serve()");
+    if (values != keys.size() * what_.columns)
+      no("there are " + std::to_string(values) + " values for " + std::to_string(keys.size()) + " rows of " +
+         std::to_string(what_.columns));
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+      const std::string key = std::to_string(keys[k]);
+      if (keys[k] > last_key())
+        no("key " + key + " is out of range - give keys less than " + std::to_string(what_.keys));
+      if (k == 0 || keys[k - 1] < keys[k]) continue;
+      no(keys[k - 1] == keys[k] ? "key " + key + " is given twice - give each once, with the sum of its gradients"
+                                : "key " + key + " follows " + std::to_string(keys[k - 1]) + " - sort the keys");
+    }
+  }
+  /// Each server's keys are neighbours, as all are sorted.
+  void request(const char* call, std::uint64_t kind, std::span<const std::uint64_t> keys, std::span<T> rows,
+               std::span<const T> gradients) {
+    const operations::visit now{comm_.in_flight(), call, comm_.rank()};
+    guarded(call, [&] {
+      const auto held = comm_.in_flight().hold();
+      for (std::size_t from = 0, to = 0; from < keys.size(); from = to) {
+        const int s = owner(keys[from]);
+        while (to < keys.size() && owner(keys[to]) == s) ++to;
+        const auto own = keys.subspan(from, to - from);
+        const std::size_t first = from * what_.columns, n = own.size() * what_.columns;
+        if (s != comm_.rank())
+          send(s, kind, own, kind == detail::sparse_head::push ? gradients.subspan(first, n) : std::span<const T>{});
+        if (s != comm_.rank() && kind == detail::sparse_head::pull) {
+          const incoming answer{s, std::as_writable_bytes(rows.subspan(first, n))};
+          lanes_[std::size_t(s)].receiving.emplace(comm_.exchange(host_execution{}, rows_, {{}, {&answer, 1}}));
+        }
+        if (s == comm_.rank() && kind == detail::sparse_head::pull) server_->pull(own, rows.subspan(first, n));
+        if (s == comm_.rank() && kind == detail::sparse_head::push) server_->push(own, gradients.subspan(first, n));
+      }
+    });
+    wait(call, [&] { return all_sent(); });
+  }
+  void send(int server, std::uint64_t kind, std::span<const std::uint64_t> keys, std::span<const T> gradients) {
+    lane& l = lanes_[std::size_t(server)];
+    l.head = {kind, l.head.clock + 1, keys.size()};
+    std::vector<outgoing> sends{{server, std::as_bytes(std::span{&l.head, 1})}};
+    if (kind != detail::sparse_head::done) sends.push_back({server, std::as_bytes(keys)});
+    if (kind == detail::sparse_head::push) sends.push_back({server, std::as_bytes(gradients)});
+    l.sending.emplace(comm_.exchange(host_execution{}, requests_, {sends, {}}));
+  }
+  bool all_sent() {
+    bool all = true;
+    for (lane& l : lanes_)
+      for (auto* exchange : {&l.sending, &l.receiving}) {
+        if (*exchange && (*exchange)->test()) exchange->reset();
+        all = all && !*exchange;
+      }
+    return all;
+  }
+  int awaited() const {
+    for (const lane& l : lanes_)
+      for (const auto* exchange : {&l.receiving, &l.sending})
+        if (*exchange) return (*exchange)->waiting_for();
+    return server_ ? server_->slowest_worker() : -1;
+  }
+  template <class Finished>
+  void wait(const char* call, Finished&& finished) {
+    operations& all = comm_.in_flight();
+    const operations::visit now{all, call, comm_.rank()};
+    deadline until = how_.until(tutti::now_of(comm_));
+    for (std::uint64_t heard = 0;;) {
+      const auto seen = comm_.progress();
+      bool over = false, rests = false;
+      guarded(call, [&] {
+        const auto held = all.hold();
+        rests = all.step(seen);
+        if (server_) server_->require_sound();
+        over = finished();
+        if (server_ && !over) server_->require_all_there();
+        if (server_ && std::exchange(heard, server_->heard()) != server_->heard())
+          until = how_.until(tutti::now_of(comm_));
+        if (!over && tutti::now_of(comm_) >= until)
+          throw error{{.code = error_code::timeout,
+                       .peer = awaited(),
+                       .detail = "nothing was heard within " + std::to_string(how_.timeout.count()) +
+                                 " ms - raise tutti::options::timeout if the peer is only slow"}};
+      });
+      if (over) return;
+      if (rests) comm_.idle(seen, (std::min)(until, all.alarm()));
+    }
+  }
+  /// An error here is an error everywhere.
+  template <class Work>
+  void guarded(const char* call, Work&& work) {
+    try {
+      work();
+    } catch (const error& e) {
+      detail::fail_call(comm_, call, e.details(), [] {});
+    } catch (...) {
+      detail::give_up_call(comm_, call, "what it called threw", [] {});
+      throw;
+    }
+  }
+
+  comm_type& comm_;
+  const Topology topology_;
+  const sparse_options what_;
+  const options how_;
+  const int servers_;
+  reserved_channel requests_, rows_;
+  std::optional<detail::key_ranges> ranges_;
+  std::vector<lane> lanes_; ///< of each server
+  std::unique_ptr<server_type> server_;
+};
+
+/// Of rows of float.
+template <class Comm, class Topology, class Optimizer, class... More>
+sparse_table(Comm&, Topology, Optimizer, const sparse_options&, More...)
+    -> sparse_table<float, Comm, Optimizer, Topology>;
+
+} // namespace tutti
