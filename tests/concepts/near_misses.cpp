@@ -85,7 +85,7 @@ struct hermit { // mixes with itself
   using part = tutti::topology_part;
   template <class Emit>
   void mix(std::int64_t, int rank, int, Emit&& emit) const {
-    emit(tutti::neighbour{rank, 1});
+    emit(tutti::share{rank, rank, 1});
   }
 };
 static_assert(tutti::mixing_topology<hermit>);

@@ -2,6 +2,7 @@
 // may finish their layers in different orders; what goes out does so in one order everywhere, which
 // is what lets operations find each other without names.
 #include <tutti/communicators/operation.hpp>
+#include <tutti/communicators/request.hpp>
 #include <tutti/core/tensor.hpp>
 
 #include <boost/test/unit_test.hpp>

@@ -70,6 +70,64 @@ BOOST_AUTO_TEST_CASE(all_skip_what_one_owner_sees_overflow) {
   run("synchronous", tutti::synchronous{});
 }
 
+// Of a long model every rank looks at its own contribution while it writes it; what they come to is looked at only
+// where one is too great for its sum to be certain.
+BOOST_AUTO_TEST_CASE(long_models_have_the_same_verdicts) {
+  constexpr std::size_t n = (std::size_t{1} << 16) + 7;
+  constexpr float most = (std::numeric_limits<float>::max)();
+  const auto run = [&](const char* what, bool usable, float first, float second, const auto&... parts) {
+    const auto texts = on(2, [&](auto& world) -> std::string {
+      floats w(n, 1), g(n, 0);
+      tutti::strategy strategy{world, parts...};
+      auto trainer = strategy.bind(w, by_one, training_options{.non_finite = tutti::non_finite::skip});
+      g[n - 3] = world.rank() == 0 ? first : second;
+      trainer.step(g);
+      std::string wrong;
+      if (trainer.skipped() != (usable ? 0 : 1)) wrong += "skipped " + std::to_string(trainer.skipped());
+      if (!usable && w != floats(n, 1)) wrong += " parameters moved";
+      g[n - 3] = 1;
+      trainer.step(g);
+      if (!usable && (w[n - 3] == 1 || trainer.skipped() != 1)) wrong += " the next step was not made";
+      return wrong;
+    });
+    for (const std::string& t : texts) BOOST_CHECK_MESSAGE(t.empty(), what << ": " << t);
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto with = [&](const auto&... parts) {
+    run("small", true, 1, 2, parts...);
+    run("a NaN", false, 1, nan, parts...);
+    run("an infinity", false, -infinity, 1, parts...);
+    run("infinities of both signs", false, infinity, -infinity, parts...);
+    run("great, and of both signs", true, most, -most, parts...);
+    run("great on one rank", true, most, 0, parts...);
+  };
+  with(tutti::synchronous{});
+  with(tutti::sharded{});
+  with(tutti::sum{});
+  run("a sum that overflows", false, most, most, tutti::sum{});
+  run("a sum that overflows at owners", false, most, most, tutti::sum{}, tutti::sharded{});
+}
+
+BOOST_AUTO_TEST_CASE(long_models_name_who_spoils_a_step) {
+  constexpr std::size_t n = std::size_t{1} << 17;
+  std::vector<std::string> said(2, "nothing");
+  on(2, [&](auto& world) {
+    tensors<float> model{{"a", "b"}, {floats(n), floats(5)}};
+    tutti::strategy strategy{world};
+    auto trainer = strategy.bind(model.parameters(), by_one);
+    auto g = model.values;
+    if (world.rank() == 1) g[0][n / 2] = infinity;
+    try {
+      trainer.accumulate(gradients(model.values));
+      trainer.step(gradients(g));
+    } catch (const tutti::error& e) {
+      said[std::size_t(world.rank())] = e.what();
+    }
+    return 0;
+  });
+  small_model::expect_texts("named", said, "the gradient of \"a\" on rank 1 holds a NaN or an infinity");
+}
+
 // What a rank finds in its own step is its own affair between two agreements; all take part in the
 // next one.
 BOOST_AUTO_TEST_CASE(a_rank_alone_skips_alone) {
