@@ -1,5 +1,5 @@
-// Virtual time: how fast it is simulated, what bind costs in messages on 64 ranks, and how well it predicts the time of an
-// all_reduce between two nodes with a cable of 100 Mbit/s between them: so slow that it is the cable that is predicted.
+// Virtual time: how fast it is simulated, what bind costs in messages on 64 ranks, and how well it predicts the time of
+// an all_reduce between two nodes with a cable of 100 Mbit/s between them: so slow that it is the cable that counts.
 #include "interleaved.hpp"
 #include "network/cable.hpp"
 
@@ -92,7 +92,7 @@ tutti::simulated::machine machine_of(const bench::interleaved& job, int ranks_a_
 
 /// By how much predictions are off, as a part of what was measured.
 void predict(bench::report& report, int ranks_a_node, std::vector<double>& errors) {
-  const std::string rank = std::string(TUTTI_SCRATCH_DIR) + "/bench_simulator_rank 256 1024 4096";
+  const std::string rank = std::string(TUTTI_SCRATCH_DIR) + "/bench_simulator_rank 1024 4096";
   const bench::interleaved job("simulator, " + std::to_string(2 * ranks_a_node) + " ranks",
                                {{"", bench::two_nodes + "run " + std::to_string(ranks_a_node) + " " + rank}}, 3);
   const auto on = machine_of(job, ranks_a_node);
@@ -113,13 +113,13 @@ void predict(bench::report& report, int ranks_a_node, std::vector<double>& error
                   {"off by", error}});
     }
   };
-  one("ring", [](std::size_t) { return tutti::ring{}; });
-  one("halving_doubling", [](std::size_t) { return tutti::halving_doubling{}; });
-  one("binomial_tree", [](std::size_t) { return tutti::binomial_tree{}; });
-  one("hierarchical", [](std::size_t) { return tutti::hierarchical<>{}; });
-  one("in_segments", [&](std::size_t bytes) {
-    return tutti::pipelined{tutti::hierarchical<>{}, tutti::segments_for(bytes, ranks)};
-  });
+  const auto in_segments = [&](const char* side, const auto& topology) {
+    one(side, [&](std::size_t bytes) { return tutti::pipelined{topology, tutti::segments_for(bytes, ranks)}; });
+  };
+  in_segments("ring", tutti::ring{});
+  in_segments("halving_doubling", tutti::halving_doubling{});
+  in_segments("binomial_tree", tutti::binomial_tree{});
+  in_segments("hierarchical", tutti::hierarchical<>{});
 }
 
 } // namespace
