@@ -37,10 +37,12 @@ class due_events {
 public:
   void put(const due_event& e) {
     ++count_;
-    if (e.at == now_)
-      late_.push(e);
-    else
+    if (e.at != now_)
       buckets_[bucket_of(e.at)].push_back(e);
+    else if (present_.empty() || comes_first{}(present_.back(), e))
+      present_.push_back(e);
+    else
+      late_.push(e);
   }
   bool empty() const noexcept { return count_ == 0; }
   due_event take() {
@@ -87,7 +89,7 @@ private:
   ticks now_ = 0;
   std::size_t count_ = 0, next_ = 0;
   std::vector<due_event> present_; ///< of this time, in their order, from next_ on
-  std::priority_queue<due_event, std::vector<due_event>, comes_later> late_; ///< put in since, for this time
+  std::priority_queue<due_event, std::vector<due_event>, comes_later> late_; ///< of this time, in front of its end
   std::vector<due_event> buckets_[64];
 };
 
