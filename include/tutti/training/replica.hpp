@@ -89,7 +89,7 @@ protected:
     if (has_beside()) carried.insert(carried.end(), parts_.begin(), parts_.end());
     carrier_ = plan.carry(carried);
     numbers_ = std::move(plan.numbers);
-    if (judges_contributions()) collect_.bound(std::numeric_limits<T>::max() / T(ranks_->size()) / T(ranks_->size()) / 2);
+    if (judges_contributions()) collect_.bound((std::numeric_limits<T>::max)() / T(ranks_->size()) / T(ranks_->size()) / 2);
   }
   ~replica() = default;
 
