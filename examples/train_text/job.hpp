@@ -66,7 +66,7 @@ private:
   void uncoded() {
     constexpr tutti::identity codec{};
     if (s_.sync == "post_local_sgd")
-      by_default(codec, tutti::post_local_sgd{.together = s_.period, .later = s_.period});
+      by_default(codec, tutti::post_local_sgd{.first = s_.period, .later = s_.period});
     else if (s_.sync == "streaming_diloco") // a quarter of the model every quarter of a period
       by_default(codec, tutti::streaming_diloco{.period = std::max(1, s_.period / 4),
                                                 .fragments = 4,

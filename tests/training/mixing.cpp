@@ -276,7 +276,7 @@ BOOST_AUTO_TEST_CASE(one_rank_is_the_plain_optimizer) {
   BOOST_CHECK(run(tutti::gossip{}) == wanted);
   BOOST_CHECK(run(tutti::overlapped_gossip{}) == wanted);
   BOOST_CHECK(run(tutti::push_sum{}) == wanted);
-  BOOST_CHECK(run(tutti::post_local_sgd{.together = 3, .later = 2}) == wanted);
+  BOOST_CHECK(run(tutti::post_local_sgd{.first = 3, .later = 2}) == wanted);
   BOOST_CHECK(run(tutti::local_sgd{.period = 2}) == wanted);
 }
 

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(fragments_that_are_under_way_arrive_when_they_are_due) {
 }
 
 BOOST_AUTO_TEST_CASE(replicas_that_are_mixed_go_on_with_their_own) {
-  expect_the_same_end("post_local_sgd", 3, 16, tutti::post_local_sgd{.together = 4, .later = 3});
+  expect_the_same_end("post_local_sgd", 3, 16, tutti::post_local_sgd{.first = 4, .later = 3});
   expect_the_same_end("streaming_diloco", 3, 15, tutti::streaming_diloco{.period = 2, .delay = 3});
   expect_the_same_end("gossip", 3, 10, tutti::gossip{});
   expect_the_same_end("gossip on random pairs", 5, 10, tutti::gossip{.period = 2}, tutti::random_pairs{});
