@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tutti/carriers/carrier.hpp>
+#include <tutti/carriers/leaving.hpp>
 #include <tutti/carriers/worker_clocks.hpp>
 #include <tutti/collectives/failed_call.hpp>
 #include <tutti/communicators/communicator.hpp>
@@ -30,22 +31,6 @@ struct push_header {
   std::uint64_t kind;
   std::uint64_t clock;
 };
-
-/// Whether `peer` has left for no failure, as far as anybody can tell. Throws when it was because
-/// of one.
-template <class Comm>
-bool has_left(const Comm& comm, int peer) {
-  if constexpr (requires { comm.has_left(peer); })
-    return comm.has_left(peer);
-  else
-    return false;
-}
-inline failure left_unfinished(int peer) {
-  return {.code = error_code::peer_lost,
-          .peer = peer,
-          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on "
-                    "every rank after its last step"};
-}
 
 /// Applies the pushes of all workers to one key range, and answers each with the range as it stands
 /// when the clocks let it go. Takes one push of each worker before the next of any. A failure is
