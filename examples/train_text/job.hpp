@@ -40,7 +40,7 @@ public:
     if (world_.rank() == 0)
       std::cout << "text           " << name_of_text(s_) << ", " << text_.bytes().size()
                 << " bytes\n" << std::flush;
-    if (has_codecs(s_.sync))
+    if (choice_of(s_.sync).codecs)
       with_codec(s_.codec, [&](auto codec) { coded(codec); });
     else
       uncoded();

@@ -56,7 +56,7 @@ inline settings parse(int argc, char** argv) {
     std::exit(app.exit(e));
   }
   s.ranks_given = app.count("--ranks") > 0;
-  if (trains_apart(s.sync) && app.count("--learning-rate") == 0)
+  if (choice_of(s.sync).apart && app.count("--learning-rate") == 0)
     s.recipe.peak_learning_rate = models::text_apart().peak_learning_rate;
   if (s.sync == "federated") // only whole rounds
     s.recipe.steps = writers::rounds(s.recipe.steps) * writers::local_steps;
@@ -68,10 +68,10 @@ inline void check(const settings& s) {
   if (s.sync == "asynchronous" && s.topology != "default" && s.topology != "star")
     throw std::runtime_error("train_text: --sync asynchronous needs servers, and --topology " +
                              s.topology + " has none - use --topology star");
-  if (!has_topologies(s.sync) && s.sync != "asynchronous" && s.topology != "default")
+  if (!choice_of(s.sync).topologies && s.topology != "default")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here for the default topology only - "
                              "leave --topology out");
-  if (!has_codecs(s.sync) && s.codec != "identity")
+  if (!choice_of(s.sync).codecs && s.codec != "identity")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here without a codec - leave --codec out");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
     throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -43,22 +44,30 @@ inline std::vector<std::string> topologies() {
           "binomial_tree", "star", "direct",             "automatic"};
 }
 
+/// What --sync may be, and with what else it is compiled: every pair costs seconds.
+struct policy_choice {
+  const char* name;
+  bool topologies, codecs;
+  bool apart; ///< replicas agree every --period steps
+};
+inline constexpr policy_choice policy_choices[] = {
+    {"synchronous", true, true, false},        {"sharded", false, true, false},
+    {"local_sgd", false, true, true},          {"post_local_sgd", false, false, true},
+    {"diloco", false, true, true},             {"streaming_diloco", false, false, true},
+    {"no_loco", false, false, true},           {"gossip", false, false, false},
+    {"overlapped_gossip", false, false, false}, {"push_sum", false, false, false},
+    {"gradient_tracking", false, false, false}, {"pairwise", false, false, false},
+    {"asynchronous", true, true, false},       {"federated", true, true, false}};
+
 inline std::vector<std::string> policies() {
-  return {"synchronous", "sharded",  "local_sgd",         "post_local_sgd", "diloco",    "streaming_diloco",
-          "no_loco",     "gossip",   "overlapped_gossip", "push_sum",       "gradient_tracking", "pairwise",
-          "asynchronous", "federated"};
+  std::vector<std::string> names;
+  for (const policy_choice& one : policy_choices) names.push_back(one.name);
+  return names;
 }
-/// Agree every --period steps.
-inline bool trains_apart(const std::string& sync) {
-  return sync == "local_sgd" || sync == "post_local_sgd" || sync == "diloco" || sync == "streaming_diloco" ||
-         sync == "no_loco";
+inline const policy_choice& choice_of(const std::string& sync) {
+  return *std::find_if(std::begin(policy_choices), std::end(policy_choices),
+                       [&](const policy_choice& one) { return one.name == sync; });
 }
-/// Those of which only one codec is compiled, as every pair costs seconds.
-inline bool has_codecs(const std::string& sync) {
-  return sync == "synchronous" || sync == "sharded" || sync == "local_sgd" || sync == "diloco" ||
-         sync == "asynchronous" || sync == "federated";
-}
-inline bool has_topologies(const std::string& sync) { return sync == "synchronous" || sync == "federated"; }
 
 inline std::string name_of_text(const settings& s) {
   return s.data.empty() ? "README.md, docs and include of " TUTTI_SOURCE_DIR : s.data;

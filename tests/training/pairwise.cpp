@@ -161,7 +161,7 @@ BOOST_AUTO_TEST_CASE(who_leaves_without_finalize_is_named) {
     });
   } catch (const tutti::error&) {
   }
-  for (const int r : {0, 1}) BOOST_CHECK_MESSAGE(has(said[std::size_t(r)], "rank 2 has left"), said[std::size_t(r)]);
+  for (const int r : {0, 1}) BOOST_CHECK_MESSAGE(has(said[std::size_t(r)], "rank 2 has left without finalize() - call it on every rank"), said[std::size_t(r)]);
 }
 
 BOOST_AUTO_TEST_CASE(graphs_that_cannot_work_are_one_error_on_every_rank) {

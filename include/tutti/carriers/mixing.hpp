@@ -29,7 +29,8 @@ namespace tutti {
 
 namespace detail {
 
-/// Messages of a rank in one round, in flight among the operations of its communicator. What the round names outlives it.
+/// Messages of a rank in one round, in flight among the operations of its communicator. What the round names outlives
+/// it.
 template <class Comm>
 class one_exchange final : public operation {
 public:
@@ -160,8 +161,9 @@ public:
         p.in[k].resize(bytes);
         receives.push_back({near.heard[k].from, p.in[k]});
       }
-    p.exchange = {std::make_unique<detail::one_exchange<Comm>>(comm_, p.on, std::move(sends), std::move(receives), how_),
-                  comm_.in_flight()};
+    p.exchange = {
+        std::make_unique<detail::one_exchange<Comm>>(comm_, p.on, std::move(sends), std::move(receives), how_),
+        comm_.in_flight()};
   }
   void settle(std::size_t part) override {
     piece& p = pieces_[part];
@@ -217,7 +219,10 @@ private:
   };
   struct piece {
     piece(Comm& comm, place at) : where{at}, room{at.size()}, on{comm.in_flight()} {
-      if constexpr (ratios) numerators = detail::aligned_values<T>{at.size() + 1}, shown = detail::aligned_values<T>{at.size()};
+      if constexpr (ratios) {
+        numerators = detail::aligned_values<T>{at.size() + 1};
+        shown = detail::aligned_values<T>{at.size()};
+      }
     }
     /// What travels.
     std::span<T> mixed() {

@@ -3,6 +3,7 @@
 
 #include <tutti/carriers/carrier.hpp>
 #include <tutti/carriers/control.hpp>
+#include <tutti/carriers/leaving.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/collectives/failed_call.hpp>
 #include <tutti/communicators/communicator.hpp>
@@ -52,7 +53,7 @@ public:
       look();
       return false;
     } catch (const error& e) {
-      detail::fail_call(comm_, "step", e.details(), [&] { drop(); });
+      detail::fail_call(comm_, "step", detail::met_with(comm_, e.details()), [&] { drop(); });
     } catch (...) {
       detail::give_up_call(comm_, "step", "what it called threw", [&] { drop(); });
       throw;
@@ -196,11 +197,7 @@ private:
     bool silence = !asking_.is_under_way() && !asked_.is_under_way();
     for (seat& s : seats_)
       if (s.hearing) silence = detail::take_back(*s.hearing) && silence;
-    if (!silence)
-      comm_.revoke({.code = error_code::peer_lost,
-                    .peer = comm_.rank(),
-                    .detail = "rank " + std::to_string(comm_.rank()) + " has left without finalize() - call it on every "
-                              "rank after its last step"});
+    if (!silence) comm_.revoke(left_unfinished(comm_.rank()));
     drop();
   }
 
@@ -216,9 +213,9 @@ private:
 
 } // namespace detail
 
-/// One part, the whole model. A step applies this rank's gradient to its replica, and asks a neighbour in the graph, drawn
-/// anew each time, for a meeting, which goes on while the next gradient is computed and is waited for before the next is
-/// asked for. A rank answers whenever it is in any call on the communicator. Construction, attach(), rest() and
+/// One part, the whole model. A step applies this rank's gradient to its replica, and asks a neighbour in the graph,
+/// drawn anew each time, for a meeting, which goes on while the next gradient is computed and is waited for before the
+/// next is asked for. A rank answers whenever it is in any call on the communicator. Construction, attach(), rest() and
 /// finish() are collective. Cost of a step: a word and a message of the model to the neighbour, one back, and as
 /// many of those who ask this rank.
 template <class T, class Comm, class Graph>
@@ -328,7 +325,7 @@ private:
     try {
       work();
     } catch (const error& e) {
-      detail::fail_call(comm_, call, e.details(), [] {});
+      detail::fail_call(comm_, call, detail::met_with(comm_, e.details()), [] {});
     } catch (...) {
       detail::give_up_call(comm_, call, "what it called threw", [] {});
       throw;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tutti/carriers/control.hpp>
+#include <tutti/carriers/leaving.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/server.hpp>
 #include <tutti/codecs/identity.hpp>
@@ -355,10 +356,7 @@ private:
     try {
       work();
     } catch (const error& e) {
-      failure why = e.details();
-      if (why.code == error_code::peer_lost && why.peer >= 0 && why.peer < size_ &&
-          why.peer != rank_ && why.call.empty() && detail::has_left(with_.comm, why.peer))
-        why = detail::left_unfinished(why.peer);
+      failure why = detail::met_with(with_.comm, e.details());
       if (own && why.call.empty()) why.call = call;
       if (own) throw error{std::move(why)};
       detail::fail_call(with_.comm, call, std::move(why), [] {});

@@ -143,22 +143,14 @@ inline report run_ranks(int ranks, const machine& on, void (*program)(const void
                    .detail = "rank " + std::to_string(rank) + " left: " + reason});
   };
   const tutti::detail::process ranks_process;
-  const auto end_if_child = [&](int rank, const char* why) { // which has none of the other threads
-    if (!ranks_process.is_this()) tutti::detail::process::end_child(rank, why, why ? 1 : 0);
-  };
   const auto body = [&](int rank) {
     time->begin(rank);
-    try {
+    const auto all_of_it = [&](auto&& over) {
       communicator comm{world, rank};
       program(context, comm);
-      end_if_child(rank, nullptr);
-    } catch (const std::exception& e) {
-      end_if_child(rank, e.what());
-      leave(rank, e.what());
-    } catch (...) {
-      end_if_child(rank, "an exception of unknown type");
-      leave(rank, "an exception of unknown type");
-    }
+      over();
+    };
+    threads::detail::run_rank(rank, ranks_process, all_of_it, leave);
     time->end(rank);
     time->pass_on();
   };

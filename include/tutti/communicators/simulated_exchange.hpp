@@ -47,7 +47,7 @@ struct open_round {
 
 /// One message; it holds its bytes, so its sender's memory is free once it has left.
 struct message final : flight {
-  std::shared_ptr<group> where;
+  std::weak_ptr<group> where;
   int from = 0, to = 0;
   channel on = 0;
   std::uint64_t says = 0;
@@ -245,11 +245,12 @@ inline void message::has_left() {
   gone = true;
   if (!sender) return;
   --sender->unsent;
-  if (sender->done()) where->when->happened(source);
+  if (sender->done())
+    if (const auto all = where.lock()) all->when->happened(source);
   sender = nullptr;
 }
 inline void message::has_arrived(const std::shared_ptr<flight>& this_one) {
-  std::exchange(where, nullptr)->deliver(std::static_pointer_cast<message>(this_one));
+  if (const auto all = where.lock()) all->deliver(std::static_pointer_cast<message>(this_one));
 }
 
 /// The sends and receives of one round.

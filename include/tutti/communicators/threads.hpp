@@ -68,6 +68,27 @@ private:
   std::vector<Exception> thrown_;
 };
 
+/// One rank of a run, on its thread: body(over) is what it does, and calls over() when the program has returned; what it
+/// throws is said by leave(rank, reason). A child process that the program has forked, which has none of the other
+/// threads, ends here.
+template <class Body, class Leave>
+void run_rank(int rank, const tutti::detail::process& started_in, Body&& body, Leave&& leave) {
+  const auto end_if_child = [&](const char* why) {
+    if (!started_in.is_this()) tutti::detail::process::end_child(rank, why, why ? 1 : 0);
+  };
+  const auto left = [&](const char* why) {
+    end_if_child(why);
+    leave(rank, why);
+  };
+  try {
+    body([&] { end_if_child(nullptr); });
+  } catch (const std::exception& e) {
+    left(e.what());
+  } catch (...) {
+    left("an exception of unknown type");
+  }
+}
+
 /// What run() does, once for all programs: `program(context, comm)` is one of them.
 template <class Waiting>
 void run_ranks(int ranks, void (*program)(const void* context, basic_communicator<Waiting>&),
@@ -93,21 +114,13 @@ void run_ranks(int ranks, void (*program)(const void* context, basic_communicato
     world->ring_all();
   };
   const tutti::detail::process ranks_process;
-  const auto end_if_child = [&](int rank, const char* why) { // which has none of the other threads
-    if (!ranks_process.is_this()) tutti::detail::process::end_child(rank, why, why ? 1 : 0);
-  };
   const auto body = [&](int rank) {
-    try {
+    const auto all_of_it = [&](auto&& over) {
       basic_communicator<Waiting> comm{world, rank};
       program(context, comm);
-      end_if_child(rank, nullptr);
-    } catch (const std::exception& e) {
-      end_if_child(rank, e.what());
-      leave(rank, e.what());
-    } catch (...) {
-      end_if_child(rank, "an exception of unknown type");
-      leave(rank, "an exception of unknown type");
-    }
+      over();
+    };
+    detail::run_rank(rank, ranks_process, all_of_it, leave);
     gone(rank);
   };
   {

@@ -120,15 +120,14 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                    Optimizer optimizer, const training_options& how, driven_by driver = {}) {
   using T = master_of<V>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
-  constexpr bool pairs = carrier_of<Sync> == carried_by::pairs;
-  constexpr bool served = carrier_of<Sync> == carried_by::placement || pairs;
+  constexpr bool served = carrier_of<Sync> == carried_by::placement || carrier_of<Sync> == carried_by::pairs;
   constexpr bool weighs = is_weighted<working_reducer_t<R>> && (!served || pushes_together<Sync>);
   compared_numbers numbers = numbers_of(parts, sync);
   numbers.add(std::type_identity<V>{});
   numbers.add(optimizer);
   numbers.add(how);
   numbers.add(driver.numbers);
-  std::string wrong = served && !pairs ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
+  std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;

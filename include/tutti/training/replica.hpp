@@ -91,7 +91,8 @@ protected:
     if (has_beside()) carried.insert(carried.end(), parts_.begin(), parts_.end());
     carrier_ = plan.carry(carried);
     numbers_ = std::move(plan.numbers);
-    if (judges_contributions()) collect_.bound(std::numeric_limits<T>::max() / T(ranks_->size()) / T(ranks_->size()) / 2);
+    const T ranks = T(ranks_->size()); // a mean of unlike weights multiplies by as much before it adds as many
+    if (judges_contributions()) collect_.bound((std::numeric_limits<T>::max)() / ranks / ranks / 2);
   }
   ~replica() = default;
 
@@ -103,7 +104,8 @@ protected:
   /// small enough on all ranks, no sum of them overflows. Of short models that word more would cost more than it spares.
   bool judges_contributions() const noexcept {
     constexpr std::size_t long_model = std::size_t{1} << 16;
-    return plan_.adds && reduces() && how_.clip == 0 && how_.non_finite != non_finite::pass && model().size() >= long_model;
+    return plan_.adds && reduces() && how_.clip == 0 && how_.non_finite != non_finite::pass &&
+           model().size() >= long_model;
   }
   /// Whether replicas differ.
   bool apart() const noexcept {
