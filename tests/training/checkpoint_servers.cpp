@@ -249,6 +249,27 @@ BOOST_AUTO_TEST_CASE(dedicated_servers_are_saved_after_the_end) {
   small_model::expect_all("where servers work as well", worked, floats(n, 9));
 }
 
+// A worker without a step does not know whether servers are in serve() yet; they know who waits for them.
+BOOST_AUTO_TEST_CASE(whoever_meets_servers_that_serve_is_told_on_every_rank) {
+  const scratch folder;
+  std::vector<std::string> said(5);
+  on(5, [&](auto& world) {
+    floats values(n);
+    tutti::strategy strategy{world, tutti::sum{}, asynchronous{}, star{.servers = 2, .dedicated = true}};
+    auto trainer = strategy.bind(values, adding_up{});
+    trainer.save(folder / "before"); // where all do, it is no matter
+    said[std::size_t(world.rank())] = thrown_by([&] {
+      if (trainer.role() == tutti::role::server) trainer.serve();
+      else trainer.save(folder / "x");
+    });
+    return values;
+  });
+  small_model::expect_texts("while servers serve", said,
+                            "dedicated servers answer pushes and nothing else until finalize() - save and load after "
+                            "it, on every rank");
+  BOOST_CHECK(std::filesystem::exists(folder / "before") && !std::filesystem::exists(folder / "x"));
+}
+
 // A load that fails on all ranks has changed nothing on servers either, and pushes that come soon after count.
 BOOST_AUTO_TEST_CASE(what_cannot_be_loaded_changes_nothing) {
   const scratch folder;

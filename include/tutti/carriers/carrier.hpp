@@ -38,6 +38,10 @@ void scale_contribution(std::span<T> values, T factor) {
   for (T& v : values) v = factor == 0 ? T{} : v * factor;
 }
 
+/// To who would meet dedicated servers that are at work.
+inline constexpr const char* refused_meeting =
+    "dedicated servers answer pushes and nothing else until finalize() - save and load after it, on every rank";
+
 } // namespace detail
 
 template <class T>
@@ -99,8 +103,9 @@ public:
 
   /// Waits until nothing that this rank began, and nothing that it has heard of, is on its way.
   virtual void rest() {}
-  /// Whether all ranks can meet between two steps; a server that serve() keeps to itself cannot before finish().
-  virtual bool meets() const { return true; }
+  /// Collective, between two steps: whether all ranks can meet. A server that serve() keeps to itself cannot before
+  /// finish(); where a worker does not know that yet, everybody fails with refused_meeting.
+  virtual bool meets() { return true; }
   /// Collective, before visits: where servers answer, all pushes have been answered, and nobody pushes.
   virtual void meet(control&) {}
   /// What it goes on from beside its rooms and what it was attached to, where all ranks have met, and nothing

@@ -14,8 +14,8 @@ namespace tutti::detail {
 /// length, the values that follow included, so that their receive is posted before they are sent.
 class push_head {
 public:
-  /// A push with its gradient; a step without one; no more steps.
-  enum kinds : std::uint64_t { push = 1, leave_out = 2, done = 3 };
+  /// A push with its gradient; a step without one; no more steps; a meeting of all ranks, by its number as clock.
+  enum kinds : std::uint64_t { push = 1, leave_out = 2, done = 3, meeting = 4 };
 
   push_head() = default;
   explicit push_head(std::size_t words) : words_(own + words) {}

@@ -165,6 +165,12 @@ public:
     if (has_lost()) throw error{left_unfinished(lost_)};
   }
   bool has_lost() const noexcept { return lost_ >= 0; }
+  /// Throws when a worker waits for a later meeting of all ranks than this one.
+  void require_no_meeting_after(std::int64_t last) const {
+    for (std::size_t r = 0; r < seats_.size(); ++r)
+      if (seats_[r].meeting > last)
+        throw error{{.code = error_code::invalid_argument, .peer = int(r), .detail = refused_meeting}};
+  }
   /// How much has happened so far.
   std::uint64_t heard() const noexcept { return heard_; }
   int slowest_worker() const { return workers_.slowest_worker(); }
@@ -184,7 +190,8 @@ private:
     double weight = 0, worth = 0; ///< of a push that is in no step yet; 0 where there is none
     std::vector<std::uint64_t> note;
     std::vector<T> pulled; ///< what it was answered, where that is remembered
-    bool counted = true; ///< the last one
+    bool counted = true;      ///< the last one
+    std::int64_t meeting = 0; ///< the last one that the worker has come to
   };
 
   void begin() override { reopen(); }
@@ -252,6 +259,10 @@ private:
   void take(int worker) {
     seat& s = seats_[std::size_t(worker)];
     const push_head& head = s.push;
+    if (head.kind() == push_head::meeting) {
+      s.meeting = head.clock();
+      return listen(worker);
+    }
     trained_ = true;
     ++heard_;
     silence_.heard(worker);

@@ -108,7 +108,8 @@ public:
       const double weight = weights.front();
       if (!std::exchange(encoded_, false)) encode();
       ++clock_;
-      send(weight > 0 ? detail::push_head::push : detail::push_head::leave_out, weight);
+      send(weight > 0 ? detail::push_head::push : detail::push_head::leave_out, clock_, weight);
+      awaits_ = true;
       if (server_) server_->push(clock_, piece(rank_), weight, note_);
     });
   }
@@ -131,8 +132,11 @@ public:
            .detail = server_ ? "this rank works as well, and serves while it waits - call step()"
                              : "this rank is not a server - call step()"}};
     serves_alone_ = true;
-    wait(
-        "serve", [&] { return server_->is_over(); }, [] { return -1; });
+    const auto over = [&] {
+      server_->require_no_meeting_after(meetings_);
+      return server_->is_over();
+    };
+    wait("serve", over, [] { return -1; });
   }
   void finish() override {
     const operations::visit now{with_.comm.in_flight(), "finalize", rank_};
@@ -154,8 +158,19 @@ public:
     });
   }
 
-  bool meets() const override {
-    return !with_.topology.dedicates() || (clock_ == 0 && !serves_alone_);
+  /// Servers are told before they are waited for: one that is in serve() does not come.
+  bool meets() override {
+    if (!with_.topology.dedicates()) return true;
+    if (clock_ != 0 || serves_alone_) return false;
+    ++meetings_;
+    if (role() == role::server) return true;
+    guarded("state", [&] {
+      const auto held = with_.comm.in_flight().hold();
+      send(detail::push_head::meeting, meetings_, 0);
+    });
+    wait("state", [&] { return pushing_->test(); }, [&] { return pushing_->waiting_for(); });
+    pushing_.reset();
+    return true;
   }
   void state(archive& to) override {
     to.number("clock", clock_, held_by::worker);
@@ -223,8 +238,8 @@ private:
         if constexpr (Codec::kind != codec_kind::exact) with_.codec.template decode<T>(to.data(), piece(s));
       }
   }
-  void send(detail::push_head::kinds kind, double weight) {
-    head_.set(kind, clock_, weight, note_);
+  void send(detail::push_head::kinds kind, std::int64_t number, double weight) {
+    head_.set(kind, number, weight, note_);
     std::vector<outgoing> sends;
     for (int s = 0; s < servers_; ++s) {
       if (s == rank_) continue;
@@ -233,7 +248,6 @@ private:
       sends.push_back({s, exact ? std::as_bytes(piece(s)) : std::span<const std::byte>{l.out}});
     }
     pushing_.emplace(with_.comm.exchange(host_execution{}, pushes_, {sends, {}}));
-    awaits_ = true;
   }
   /// What was pushed has left, and the room is free for the answers.
   bool has_answers() {
@@ -282,7 +296,8 @@ private:
     guarded("finalize", [&] {
       const auto held = with_.comm.in_flight().hold();
       if (server_) server_->ends();
-      send(detail::push_head::done, 0);
+      send(detail::push_head::done, clock_, 0);
+      awaits_ = true;
     });
   }
   /// What is agreed on is kept first: the next push may be there already.
@@ -374,7 +389,8 @@ private:
   std::vector<lane> lanes_; ///< of each server
   detail::push_head head_;
   std::vector<std::uint64_t> note_;
-  std::int64_t clock_ = 0;  ///< steps since training began
+  std::int64_t clock_ = 0;    ///< steps since training began
+  std::int64_t meetings_ = 0; ///< of all ranks, where servers are dedicated
   bool encoded_ = false, serves_alone_ = false, counted_ = true, remembers_ = false;
   bool awaits_ = false;     ///< the answers to what was pushed
   std::optional<handle> pushing_, answering_;

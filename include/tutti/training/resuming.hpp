@@ -29,9 +29,7 @@ protected:
   /// Collective, before visits. What is under way is waited for, and stays in its room until it is due. Where
   /// servers answer, all ranks hear how far the others are.
   void meet() {
-    if (!carrier_->meets())
-      refuse("state", "dedicated servers answer pushes and nothing else until finalize() - save and load after it, "
-                      "on every rank");
+    if (!carrier_->meets()) refuse("state", refused_meeting);
     for (pending& sent : under_way_)
       if (!std::exchange(sent.arrived, true)) this->settle(sent.part);
     if (!under_way_.empty())
