@@ -13,6 +13,8 @@
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync push_sum
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gradient_tracking
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync pairwise
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync backup_workers --explain
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync quorum
 // test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
@@ -27,6 +29,7 @@
 // refuses: --sync federated --save-every 50 => has rounds of 100 steps - give a --save-every of whole rounds
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
+// refuses: --trace /no/such/folder/out => --trace /no/such/folder/out: No such file .* - give a file
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --transport threads --json / => --json /: Is a directory - give a file
 #include "support/launch.hpp"

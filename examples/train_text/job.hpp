@@ -7,6 +7,8 @@
 #include <tutti/collectives/priced.hpp>
 #include <tutti/training/checkpoint.hpp>
 
+#include <chrono>
+
 namespace train_text {
 
 /// Each of these is a different strategy type; the name only says which one runs.
@@ -30,8 +32,8 @@ void with_codec(const std::string& name, Use&& use) {
 template <class Comm>
 class job {
 public:
-  job(Comm& world, const settings& s, const models::text_data& text)
-      : world_{world}, s_{s}, text_{text}, timed_{world}, comm_{timed_}, model_{s.recipe.shape},
+  job(Comm& world, const settings& s, const models::text_data& text, tutti::trace_file* trace)
+      : world_{world}, s_{s}, text_{text}, timed_{world, trace}, comm_{timed_}, model_{s.recipe.shape},
         bar_{world.rank() == 0, s.recipe.steps} {
     model_.initialise(s.seed);
   }
@@ -60,8 +62,8 @@ private:
       by_default(codec, tutti::local_sgd{.period = s_.period});
     else if (s_.sync == "diloco")
       by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
-    else
-      asynchronous(codec);
+    else // every push is an update of its own, so a round of all ranks makes as many as there are ranks
+      at_servers(codec, tutti::asynchronous{.staleness = 4}, world_.size());
   }
   void uncoded() {
     constexpr tutti::identity codec{};
@@ -84,6 +86,10 @@ private:
       by_default(codec, tutti::gradient_tracking{});
     else if (s_.sync == "pairwise")
       by_default(codec, tutti::pairwise_averaging{.seed = s_.seed});
+    else if (s_.sync == "backup_workers")
+      at_servers(codec, tutti::backup_workers{.spare = world_.size() > 1 ? 1 : 0}, 1);
+    else if (s_.sync == "quorum")
+      at_servers(codec, tutti::quorum{.min = std::max(1, world_.size() - 1), .grace = std::chrono::milliseconds{2}}, 1);
   }
 
   template <class Topology, class Codec>
@@ -100,12 +106,11 @@ private:
     train(strategy, 1);
   }
 
-  /// Every push is an update of its own, so a round of all ranks makes as many as there are ranks.
-  template <class Codec>
-  void asynchronous(Codec codec) {
-    tutti::strategy strategy{comm_, tutti::star{}, codec, tutti::mean{},
-                             tutti::asynchronous{.staleness = 4}};
-    train(strategy, world_.size());
+  template <class Codec, class Sync>
+  void at_servers(Codec codec, Sync sync, int updates_a_step) {
+    tutti::strategy strategy{comm_, tutti::star{}, codec, tutti::mean{}, sync};
+    explain(strategy.topology());
+    train(strategy, updates_a_step);
   }
 
   template <class Strategy>
@@ -186,6 +191,8 @@ private:
                 << comm_.size() << " ranks\n";
     else if constexpr (tutti::mixing_topology<Topology>)
       std::cout << "the graph of --sync " << s_.sync << ": replicas are averaged with neighbours, not with everybody\n";
+    else if (s_.topology == "default")
+      std::cout << "a star: rank 0 serves and works, all push to it\n";
     else
       std::cout << "--topology " << s_.topology << ", because the command line says so\n";
   }

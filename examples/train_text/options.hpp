@@ -47,6 +47,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--seed", s.seed, "names every random draw");
   app.add_option("--sample", s.sample, "what the generated sample continues");
   app.add_option("--plot", s.plot, "write the loss curve to this SVG file");
+  app.add_option("--trace", s.trace, "write what each rank did when to this file, to be opened with Perfetto");
   app.add_option("--json", s.json, "write the results to this file");
   app.footer("While it trains, tokens/s are those of all ranks; loss, bytes sent and the share of\n"
              "time spent communicating are those of rank 0.");
@@ -81,6 +82,7 @@ inline void check(const settings& s) {
                              " steps - give a --save-every of whole rounds");
   support::check_writable("--json", s.json);
   support::check_writable("--plot", s.plot);
+  support::check_writable("--trace", s.trace);
 }
 
 /// Collective: the same where mpiexec has started the ranks already. Rank 0 looks and speaks for

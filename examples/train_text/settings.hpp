@@ -33,6 +33,7 @@ struct settings {
   std::uint64_t seed = 1;
   std::string sample = "The ";
   std::string plot;
+  std::string trace;
   std::string json;
 };
 
@@ -57,7 +58,8 @@ inline constexpr policy_choice policy_choices[] = {
     {"no_loco", false, false, true},           {"gossip", false, false, false},
     {"overlapped_gossip", false, false, false}, {"push_sum", false, false, false},
     {"gradient_tracking", false, false, false}, {"pairwise", false, false, false},
-    {"asynchronous", true, true, false},       {"federated", true, true, false}};
+    {"asynchronous", true, true, false},       {"backup_workers", false, false, false},
+    {"quorum", false, false, false},           {"federated", true, true, false}};
 
 inline std::vector<std::string> policies() {
   std::vector<std::string> names;

@@ -54,6 +54,16 @@ for transport in threads mpi; do
 done
 expect_equal_hashes "hashes of two ranks on threads and two on MPI" 4 "$scratch"/{threads,mpi}.json
 
+# What ranks did, of all of them in one file.
+for transport in threads mpi; do
+  run trace-$transport "$program" "${small[@]}" --transport $transport --trace "$scratch/trace-$transport.json"
+  expect "$transport: ranks in the trace" \
+    "$(grep -o '"process_name"' "$scratch/trace-$transport.json" | wc -l)" at-least 2
+  says "$transport: the trace has spans" "$scratch/trace-$transport.json" '"ph":"X"'
+  says "$transport: the trace is a whole object" <(tr -d '\n' <"$scratch/trace-$transport.json") '^[{]"displayTimeUnit".*[}]$'
+  expect "$transport: parts that are left over" "$(find "$scratch" -name 'trace-*.json.*' | wc -l)" at-most 0
+done
+
 # Half of a run, and the other half: the same bits as in one.
 for sync in synchronous sharded diloco; do
   run "$sync-whole" "$program" "${small[@]}" --transport threads --sync $sync --period 2 \
