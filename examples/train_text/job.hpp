@@ -7,6 +7,7 @@
 #include <tutti/collectives/priced.hpp>
 #include <tutti/training/checkpoint.hpp>
 
+#include <algorithm>
 #include <chrono>
 
 namespace train_text {
@@ -123,6 +124,7 @@ private:
     train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
                 [&](int step, double loss) {
                   seen_.add(step, loss);
+                  count_sent();
                   show(step);
                   if (s_.save_every > 0 && step % s_.save_every == 0 && step < s_.recipe.steps)
                     save(trainer, step);
@@ -167,6 +169,7 @@ private:
     const auto steps = [&] { return int(rounds.made()) * writers::local_steps; };
     if (!s_.resume.empty()) resume(rounds, steps);
     rounds.run([&](const tutti::round_report&) {
+      count_sent();
       show(steps());
       if (s_.save_every > 0 && steps() % s_.save_every == 0 && steps() < s_.recipe.steps) save(rounds, steps());
       return true;
@@ -197,6 +200,12 @@ private:
       std::cout << "--topology " << s_.topology << ", because the command line says so\n";
   }
 
+  /// A step at a time: what a link has to stand at once.
+  void count_sent() {
+    const auto now = double(comm_.sent().bytes);
+    results_.largest_burst = std::max(results_.largest_burst, now - sent_before_);
+    sent_before_ = now;
+  }
   double tokens(int steps) const {
     return double(steps) * world_.size() * s_.recipe.batch * s_.recipe.shape.context;
   }
@@ -223,6 +232,7 @@ private:
   support::progress bar_;
   history seen_;
   results results_;
+  double sent_before_ = 0; ///< this step
 };
 
 } // namespace train_text

@@ -16,6 +16,7 @@ namespace train_text {
 struct results {
   double held_out_loss = 0; ///< nats per byte
   double bytes_sent = 0;    ///< by all ranks, while training
+  double largest_burst = 0; ///< of these, by rank 0 in one step, or round
   double seconds = 0;       ///< training and scoring
   double tokens_per_second = 0;
   std::vector<std::string> hashes;
@@ -44,6 +45,7 @@ inline void print(const results& r, const settings& s, model_type& model) {
             << "held-out loss  " << r.held_out_loss << " nats per byte\n"
             << "tokens/s       " << r.tokens_per_second << "\n"
             << "sent by all    " << support::bytes_text(r.bytes_sent) << "\n"
+            << "at once        " << support::bytes_text(r.largest_burst) << " at most\n"
             << "seconds        " << r.seconds << "\n"
             << "determinism    " << r.determinism << "\n";
   for (std::size_t k = 0; k < r.hashes.size(); ++k)
@@ -55,6 +57,7 @@ inline void write(const results& r, const settings& s, const history& seen) {
   support::write_json(s.json, {{"held_out_loss", r.held_out_loss},
                                {"weight_hashes", r.hashes},
                                {"bytes_sent", r.bytes_sent},
+                               {"largest_burst", r.largest_burst},
                                {"seconds", r.seconds},
                                {"tokens_per_second", r.tokens_per_second},
                                {"determinism", r.determinism},

@@ -45,6 +45,7 @@ for transport in threads mpi; do
   expect "$transport: held_out_loss" "$(field "$json" held_out_loss)" at-most 5.6
   expect "$transport: held_out_loss" "$(field "$json" held_out_loss)" at-least 1
   expect "$transport: bytes_sent" "$(field "$json" bytes_sent)" at-least 1
+  expect "$transport: largest_burst" "$(field "$json" largest_burst)" at-least 1
   expect "$transport: seconds" "$(field "$json" seconds)" at-least 0.001
   expect "$transport: seconds" "$(field "$json" seconds)" at-most 60
   expect "$transport: tokens_per_second" "$(field "$json" tokens_per_second)" at-least 1
