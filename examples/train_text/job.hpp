@@ -56,7 +56,7 @@ private:
     if (s_.sync == "synchronous")
       with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
     else if (s_.sync == "federated")
-      with_topology(s_.topology, comm_, [&](auto topology) { federated(topology, codec); });
+      federated(codec);
     else if (s_.sync == "sharded")
       by_default(codec, tutti::sharded{});
     else if (s_.sync == "local_sgd")
@@ -154,11 +154,10 @@ private:
   }
 
   /// Eight clients a rank, of which one a rank trains in each round.
-  template <class Topology, class Codec>
-  void federated(Topology topology, Codec codec) {
-    explain(topology);
-    tutti::strategy strategy{comm_, topology, codec, tutti::weighted_mean{},
-                             tutti::federated{.fraction = 1.0 / 8}};
+  template <class Codec>
+  void federated(Codec codec) {
+    tutti::strategy strategy{comm_, codec, tutti::weighted_mean{}, tutti::federated{.fraction = 1.0 / 8}};
+    explain(strategy.topology());
     results_.determinism = name(decltype(strategy)::determinism);
     const std::size_t all = clients_a_rank * std::size_t(world_.size());
     text_.require(s_.recipe.shape.context, all); // mpiexec may have started more ranks

@@ -59,7 +59,7 @@ inline constexpr policy_choice policy_choices[] = {
     {"overlapped_gossip", false, false, false}, {"push_sum", false, false, false},
     {"gradient_tracking", false, false, false}, {"pairwise", false, false, false},
     {"asynchronous", true, true, false},       {"backup_workers", false, false, false},
-    {"quorum", false, false, false},           {"federated", true, true, false}};
+    {"quorum", false, false, false},           {"federated", false, true, false}};
 
 inline std::vector<std::string> policies() {
   std::vector<std::string> names;
