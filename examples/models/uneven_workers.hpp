@@ -24,7 +24,7 @@ namespace models {
 struct uneven_workers {
   int workers = 4;
   /// For how many seconds a worker computes for its step of that number; both count from 0.
-  std::function<double(int worker, int step)> takes;
+  std::function<double(int worker, int step)> takes = {};
   double until = 0;      ///< the loss at which they stop,
   double at_most = 1e9;  ///< or the time, in seconds
   double learning_rate = 0.05;
