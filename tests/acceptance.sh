@@ -70,6 +70,16 @@ checkpoint_in_python build/release/tests/test_training
 kill_savers build/release/tests/test_training 200
 fuzz_reader build/asan/tests/test_training 600
 
+# A million steps of workers of unlike speed, and ten thousand orders in which they arrive, in virtual time.
+{ cmake --build "$build" -j "$jobs" --target test_sync; } >"$out/sync.log" 2>&1 ||
+  not_ok "test_sync does not build, see $out/sync.log"
+if "$build/tests/test_sync" --run_test=stragglers -- --steps 1000000 --orders 10000 >"$out/stragglers.log" 2>&1; then
+  ok "stragglers: a million steps, ten thousand orders of arrival"
+else
+  tail -n 20 "$out/stragglers.log"
+  not_ok "stragglers: see $out/stragglers.log"
+fi
+
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.
 for staleness in 0 4 unbounded; do
   run "parameter_server-$staleness" parameter_server --ranks 3 --staleness "$staleness"
