@@ -33,9 +33,7 @@ public:
         begin_{[](const void* p, std::span<const std::int64_t> clocks) {
           return detail::closing_rule_of(*static_cast<const P*>(p), clocks);
         }},
-        together_{pushes_together<P>} {
-    if constexpr (requires { on_loss(policy.on_loss); }) goes_on_ = policy.on_loss == on_loss::go_on;
-  }
+        together_{pushes_together<P>}, goes_on_{detail::on_loss_of(policy) == on_loss::go_on} {}
 
   /// A rule that begins there.
   std::unique_ptr<any_rule> begin(std::span<const std::int64_t> clocks) const { return begin_(policy_.get(), clocks); }
@@ -47,7 +45,7 @@ public:
 private:
   std::shared_ptr<const void> policy_;
   std::unique_ptr<any_rule> (*begin_)(const void*, std::span<const std::int64_t>);
-  bool together_, goes_on_ = false;
+  bool together_, goes_on_;
 };
 
 } // namespace tutti::detail

@@ -240,14 +240,8 @@ private:
   /// One that has left is remembered: it is missed when somebody trains on, or waits for it.
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
-    try {
-      if (exchange->test()) return true;
-      if (!detail::has_left(comm_, worker)) return false;
-    } catch (const error& e) {
-      if (e.code() != error_code::peer_lost || e.peer() != worker ||
-          !detail::has_left(comm_, worker))
-        throw;
-    }
+    const reached met = detail::test_with(comm_, *exchange, worker);
+    if (met != reached::one_who_left) return met == reached::its_end;
     if (workers_.is_done(worker)) return true; // with what it was told at the end
     if (closing_.goes_on())
       lose(worker);

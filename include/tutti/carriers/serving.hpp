@@ -2,6 +2,7 @@
 // what they are answered.
 #pragma once
 
+#include <tutti/carriers/awaiting.hpp>
 #include <tutti/carriers/control.hpp>
 #include <tutti/carriers/leaving.hpp>
 #include <tutti/carriers/reducing.hpp>
@@ -40,6 +41,7 @@ public:
           std::size_t words = 0)
       : with_{with}, rank_{with.comm.rank()}, size_{with.comm.size()},
         servers_{with.topology.server_count(size_)}, closing_{std::move(closing)},
+        awaiting_{with.comm, with.how, closing_.goes_on()},
         pushes_{with.comm.in_flight()}, answers_{with.comm.in_flight()}, room_{n},
         lanes_(std::size_t(servers_)), head_{words}, note_(words), lost_(std::size_t(size_)) {
     for (int s = 0; s < servers_; ++s) {
@@ -84,6 +86,7 @@ public:
   void attach(std::span<T> values, agreed use, bool remembers = false) override {
     remembers_ = remembers;
     if (rank_ >= servers_) return;
+    awaiting_.shares_errors();
     operations& all = with_.comm.in_flight();
     const auto held = all.hold();
     const auto works = [&](int r) { return is_worker(with_.topology, r, size_); };
@@ -284,13 +287,10 @@ private:
     }
   }
   [[noreturn]] void raise_given_up(int server) const {
-    throw error{{.code = error_code::timeout,
-                 .call = "step",
-                 .rank = rank_,
-                 .peer = server,
-                 .detail = "rank " + std::to_string(server) + " has heard nothing of this rank for " +
-                           std::to_string(with_.how.timeout.count()) + " ms, and the others train on without it - "
-                           "raise tutti::options::timeout if this rank is only slow"}};
+    failure why = detail::given_up(server, with_.how.timeout);
+    why.call = "step";
+    why.rank = rank_;
+    throw error{std::move(why)};
   }
   void end_own_steps() {
     guarded("finalize", [&] {
@@ -329,61 +329,31 @@ private:
     } catch (...) { // which everybody has been told
     }
   }
-  /// Where the silent are given up, a server needs the time to do so.
-  options patience() const {
-    const bool doubles = closing_.goes_on() && with_.how.timeout < std::chrono::hours{24 * 366};
-    return {.timeout = doubles ? 2 * with_.how.timeout : with_.how.timeout};
+  template <class Work>
+  void guarded(const char* call, Work&& work) const {
+    awaiting_.guarded(call, work);
   }
-  /// Moves everything on until finished(); with nothing happening for the whole timeout, throws.
   /// `peer()` is whom this rank waits for, -1 when that is the slowest worker.
   template <class Finished, class Peer>
   void wait(const char* call, Finished&& finished, Peer&& peer) {
-    operations& all = with_.comm.in_flight();
-    const operations::visit now{all, call, rank_};
-    deadline until = patience().until(tutti::now_of(with_.comm));
-    for (std::uint64_t heard = 0;;) {
-      const auto seen = with_.comm.progress();
-      bool over = false, rests = false;
-      guarded(call, [&] {
-        const auto held = all.hold();
-        rests = all.step(seen);
-        if (server_) server_->require_sound();
-        over = finished();
-        if (server_ && !over) server_->require_all_there();
-        if (server_ && std::exchange(heard, server_->heard()) != server_->heard())
-          until = patience().until(tutti::now_of(with_.comm));
-        if (!over && tutti::now_of(with_.comm) >= until) time_out(peer());
-      });
-      if (over) return;
-      if (rests) with_.comm.idle(seen, (std::min)(until, all.alarm()));
-    }
-  }
-  [[noreturn]] void time_out(int peer) const {
-    throw error{{.code = error_code::timeout,
-                 .peer = peer >= 0 || !server_ ? peer : server_->slowest_worker(),
-                 .detail = "nothing was heard within " + std::to_string(with_.how.timeout.count()) +
-                           " ms - raise tutti::options::timeout if the peer is only slow"}};
-  }
-  /// An error here is an error everywhere; of a worker that the others go on without it is its own.
-  template <class Work>
-  void guarded(const char* call, Work&& work) {
-    const bool own = closing_.goes_on() && !server_;
-    try {
-      work();
-    } catch (const error& e) {
-      failure why = detail::met_with(with_.comm, e.details());
-      if (own && why.call.empty()) why.call = call;
-      if (own) throw error{std::move(why)};
-      detail::fail_call(with_.comm, call, std::move(why), [] {});
-    } catch (...) {
-      if (!own) detail::give_up_call(with_.comm, call, "what it called threw", [] {});
-      throw;
-    }
+    const auto over = [&] {
+      if (server_) server_->require_sound();
+      const bool ends = finished();
+      if (server_ && !ends) server_->require_all_there();
+      return ends;
+    };
+    awaiting_.until(
+        call, over, [&] { return server_ ? server_->heard() : 0; },
+        [&] {
+          const int whom = peer();
+          return whom >= 0 || !server_ ? whom : server_->slowest_worker();
+        });
   }
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
   const int rank_, size_, servers_;
   const detail::closing_answer closing_;
+  detail::awaiting<Comm> awaiting_; ///< errors are everybody's where this rank serves
   reserved_channel pushes_, answers_;
   detail::aligned_values<T> room_;
   std::vector<lane> lanes_; ///< of each server

@@ -1,6 +1,7 @@
 // sparse_table: rows by 64-bit keys, on servers; what embeddings are pulled from and pushed to.
 #pragma once
 
+#include <tutti/carriers/awaiting.hpp>
 #include <tutti/carriers/control.hpp>
 #include <tutti/carriers/sparse_server.hpp>
 #include <tutti/communicators/forwarding.hpp>

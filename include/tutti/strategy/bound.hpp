@@ -95,7 +95,8 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
       return std::make_unique<serving<T, Comm, Topology, Reducer, Codec>>(
           with, pieces.empty() ? 0 : pieces.front().size(), closing_answer{sync}, push_note::words(tensors));
     else if constexpr (carrier_of<Sync> == carried_by::pairs)
-      return std::make_unique<pairwise<T, Comm, Topology>>(with.comm, with.topology, with.how, seed_of(sync),
+      return std::make_unique<pairwise<T, Comm, Topology>>(with.comm, with.topology, with.how, on_loss_of(sync),
+                                                           seed_of(sync),
                                                            pieces.empty() ? 0 : pieces.front().size(),
                                                            push_note::words(tensors));
     else if constexpr (carrier_of<Sync> == carried_by::mixing)

@@ -7,7 +7,6 @@
 //                              nothing is. Every rank asks it before anything is bound
 //   together, weighs           optional facts: a step is made of the pushes of several workers, so they may weigh; and
 //                              they do, by a weighted_mean, where no reducer is named
-//   on_loss                    optional: what becomes of the others when a worker is lost
 //
 // One without closing() has `detail::worker_clocks` of its `staleness`. Each server keeps a rule for its own key range.
 // It is pure state and knows of no messages; a server tells it what happens, and asks:
@@ -43,11 +42,6 @@ namespace tutti {
 
 /// The clock of a rank that makes no steps.
 inline constexpr std::int64_t no_worker = (std::numeric_limits<std::int64_t>::max)();
-
-/// What becomes of training on servers when a worker has left, or is silent for options::timeout. error: every rank
-/// throws `peer_lost` or `timeout` that names it. go_on: it counts as finished, trainer::lost() names it, and the
-/// others go on; it throws when it is heard of again. A server that is lost is everybody's error.
-enum class on_loss : std::uint8_t { error, go_on };
 
 template <class R>
 concept closing_rule =

@@ -11,6 +11,7 @@
 //   outer          by what?                              the optimizer of bind; for a difference that is the
 //                                                        local one, and `outer` makes the common step
 //   staleness      how many steps may a worker lead?     of servers; `unbounded` for any
+//   on_loss        what if a rank is lost?               of servers and pairs: an error everywhere, or the others go on
 //
 // and where a mixing moves the data, so that every rank has values of its own:
 //
@@ -49,6 +50,12 @@ enum class contributes : std::uint8_t { gradient, difference, parameters };
 enum class carried_by : std::uint8_t { schedule, placement, mixing, pairs };
 
 inline constexpr int unbounded = -1;
+
+/// What becomes of the others when a rank has left, or is silent for options::timeout where it is waited for: a worker of
+/// servers, or one of pairs. error: every rank throws `peer_lost` or `timeout` that names it. go_on: it counts as
+/// finished, trainer::lost() names it, and the others go on; it throws when it is heard of again. A server that is lost
+/// is everybody's error.
+enum class on_loss : std::uint8_t { error, go_on };
 
 namespace detail {
 
@@ -169,6 +176,15 @@ inline constexpr bool over_population = false;
 template <class P>
   requires requires { P::over_population; }
 inline constexpr bool over_population<P> = P::over_population;
+
+/// What a policy that has the answer says.
+template <class P>
+constexpr on_loss on_loss_of(const P& p) {
+  if constexpr (requires { { p.on_loss } -> std::convertible_to<on_loss>; })
+    return p.on_loss;
+  else
+    return on_loss::error;
+}
 
 } // namespace detail
 

@@ -80,7 +80,7 @@ public:
   std::int64_t skipped() const noexcept { return at_.skipped; }
   /// Steps of this rank whose gradient came too late to servers that do not wait for all, and counts for nothing.
   std::int64_t dropped() const noexcept { return at_.dropped; }
-  /// The workers that servers have given up (on_loss::go_on), as far as this rank has heard of it.
+  /// The ranks that training goes on without (on_loss::go_on), as far as this rank has heard of it.
   std::vector<int> lost() const { return carrier_->lost(); }
   /// By which the loss is to be multiplied before the gradient of the next step is taken.
   double loss_scale() const noexcept { return scale_.now(); }

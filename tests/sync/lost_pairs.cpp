@@ -1,0 +1,171 @@
+// Pairs that lose a rank while the others train on: at every exchange of small cases, and silent ones.
+#include "communicators/on_threads.hpp"
+#include "communicators/own_clock.hpp"
+#include "training/scratch.hpp"
+#include "training/small.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <thread>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(lost_of_pairs)
+
+namespace {
+
+using small_model::by_one;
+using small_model::floats;
+using small_model::must_equal;
+using small_model::on;
+using tutti::on_loss;
+using tutti::pairwise_averaging;
+using std::chrono::milliseconds;
+
+const tutti::options patience{.timeout = std::chrono::seconds{60}};
+constexpr pairwise_averaging go_on{.seed = 1, .on_loss = on_loss::go_on};
+constexpr int steps = 3;
+
+struct outcome {
+  bool left = false, was_bound = false; ///< the fault came to pass; when all were bound
+  std::vector<floats> values;           ///< of each rank at the end
+  std::vector<std::vector<int>> lost;   ///< as each rank names them
+  std::vector<std::string> told;        ///< what each has caught
+};
+
+/// Steps of ones, in which rank `what.rank` returns in the place of one of its exchanges.
+template <class Graph>
+outcome run_with(int ranks, const Graph& graph, const pairwise_averaging& policy, tutti::fault what) {
+  outcome all;
+  all.values.resize(std::size_t(ranks));
+  all.lost.resize(std::size_t(ranks));
+  all.told.resize(std::size_t(ranks), "none");
+  try {
+    tutti::threads::run(ranks, [&](auto& inner) {
+      const auto r = std::size_t(inner.rank());
+      tutti::faulty world{inner, what};
+      floats w(5), ones(5, 1);
+      bool bound = false;
+      try {
+        tutti::strategy strategy{world, graph, policy, patience};
+        auto trainer = strategy.bind(w, by_one);
+        bound = true;
+        for (int k = 0; k < steps; ++k) trainer.step(ones);
+        trainer.finalize();
+        all.values[r] = w;
+        all.lost[r] = trainer.lost();
+      } catch (const tutti::rank_leaves&) {
+        all.left = true;
+        all.was_bound = bound;
+      } catch (const tutti::error& e) {
+        all.told[r] = e.what();
+      }
+    });
+  } catch (const std::exception& e) {
+    all.told[0] += std::string{", and threw "} + e.what();
+  }
+  return all;
+}
+
+/// Who is left ends with the same values, and all have made all their steps; half of a last meeting may be missing. Where the lowest of them is lost when it takes their mean, they are told, or it was too late to be lost.
+template <class Graph>
+void sweep(const std::string& name, int ranks, const Graph& graph) {
+  int survived = 0;
+  for (int leaver = 0; leaver < ranks; ++leaver)
+    for (std::uint64_t round = 0;; ++round) {
+      const outcome got = run_with(ranks, graph, go_on, {.rank = leaver, .round = round});
+      if (!got.left) break;
+      const std::string named = "(peer " + std::to_string(leaver) + ")";
+      std::string wrong;
+      const floats* first = nullptr;
+      for (int r = 0; r < ranks; ++r) {
+        if (r == leaver) continue;
+        const auto k = std::size_t(r);
+        const std::string& told = got.told[k];
+        const bool at_the_end = leaver == 0 && told.find("while it took the mean of all") != std::string::npos;
+        if (told != "none") {
+          if (told.find(named) == std::string::npos || (got.was_bound && !at_the_end))
+            wrong += " rank " + std::to_string(r) + " was told " + told;
+          continue;
+        }
+        if (!first) first = &got.values[k];
+        if (got.values[k] != *first) wrong += " rank " + std::to_string(r) + " has other values";
+        for (const int who : got.lost[k])
+          if (who != leaver && got.told[std::size_t(who)] == "none") wrong += " rank " + std::to_string(r) + " names rank " + std::to_string(who);
+        for (const float v : got.values[k])
+          if (v > -.5f || v < -1.5f * float(steps)) wrong += " a value is " + std::to_string(v);
+        survived += got.was_bound;
+      }
+      BOOST_CHECK_MESSAGE(wrong.empty(), name << " on " << ranks << " ranks, rank " << leaver
+                                              << " leaves at exchange " << round << ":" << wrong);
+    }
+  BOOST_CHECK_MESSAGE(survived >= 20, name << ": " << survived << " ranks went on");
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(the_others_train_on_wherever_one_leaves) {
+  sweep("complete_graph", 2, tutti::complete_graph{});
+  sweep("complete_graph", 4, tutti::complete_graph{});
+  sweep("ring_graph", 4, tutti::ring_graph{}); // who has no neighbour any more goes on alone
+}
+
+// Rank 2 does nothing more after its first step, and is given up by a rank that has asked it, or waits for it at the
+// end; it is named by all, and when it goes on after all, it is told so.
+BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
+  std::atomic<int> ended{0}, met{0};
+  std::vector<std::string> told(1);
+  on_threads(3, [&](auto& world, report& r) {
+    own_time time;
+    time.last = time.now + milliseconds{900}; // more than the timeout, and less than twice
+    on_own_clock comm{world, time};
+    floats w(4), ones(4, 1);
+    tutti::strategy strategy{comm, go_on, tutti::options{.timeout = milliseconds{800}}};
+    auto trainer = strategy.bind(w, by_one);
+    if (world.rank() == 2) {
+      while (ended < 2) std::this_thread::yield();
+      try {
+        trainer.step(ones);
+        trainer.finalize();
+      } catch (const tutti::error& e) {
+        told[0] = e.what();
+      }
+      ++ended;
+      return;
+    }
+    for (int k = 0; k < 4; ++k) trainer.step(ones);
+    trainer.finalize();
+    r.check(w == floats(4, -4), "a value is " + std::to_string(w[0]));
+    r.check(trainer.lost() == std::vector<int>{2}, "who is lost");
+    ++ended;
+    while (ended < 3) world.in_flight().step(), std::this_thread::yield();
+  });
+  BOOST_CHECK_MESSAGE(has(told[0], "has heard nothing of this rank for 800 ms, and the others train on without it - "
+                                   "raise tutti::options::timeout if this rank is only slow"),
+                      told[0]);
+  BOOST_CHECK_MESSAGE(has(told[0], "tutti: step: timeout on rank 2 (peer "), told[0]);
+}
+
+// It is missed when somebody trains on, not before; those who are left may end twice.
+BOOST_AUTO_TEST_CASE(those_who_are_left_train_on_after_the_end) {
+  for (const int leaver : {0, 1, 2}) {
+    const auto got = on(3, [&](auto& world) {
+      floats w(2), ones(2, 1);
+      tutti::strategy strategy{world, go_on, patience};
+      auto trainer = strategy.bind(w, by_one);
+      trainer.step(ones);
+      trainer.finalize();
+      if (world.rank() == leaver) return floats{-5, -5};
+      for (int epoch = 0; epoch < 2; ++epoch) {
+        for (int k = 0; k < 2; ++k) trainer.step(ones);
+        trainer.finalize();
+      }
+      must_equal(trainer.lost() == std::vector<int>{leaver}, true, "who is lost");
+      return w;
+    });
+    small_model::expect_all("values", got, {-5, -5});
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
