@@ -14,11 +14,16 @@
 #include <tutti/communicators/traced.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/delay_compensated.hpp>
+#include <tutti/optimizers/fed_opt.hpp>
 #include <tutti/optimizers/schedules.hpp>
 #include <tutti/optimizers/sgd.hpp>
+#include <tutti/reducers/bucketing.hpp>
+#include <tutti/reducers/bulyan.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/geometric_median.hpp>
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/strategy/strategy.hpp>
 #include <tutti/topologies/binomial_tree.hpp>
 #include <tutti/topologies/bruck.hpp>

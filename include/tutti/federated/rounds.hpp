@@ -6,18 +6,22 @@
 //
 // In a round a cohort is drawn, the same on all ranks. Rank r trains every size-th client of it, and adds up
 // what they contribute; the mean of that is this rank's contribution to a step of the trainer, weighted by what
-// its clients hold, and the trainer's optimizer is the policy's outer one.
+// its clients hold, and the trainer's optimizer is the policy's outer one. With a reducer whose bits do not depend on the
+// number of ranks, sums are exact, those of all ranks are added at rank 0, and the mean is its contribution alone.
 //
 // Where a client or the mean holds a NaN or infinity, training_options::non_finite decides: every rank throws
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
+// A rule that compares clients (krum, median, geometric_median, ...) is given all of them at rank 0, takes what is no number
+// for as far away as can be, and the report names who sent it; with fewer clients than it needs the round is left out.
 // A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
 #pragma once
 
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/federated/client_sum.hpp>
 #include <tutti/federated/local_training.hpp>
+#include <tutti/federated/meetings.hpp>
 #include <tutti/federated/population.hpp>
+#include <tutti/federated/round_report.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
 #include <tutti/training/rules.hpp>
@@ -26,6 +30,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,16 +38,6 @@
 #include <vector>
 
 namespace tutti {
-
-/// What is known after a round; the same on every rank but for `seconds`.
-struct round_report {
-  int round = 0;      ///< from 1
-  int clients = 0;    ///< how many were drawn
-  double metric = 0;  ///< mean of the population's score, 0 when it has none
-  double seconds = 0; ///< since these rounds were begun
-  int silent = 0;     ///< how many of the clients wrote nothing, and were left out
-  std::string skipped = {}; ///< why the round changed nothing, naming it; empty when it was applied
-};
 
 struct run_options {
   int rounds = 100;       ///< at most; of strategy::run
@@ -62,6 +57,15 @@ struct of_clients {
   Optimizer optimizer;
   std::vector<parameter_group> groups;
 };
+
+/// The length to which a policy has the differences of clients clipped, 0 for none.
+template <class Sync>
+double clip_of(const Sync& sync) {
+  if constexpr (requires { double(sync.clip); })
+    return double(sync.clip);
+  else
+    return 0;
+}
 
 /// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
 /// to training options that need not.
@@ -93,6 +97,11 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
   if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
+  if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
+    return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
+           "or 0 for none";
+  else if (clip > 0 && how.non_finite == non_finite::pass)
+    return "differences are clipped, and what is no number has no length - raise or skip where a NaN is met";
   if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
   return {};
 }
@@ -101,23 +110,24 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
 
 /// Made by strategy::rounds; the strategy, the parameters and the population must outlive it. All members but
 /// made() are collective.
-template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs>
+template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs,
+          class Meeting>
 class federated_rounds {
 public:
   /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is what is wrong with the groups.
+  /// `meeting` makes one mean of what the clients of all ranks have come to (federated/meetings.hpp).
   template <class Bind>
   federated_rounds(std::unique_ptr<control> ranks, detail::rounds_plan<T, Sync, Population, Optimizer> given,
-                   Bind&& bind)
+                   Bind&& bind, Meeting meeting)
       : ranks_{std::move(ranks)}, sync_{given.sync}, clients_{given.clients}, how_{given.how},
-        passes_{given.training.non_finite == non_finite::pass},
-        skips_{given.training.non_finite == non_finite::skip}, parameters_{std::move(given.parameters)},
+        bad_{given.training.non_finite}, parameters_{std::move(given.parameters)},
         rules_{given.training, std::span<const tensor<T>>{parameters_}},
         trainer_{bind(of_the_mean(given.training), rules_.wrong)},
         local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen},
-        received_(local_.parameters().size()), sum_{received_.size()} {
+        received_(local_.parameters().size()), meeting_{std::move(meeting)} {
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
-      gradients_.push_back({p.name, sum_.total().subspan(at, p.values.size())});
+      gradients_.push_back({p.name, meeting_.total().subspan(at, p.values.size())});
       at += p.values.size();
     }
   }
@@ -136,12 +146,11 @@ public:
     const auto cohort =
         tutti::draw_cohort(all, detail::exactly([&] { return sync_.cohort(all); }), how_.seed, round);
     report.clients = int(cohort.size());
-    const int silent = train_share(cohort, round);
-    sum_.divide();
-    if (const double weight = agree(silent, report); report.skipped.empty()) {
+    train_share(cohort, round);
+    if (const double weight = meeting_.meet(*ranks_, report, bad_); report.skipped.empty()) {
       const std::int64_t skipped = trainer_.skipped();
       trainer_.step(gradients_, weight);
-      if (trainer_.skipped() > skipped) report.skipped = of_no_number(round);
+      if (trainer_.skipped() > skipped) report.skipped = detail::of_no_number(round);
     } else {
       trainer_.skip();
     }
@@ -192,78 +201,21 @@ private:
     auto to = received_.begin();
     for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
   }
-  /// This rank's clients are every size-th of the cohort, in its order. Returns how many wrote nothing.
-  int train_share(const std::vector<int>& cohort, std::uint32_t round) {
-    sum_.clear();
+  /// This rank's clients are every size-th of the cohort, in its order.
+  void train_share(const std::vector<int>& cohort, std::uint32_t round) {
     std::vector<std::pair<int, double>> own;
     for (std::size_t k = std::size_t(ranks_->rank()); k < cohort.size(); k += std::size_t(ranks_->size()))
       if (const double weight = client_weight(cohort[k]); weight != 0) own.push_back({cohort[k], weight});
-    int silent = 0;
+    meeting_.begin(*ranks_, cohort, own);
     for (const auto& [client, weight] : own) {
       local_.begin(received_, round);
       clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
       if (local_.contributes())
-        sum_.add(client, weight, received_, local_.parameters());
+        meeting_.add(client, weight, received_, local_.parameters());
       else
-        ++silent;
+        meeting_.add_silent();
     }
-    return silent;
   }
-  /// What this rank's mean counts for beside those of the others. Where the round is to be left out, the report
-  /// says why.
-  double agree(int silent, round_report& report) {
-    enum said : std::size_t { weight, exponent, silent_ones, bad, words };
-    const std::uint64_t mine[words] = {std::bit_cast<std::uint64_t>(sum_.weight()),
-                                       std::uint64_t(std::int64_t(sum_.exponent())), std::uint64_t(silent),
-                                       std::uint64_t(sum_.first_bad())};
-    const std::vector<std::uint64_t> all = ranks_->gather(mine);
-    bool counts = false, finite = true;
-    std::int64_t greatest = 0; // exponent of those who count
-    for (std::size_t k = 0; k < all.size(); k += words) {
-      report.silent += int(all[k + silent_ones]);
-      if (std::bit_cast<double>(all[k + weight]) == 0) continue;
-      finite = finite && std::int64_t(all[k + bad]) == detail::client_sum<T>::nobody;
-      greatest = counts ? (std::max)(greatest, std::int64_t(all[k + exponent])) : std::int64_t(all[k + exponent]);
-      counts = true;
-    }
-    if (!counts) report.skipped = nothing_counts(report);
-    if (!finite && !passes_) {
-      if (!skips_) raise_culprit(report.round, all, words, bad);
-      report.skipped = of_no_number(std::uint32_t(report.round));
-    }
-    return std::ldexp(sum_.weight(), int(sum_.exponent() - greatest));
-  }
-  [[noreturn]] void raise_culprit(int round, const std::vector<std::uint64_t>& all, std::size_t words,
-                                  std::size_t bad) const {
-    failure f{.code = error_code::non_finite, .call = "run", .rank = ranks_->rank()};
-    f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
-    for (std::size_t r = 0; r < all.size() / words; ++r)
-      if (const auto client = std::int64_t(all[r * words + bad]); client >= 0) {
-        f.peer = int(r);
-        f.detail = "round " + std::to_string(round) + ": client " + std::to_string(client) + " on rank " +
-                   std::to_string(r) + " returned a NaN or an infinity";
-        break;
-      }
-    throw error{std::move(f)};
-  }
-
-  static std::string was_skipped(std::uint32_t round) {
-    return "round " + std::to_string(round) + " was skipped: ";
-  }
-  static std::string of_no_number(std::uint32_t round) {
-    return was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
-  }
-  static std::string nothing_counts(const round_report& report) {
-    const std::string drawn = std::to_string(report.clients);
-    return was_skipped(std::uint32_t(report.round)) +
-           (report.silent == 0
-                ? "none of its " + drawn +
-                      " clients holds an example - draw more of them, or leave out who has no data"
-                : std::to_string(report.silent) + " of its " + drawn +
-                      " clients wrote no parameters, and none of the others holds an example - "
-                      "call local.step(), or write what was trained to local.parameters()");
-  }
-
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
   double client_weight(int client) {
     if constexpr (Weighs) {
@@ -303,14 +255,14 @@ private:
   const Sync& sync_;
   Population& clients_;
   run_options how_;
-  bool passes_, skips_;
+  non_finite bad_;
   std::vector<tensor<T>> parameters_;
   client_rules rules_;
   Trainer trainer_;
   local_training<T, Optimizer> local_;
   std::vector<T> received_;
-  detail::client_sum<T> sum_;
-  std::vector<tensor<const T>> gradients_; ///< in sum_
+  Meeting meeting_;
+  std::vector<tensor<const T>> gradients_; ///< in meeting_
   deadline begun_ = ranks_->now();
 };
 

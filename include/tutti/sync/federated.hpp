@@ -6,20 +6,35 @@
 
 namespace tutti {
 
+namespace detail {
+
+/// The rate at which the mean of the clients is taken as it is.
+template <class Outer>
+inline constexpr Outer outer_of_rounds{};
+template <>
+inline constexpr sgd outer_of_rounds<sgd>{.learning_rate = 1};
+
+} // namespace detail
+
 /// Federated averaging (McMahan et al. 2017, arXiv 1602.05629, algorithm 1). In each round a cohort of
 /// max(1, fraction * clients) clients is drawn, the same on all ranks; each trains `epochs` epochs from
 /// the current parameters on its own data; the mean of the differences, sent out minus trained, weighted by
-/// their numbers of examples with `weighted_mean`, is the gradient of a step of `outer`. With a rate of 1 the
+/// their numbers of examples with `weighted_mean`, is the gradient of a step of `outer`. With sgd at a rate of 1 the
 /// parameters become the mean of the clients'; a momentum of .9 makes it FedAvgM (Hsu et al. 2019,
-/// arXiv 1909.06335).
-struct federated {
+/// arXiv 1909.06335), and fed_adagrad, fed_adam and fed_yogi are rules of their own.
+/// `clip` > 0 scales a client's difference, all tensors together, down to that length (L2).
+/// With a reducer that promises it, reproducible_mean or reproducible_weighted_mean, the bits do not depend on the number
+/// of ranks: differences are added in fixed point where they are clipped, and in bins where not.
+template <class Outer>
+struct federated_by {
   using part = sync_part;
-  static constexpr determinism repeats = determinism::run_to_run;
+  static constexpr determinism repeats = determinism::rank_count_invariant; // as far as the reducer's
   static constexpr bool over_population = true;
 
   double fraction = 0.1;
   int epochs = 1;
-  sgd outer = {.learning_rate = 1};
+  Outer outer = detail::outer_of_rounds<Outer>;
+  double clip = 0;
 
   /// The size of the cohort that is drawn from `clients`.
   constexpr int cohort(int clients) const noexcept {
@@ -27,5 +42,7 @@ struct federated {
     return wanted < 1 ? 1 : wanted > clients ? clients : wanted;
   }
 };
+
+using federated = federated_by<sgd>;
 
 } // namespace tutti
