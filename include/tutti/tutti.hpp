@@ -12,6 +12,7 @@
 #include <tutti/communicators/self.hpp>
 #include <tutti/communicators/threads.hpp>
 #include <tutti/communicators/traced.hpp>
+#include <tutti/federated/partition.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/delay_compensated.hpp>
 #include <tutti/optimizers/fed_opt.hpp>

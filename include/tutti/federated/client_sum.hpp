@@ -43,7 +43,8 @@ public:
     first_bad_ = nobody;
     any_ = false;
   }
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained) {
+  /// `factor` multiplies the difference beside its weight.
+  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
     if (first_bad_ == nobody && !detail::all_finite(trained)) first_bad_ = client;
     const int exponent = detail::scale_weights({&weight, 1});
     if (!std::exchange(any_, true)) exponent_ = exponent;
@@ -52,7 +53,7 @@ public:
     weight_ += weight;
     const exact_mode held;
     const rounding rounded;
-    const T w = static_cast<T>(weight * detail::clip_factor(received, trained, clip_));
+    const T w = static_cast<T>(weight * factor * detail::clip_factor(received, trained, clip_));
     for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += rounded(w * (received[i] - trained[i]));
   }
   /// Makes a mean of the sum; the last thing in a round.
@@ -64,6 +65,7 @@ public:
     if (first_bad_ == nobody && !detail::all_finite(std::span<const T>{total_})) first_bad_ = overflow;
   }
   std::span<const T> total() const noexcept { return total_; }
+  std::span<T> total() noexcept { return total_; }
 
   /// Of all of them, times 2^exponent.
   double weight() const noexcept { return weight_; }

@@ -69,7 +69,8 @@ public:
       std::fill_n(bins(), n_, binned<T>{});
     }
   }
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained) {
+  /// `factor`, at most 1, multiplies the difference beside its weight.
+  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
     if (!detail::all_finite(trained)) {
       if (first_bad_ == nobody) first_bad_ = client;
       if (fixed()) return; // integers cannot say so
@@ -79,9 +80,9 @@ public:
     const double kept = detail::clip_factor(received, trained, clip_);
     weight_.add(weight);
     if (fixed()) {
-      point_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * kept, integers(), n_);
+      point_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * factor * kept, integers(), n_);
     } else {
-      const auto w = static_cast<T>(weight);
+      const auto w = static_cast<T>(weight * factor);
       binned<T>* to = bins();
       for (std::size_t i = 0; i < n_; ++i) to[i].add(w * (received[i] - trained[i]));
     }
@@ -104,6 +105,7 @@ public:
       to[i] = weight == 0 ? T{} : static_cast<T>((fixed() ? double(integers()[i]) * unit : bin_value(i)) / weight);
   }
   std::span<const T> total() const noexcept { return {values(), n_}; }
+  std::span<T> total() noexcept { return {values(), n_}; }
 
   /// Of all of them, times 2^exponent.
   const binned<double>& weight() const noexcept { return weight_; }

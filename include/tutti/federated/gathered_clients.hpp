@@ -37,7 +37,7 @@ void reduce_rows(const R& rule, std::span<const T* const> rows, std::size_t n, T
 template <class T, class Rule>
 class gathered_clients {
 public:
-  enum state : std::uint64_t { absent, silent, came, not_finite };
+  enum state : std::uint64_t { absent, silent, came, not_finite }; ///< from `came` on a rule is given the row
 
   gathered_clients(std::size_t n, double clip, const Rule& rule) : n_{n}, clip_{clip}, rule_{rule}, total_(n) {}
 
@@ -48,9 +48,10 @@ public:
     next_ = 0;
   }
   void add_silent() { states_[next_++] = silent; }
-  void add(std::int64_t /*client*/, double /*weight*/, std::span<const T> received, std::span<const T> trained) {
+  void add(std::int64_t /*client*/, double /*weight*/, std::span<const T> received, std::span<const T> trained,
+           double factor = 1) {
     const exact_mode held;
-    const auto kept = static_cast<T>(detail::clip_factor(received, trained, clip_));
+    const auto kept = static_cast<T>(factor * detail::clip_factor(received, trained, clip_));
     T* row = rows_.data() + next_ * n_;
     for (std::size_t i = 0; i < n_; ++i) row[i] = (received[i] - trained[i]) * kept;
     states_[next_++] = detail::all_finite(trained) ? came : not_finite;
@@ -62,14 +63,12 @@ public:
     if (rank == 0) all_.resize(rows_.size() * std::size_t(size));
     gather(std::span<const T>{rows_}, std::span<T>{all_});
   }
-  /// Of rank 0: `states` are those of all ranks, `most` each, in rank order. Elsewhere zeros.
-  void settle(int rank, std::span<const std::uint64_t> states, std::size_t most, std::uint32_t round) {
+  /// Of rank 0: `places` are those of who came, in the order of the cohort. Elsewhere zeros.
+  void settle(int rank, const std::vector<std::size_t>& places, std::uint32_t round) {
     std::fill(total_.begin(), total_.end(), T{});
     if (rank != 0) return;
     std::vector<const T*> rows;
-    for (std::size_t k = 0; k < most; ++k)
-      for (std::size_t at = k; at < states.size(); at += most)
-        if (states[at] >= came) rows.push_back(all_.data() + at * n_);
+    for (const std::size_t at : places) rows.push_back(all_.data() + at * n_);
     const exact_mode held;
     if constexpr (requires { rule_.at_round(round); })
       detail::reduce_rows<T>(rule_.at_round(round), rows, n_, total_.data());
@@ -86,6 +85,7 @@ public:
   }
   std::span<const std::uint64_t> states() const noexcept { return states_; }
   std::span<const T> total() const noexcept { return total_; }
+  std::span<T> total() noexcept { return total_; }
 
 private:
   std::size_t n_;

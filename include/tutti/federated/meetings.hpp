@@ -1,13 +1,17 @@
 // How the clients of all ranks become one mean, which a trainer then takes for a gradient: as means of each rank, as an
 // exact sum, or as all of them side by side.
 //
-//   begin(ranks, cohort, own)   collective: a round of this cohort, of which this rank trains `own`, (client, weight)
-//   add(client, weight, received, trained), add_silent()    in the order of `own`
+//   begin(ranks, cohort, homes, own)   collective: a round of this cohort; homes[k] is the rank that trains its k-th, and
+//                               `own` is this rank's, (client, weight), without those of weight 0
+//   add(client, weight, received, trained, factor), add_silent()    in the order of `own`; `factor` multiplies the
+//                               difference beside its weight
 //   meet(ranks, report, bad) -> weight      collective: what total() counts for beside those of other ranks; where the
 //                               round is to be left out, report.skipped says why. `bad` is what to do about a NaN
 //   total()                     differences, received minus trained; the same memory in every round
+//   scale(by)                   multiplies them
 #pragma once
 
+#include <tutti/carriers/carrier.hpp>
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/error.hpp>
 #include <tutti/federated/client_sum.hpp>
@@ -38,6 +42,7 @@ inline std::string of_no_number(std::uint32_t round) {
   return detail::was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
 }
 inline std::string nothing_counts(const round_report& report) {
+  if (report.clients == 0) return detail::was_skipped(std::uint32_t(report.round)) + "nobody was drawn";
   const std::string drawn = std::to_string(report.clients);
   return detail::was_skipped(std::uint32_t(report.round)) +
          (report.silent == 0 ? "none of its " + drawn +
@@ -74,12 +79,12 @@ class meeting_of_means {
 public:
   meeting_of_means(std::size_t n, double clip) : sum_{n, clip} {}
 
-  void begin(control&, const std::vector<int>&, clients_of_rank) {
+  void begin(control&, const std::vector<int>&, const std::vector<int>&, clients_of_rank) {
     sum_.clear();
     silent_ = 0;
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained) {
-    sum_.add(client, weight, received, trained);
+  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
+    sum_.add(client, weight, received, trained, factor);
   }
   void add_silent() { ++silent_; }
   double meet(control& ranks, round_report& report, non_finite bad) {
@@ -105,6 +110,7 @@ public:
     return std::ldexp(sum_.weight(), int(sum_.exponent() - greatest));
   }
   std::span<const T> total() const noexcept { return sum_.total(); }
+  void scale(double by) { detail::scale_contribution(sum_.total(), static_cast<T>(by)); }
 
 private:
   client_sum<T> sum_;
@@ -117,7 +123,7 @@ class meeting_of_sums {
 public:
   meeting_of_sums(std::size_t n, double clip, Reduce reduce) : sum_{n, clip}, reduce_{std::move(reduce)} {}
 
-  void begin(control& ranks, const std::vector<int>& cohort, clients_of_rank own) {
+  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>&, clients_of_rank own) {
     silent_ = 0;
     double heaviest = 0;
     for (const auto& [client, weight] : own) heaviest = (std::max)(heaviest, weight);
@@ -126,8 +132,8 @@ public:
     for (const std::uint64_t word : ranks.gather(mine)) all.push_back(std::bit_cast<double>(word));
     sum_.begin(cohort.size(), detail::scale_weights(all));
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained) {
-    sum_.add(client, weight, received, trained);
+  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
+    sum_.add(client, weight, received, trained, factor);
   }
   void add_silent() { ++silent_; }
   double meet(control& ranks, round_report& report, non_finite bad) {
@@ -155,13 +161,19 @@ public:
       sum_.bring_together(reduce_);
       sum_.divide(ranks.rank() == 0 ? total.value() : 0);
     }
+    weight_ = total.value();
     return ranks.rank() == 0 ? 1 : 0;
   }
+  /// Of all clients in the last round, times a power of two that is 1 where the heaviest weighs 1.
+  double weight() const noexcept { return weight_; }
+  std::span<T> total() noexcept { return sum_.total(); }
   std::span<const T> total() const noexcept { return sum_.total(); }
+  void scale(double by) { detail::scale_contribution(sum_.total(), static_cast<T>(by)); }
 
 private:
   exact_client_sum<T> sum_;
   Reduce reduce_;
+  double weight_ = 0;
   int silent_ = 0;
 };
 
@@ -172,22 +184,32 @@ public:
   meeting_of_rows(std::size_t n, double clip, const Rule& rule, Gather gather)
       : all_{n, clip, rule}, gather_{std::move(gather)} {}
 
-  void begin(control& ranks, const std::vector<int>& cohort, clients_of_rank) {
+  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>& homes, clients_of_rank) {
     cohort_ = cohort;
-    const auto size = std::size_t(ranks.size());
-    all_.begin((cohort.size() + size - 1) / size);
+    std::vector<std::size_t> of_rank(std::size_t(ranks.size()));
+    std::vector<std::size_t> turns;
+    for (const int home : homes) turns.push_back(of_rank[std::size_t(home)]++);
+    const std::size_t most = *std::max_element(of_rank.begin(), of_rank.end());
+    places_.clear();
+    for (std::size_t k = 0; k < homes.size(); ++k) places_.push_back(std::size_t(homes[k]) * most + turns[k]);
+    all_.begin(most);
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained) {
-    all_.add(client, weight, received, trained);
+  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
+    all_.add(client, weight, received, trained, factor);
   }
   void add_silent() { all_.add_silent(); }
   double meet(control& ranks, round_report& report, non_finite bad) {
     using rows = gathered_clients<T, Rule>;
+    if (cohort_.empty()) {
+      report.skipped = detail::nothing_counts(report);
+      return 0;
+    }
     const std::vector<std::uint64_t> states = ranks.gather(all_.states());
-    const std::size_t most = all_.states().size(), size = std::size_t(ranks.size());
     int came = 0;
-    for (std::size_t k = 0; k < cohort_.size(); ++k) { // client k is the k / size-th of rank k % size
-      const std::uint64_t state = states[k % size * most + k / size];
+    std::vector<std::size_t> rows_that_came;
+    for (std::size_t k = 0; k < cohort_.size(); ++k) {
+      const std::uint64_t state = states[places_[k]];
+      if (state >= rows::came) rows_that_came.push_back(places_[k]);
       report.silent += state == rows::silent;
       came += state >= rows::came;
       if (state == rows::not_finite) report.not_finite.push_back(cohort_[k]);
@@ -198,17 +220,19 @@ public:
                                        " clients came, and this reducer needs at least " + std::to_string(all_.least());
     if (report.skipped.empty()) {
       all_.bring_together(ranks.rank(), ranks.size(), gather_);
-      all_.settle(ranks.rank(), states, most, std::uint32_t(report.round));
+      all_.settle(ranks.rank(), rows_that_came, std::uint32_t(report.round));
     }
     (void)bad; // a rule stands it; what it makes of them is judged as every gradient is
     return ranks.rank() == 0 ? 1 : 0;
   }
   std::span<const T> total() const noexcept { return all_.total(); }
+  void scale(double by) { detail::scale_contribution(all_.total(), static_cast<T>(by)); }
 
 private:
   gathered_clients<T, Rule> all_;
   Gather gather_;
   std::vector<int> cohort_;
+  std::vector<std::size_t> places_; ///< of each of the cohort, among the rows of all ranks
 };
 
 } // namespace tutti::detail

@@ -18,15 +18,19 @@
 
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/local_training.hpp>
 #include <tutti/federated/meetings.hpp>
 #include <tutti/federated/population.hpp>
 #include <tutti/federated/round_report.hpp>
+#include <tutti/reducers/binned.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
 #include <tutti/training/rules.hpp>
 #include <tutti/training/trainer.hpp>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -67,6 +71,22 @@ double clip_of(const Sync& sync) {
     return 0;
 }
 
+/// FedProx's mu, 0 for none; and whether differences count per step.
+template <class Sync>
+double proximal_of(const Sync& sync) {
+  if constexpr (requires { double(sync.proximal); })
+    return double(sync.proximal);
+  else
+    return 0;
+}
+template <class Sync>
+bool normalizes(const Sync& sync) {
+  if constexpr (requires { bool(sync.normalized); })
+    return bool(sync.normalized);
+  else
+    return false;
+}
+
 /// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
 /// to training options that need not.
 template <class T, class Sync, class Population, class Optimizer>
@@ -97,6 +117,12 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
   if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
+  if constexpr (requires { std::string{sync.sampler.wrong()}; })
+    if (std::string wrong = sync.sampler.wrong(); !wrong.empty()) return wrong;
+  if (detail::keeps_of<Sync> == client_keeps::duals && detail::proximal_of(sync) == 0)
+    return "fed_dyn has no alpha - give it as proximal";
+  if (const double pull = detail::proximal_of(sync); !(pull >= 0) || !is_finite(pull))
+    return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
   if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
     return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
            "or 0 for none";
@@ -111,20 +137,24 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
 /// Made by strategy::rounds; the strategy, the parameters and the population must outlive it. All members but
 /// made() are collective.
 template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs,
-          class Meeting>
+          class Meeting, class Corrections>
 class federated_rounds {
 public:
   /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is what is wrong with the groups.
-  /// `meeting` makes one mean of what the clients of all ranks have come to (federated/meetings.hpp).
+  /// `meeting` makes one mean of what the clients of all ranks have come to (federated/meetings.hpp), and `corrections`
+  /// are what they keep from round to round (federated/corrections.hpp).
   template <class Bind>
   federated_rounds(std::unique_ptr<control> ranks, detail::rounds_plan<T, Sync, Population, Optimizer> given,
-                   Bind&& bind, Meeting meeting)
+                   Bind&& bind, Meeting meeting, Corrections corrections)
       : ranks_{std::move(ranks)}, sync_{given.sync}, clients_{given.clients}, how_{given.how},
         bad_{given.training.non_finite}, parameters_{std::move(given.parameters)},
         rules_{given.training, std::span<const tensor<T>>{parameters_}},
         trainer_{bind(of_the_mean(given.training), rules_.wrong)},
-        local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen},
-        received_(local_.parameters().size()), meeting_{std::move(meeting)} {
+        local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen,
+               detail::proximal_of(sync_)},
+        received_(local_.parameters().size()), meeting_{std::move(meeting)}, corrections_{std::move(corrections)} {
+    if constexpr (Corrections::any) trainer_.keep_beside(corrections_);
+    if (const int all = clients_.clients(); all > 0) take_part(double(sync_.cohort(all)) / all);
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
       gradients_.push_back({p.name, meeting_.total().subspan(at, p.values.size())});
@@ -143,11 +173,13 @@ public:
     round_report report{.round = int(round)};
     read();
     const int all = clients_.clients();
-    const auto cohort =
-        tutti::draw_cohort(all, detail::exactly([&] { return sync_.cohort(all); }), how_.seed, round);
+    const std::vector<int> cohort = detail::exactly([&] { return drawn(all, round); });
     report.clients = int(cohort.size());
     train_share(cohort, round);
+    if constexpr (Corrections::any) corrections_.meet(*ranks_, report, bad_);
     if (const double weight = meeting_.meet(*ranks_, report, bad_); report.skipped.empty()) {
+      if (detail::normalizes(sync_)) meeting_.scale(mean_steps());
+      take_part(double(cohort.size()) / all);
       const std::int64_t skipped = trainer_.skipped();
       trainer_.step(gradients_, weight);
       if (trainer_.skipped() > skipped) report.skipped = detail::of_no_number(round);
@@ -201,21 +233,70 @@ private:
     auto to = received_.begin();
     for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
   }
-  /// This rank's clients are every size-th of the cohort, in its order.
+  std::vector<int> drawn(int all, std::uint32_t round) {
+    const auto examples = [&](int client) { return double(clients_.examples(client)); };
+    if constexpr (requires { sync_.drawn(all, how_.seed, round, examples); })
+      return sync_.drawn(all, how_.seed, round, examples);
+    else
+      return tutti::draw_cohort(all, sync_.cohort(all), how_.seed, round);
+  }
+  /// What FedDyn's step has to know.
+  void take_part(double share) {
+    if constexpr (requires { trainer_.optimizer().participation = share; }) {
+      trainer_.optimizer().participation = share;
+      trainer_.optimizer().alpha = detail::proximal_of(sync_);
+    }
+  }
+  /// This rank's clients, in the order of the cohort: every size-th, or those who live here.
   void train_share(const std::vector<int>& cohort, std::uint32_t round) {
     std::vector<std::pair<int, double>> own;
-    for (std::size_t k = std::size_t(ranks_->rank()); k < cohort.size(); k += std::size_t(ranks_->size()))
+    std::vector<int> homes;
+    for (std::size_t k = 0; k < cohort.size(); ++k) {
+      homes.push_back(corrections_.rank_of(k, cohort[k], ranks_->size()));
+      if (homes[k] != ranks_->rank()) continue;
       if (const double weight = client_weight(cohort[k]); weight != 0) own.push_back({cohort[k], weight});
-    meeting_.begin(*ranks_, cohort, own);
+    }
+    meeting_.begin(*ranks_, cohort, homes, own);
+    if constexpr (Corrections::any) corrections_.begin(*ranks_, cohort, homes, own);
+    weighed_ = weighed_steps_ = {};
     for (const auto& [client, weight] : own) {
-      local_.begin(received_, round);
+      if constexpr (Corrections::any)
+        local_.begin(received_, round, corrections_.of(client));
+      else
+        local_.begin(received_, round);
       clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
-      if (local_.contributes())
-        meeting_.add(client, weight, received_, local_.parameters());
+      const bool contributes = local_.contributes();
+      if constexpr (Corrections::any) contributes ? corrections_.keep(client, local_) : corrections_.keep_silent();
+      if (contributes)
+        meeting_.add(client, weight, received_, local_.parameters(), 1 / steps_of(weight));
       else
         meeting_.add_silent();
     }
   }
+  /// What the difference of the client that has just been trained is divided by, as FedNova has it.
+  double steps_of(double weight) {
+    if (!detail::normalizes(sync_)) return 1;
+    const double steps = local_.weighed_steps();
+    weighed_.add(weight);
+    weighed_steps_.add(weight * steps);
+    return steps;
+  }
+  /// Of all clients of the round.
+  double mean_steps() {
+    using words = std::array<std::uint64_t, sizeof(binned<double>) / sizeof(std::uint64_t)>;
+    binned<double> sums[2];
+    std::vector<std::uint64_t> mine;
+    for (const binned<double>& sum : {weighed_, weighed_steps_})
+      for (const std::uint64_t word : std::bit_cast<words>(sum)) mine.push_back(word);
+    const std::vector<std::uint64_t> all = ranks_->gather(mine);
+    words one;
+    for (std::size_t k = 0; k < all.size(); k += one.size()) {
+      std::copy_n(all.begin() + std::ptrdiff_t(k), one.size(), one.begin());
+      sums[k / one.size() % 2].add(std::bit_cast<binned<double>>(one));
+    }
+    return detail::exactly([&] { return sums[1].value() / sums[0].value(); });
+  }
+
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
   double client_weight(int client) {
     if constexpr (Weighs) {
@@ -262,6 +343,8 @@ private:
   local_training<T, Optimizer> local_;
   std::vector<T> received_;
   Meeting meeting_;
+  Corrections corrections_;
+  binned<double> weighed_, weighed_steps_; ///< of this rank's clients, where differences count per step
   std::vector<tensor<const T>> gradients_; ///< in meeting_
   deadline begun_ = ranks_->now();
 };

@@ -12,7 +12,7 @@
 
 namespace tutti {
 
-/// The mean of the `keep` values of chosen contributions that are nearest to their median, of two as near the lesser:
+/// The mean of the `keep` values of chosen contributions that are nearest to their median, of two as near that nearer to 0:
 /// what is left of bulyan when the choice is made.
 struct mean_around_median {
   using part = reducer_part;
@@ -26,10 +26,18 @@ struct mean_around_median {
     const auto chosen = column.first(ranks.size());
     const A middle = median{}.gather(chosen); // which sorts them
     std::size_t first = 0;
-    while (first + keep < chosen.size() && middle - chosen[first] > chosen[first + keep] - middle) ++first;
+    while (first + keep < chosen.size() && is_farther(middle, chosen[first], chosen[first + keep])) ++first;
     A total = chosen[first];
     for (std::size_t k = 1; k < keep; ++k) total = total + chosen[first + k];
     return total / A(keep);
+  }
+
+private:
+  /// Whether `below` the middle is farther from it than `above`.
+  template <class A>
+  static constexpr bool is_farther(A middle, A below, A above) {
+    const A down = middle - below, up = above - middle;
+    return down > up || (down == up && -below > above);
   }
 };
 

@@ -44,22 +44,23 @@ public:
   /// Whether all n columns are plain.
   bool add_up(std::span<const T* const> rows, std::size_t begin, std::size_t n) noexcept {
     const auto all = [&](auto count) {
-      for (std::size_t i = 0; i < count; ++i) greatest_[i] = 0;
-      for (const T* row : rows) compare(row + begin, count);
       for (std::size_t i = 0; i < count; ++i) {
-        least_[i] = greatest_[i] * nearly;
-        odd_[i] = greatest_[i] <= most ? 0.0 : 1.0;
+        greatest_[i] = 0;
+        least_[i] = (std::numeric_limits<size_type>::max)();
         sums_[i] = -0.0;
         errors_[i] = 0;
       }
       for (const T* row : rows) add(row + begin, count);
-      double odd = 0;
-      for (std::size_t i = 0; i < count; ++i) odd = odd_[i] > odd ? odd_[i] : odd;
+      int odd = 0;
+      for (std::size_t i = 0; i < count; ++i) odd += plain(i) ? 0 : 1;
       return odd == 0;
     };
     return n == length ? all(std::integral_constant<std::size_t, length>{}) : all(n);
   }
-  bool plain(std::size_t i) const noexcept { return odd_[i] == 0; }
+  /// Of numbers that are none the sum is not finite, whatever the others say.
+  bool plain(std::size_t i) const noexcept {
+    return (least_[i] >= greatest_[i] * nearly) & (greatest_[i] <= most) & (sums_[i] - sums_[i] == 0);
+  }
   /// Of a plain column; of doubles rounded, otherwise exact.
   double sum(std::size_t i) const noexcept {
     if constexpr (std::is_same_v<T, double>) return errors_[i] == 0 ? sums_[i] : sums_[i] + errors_[i]; // -0 stays
@@ -67,28 +68,26 @@ public:
   }
 
 private:
+  using size_type = accumulator_t<T>;
   /// How far apart the numbers of a column may be: floats to 2^-20 have all their bits above 2^-43 of the greatest, and
   /// 256 of them add up below 2^9 of it; doubles to 2^-32 have theirs above 2^-84, their sum has errors of at most 2^-44
   /// each, and 256 of those add up below 2^-36.
-  static constexpr double nearly = std::is_same_v<T, double> ? 0x1p-32 : 0x1p-20;
-  static constexpr double most = std::is_same_v<T, double> ? 0x1p1000 : 0x1p128; ///< no sum of it overflows
+  static constexpr size_type nearly = std::is_same_v<T, double> ? size_type(0x1p-32) : size_type(0x1p-20);
+  static constexpr size_type most = std::is_same_v<T, double> // no sum of it overflows
+                                        ? size_type(0x1p1000)
+                                        : (std::numeric_limits<size_type>::max)();
 
-  static double wide(T x) noexcept { return double(element_cast<accumulator_t<T>>(x)); }
-
-  /// A NaN may pass unseen here; it does not in add().
-  template <class Count>
-  void compare(const T* __restrict row, Count n) noexcept {
-    for (std::size_t i = 0; i < n; ++i) {
-      const double size = std::fabs(wide(row[i]));
-      greatest_[i] = greatest_[i] > size ? greatest_[i] : size;
-    }
-  }
   template <class Count>
   void add(const T* __restrict row, Count n) noexcept {
     for (std::size_t i = 0; i < n; ++i) {
-      const double x = wide(row[i]), size = std::fabs(x);
-      const double far = size >= least_[i] ? 0.0 : 1.0, counts = size == 0 ? 0.0 : 1.0;
-      odd_[i] += far * counts;
+      const auto number = element_cast<size_type>(row[i]);
+      const size_type size = std::fabs(number);
+      const size_type counts = size == 0 ? (std::numeric_limits<size_type>::max)() : size;
+      greatest_[i] = greatest_[i] > size ? greatest_[i] : size;
+      least_[i] = least_[i] < counts ? least_[i] : counts;
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto x = double(element_cast<size_type>(row[i]));
       const double before = sums_[i], after = before + x;
       if constexpr (std::is_same_v<T, double>) { // Knuth's sum and its error
         const double back = after - before;
@@ -98,7 +97,8 @@ private:
     }
   }
 
-  double sums_[length], errors_[length], greatest_[length], least_[length], odd_[length];
+  double sums_[length], errors_[length];
+  size_type greatest_[length], least_[length];
 };
 
 /// Whether none of the bits of two floats or doubles can be cut off, so that their sum rounds as the exact one.

@@ -1,6 +1,7 @@
 // What strategy::rounds makes of the parts: rounds over a population, or a sentence.
 #pragma once
 
+#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/rounds.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/strategy/bound.hpp>
@@ -51,6 +52,23 @@ auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, st
   }
 }
 
+/// What clients keep from round to round, as the policy wants it.
+template <class T, class Parts, class Plan>
+auto corrections_for(const Parts& parts, const Plan& given) {
+  using sync = std::remove_cvref_t<decltype(given.sync)>;
+  if constexpr (keeps_of<sync> == client_keeps::nothing) {
+    return no_corrections<T>{};
+  } else {
+    auto reduce = [&comm = parts.comm, how = detail::plain_options(parts.how)]<class A>(std::span<A> values) {
+      using adds = std::conditional_t<std::is_same_v<A, std::int64_t>, sum, reproducible_sum>;
+      tutti::reduce(comm, values, 0, adds{}, how);
+    };
+    return corrections<T, decltype(reduce)>{keeps_of<sync>, detail::begins_with_gradient(given.sync),
+                                            detail::proximal_of(given.sync), given.parameters,
+                                            int(given.clients.clients()), parts.comm.rank(), parts.comm.size(), reduce};
+  }
+}
+
 /// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
 template <class Reducer>
 std::string wrong_rule(const Reducer& rule) {
@@ -82,9 +100,11 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
   std::size_t n = 0;
   for (const auto& p : given.parameters) n += p.values.size();
   auto meeting = detail::meeting_for<T>(parts, n, detail::clip_of(given.sync));
+  auto kept = detail::corrections_for<T>(parts, given);
   using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>,
-                                  decltype(meeting)>;
-  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how), std::move(given), bind, std::move(meeting)};
+                                  decltype(meeting), decltype(kept)>;
+  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how), std::move(given), bind, std::move(meeting),
+                std::move(kept)};
 }
 
 } // namespace tutti::detail

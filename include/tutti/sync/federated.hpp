@@ -2,7 +2,12 @@
 #pragma once
 
 #include <tutti/optimizers/sgd.hpp>
+#include <tutti/sync/sampling.hpp>
 #include <tutti/sync/sync_policy.hpp>
+
+#include <cstdint>
+#include <type_traits>
+#include <vector>
 
 namespace tutti {
 
@@ -25,7 +30,12 @@ inline constexpr sgd outer_of_rounds<sgd>{.learning_rate = 1};
 /// `clip` > 0 scales a client's difference, all tensors together, down to that length (L2).
 /// With a reducer that promises it, reproducible_mean or reproducible_weighted_mean, the bits do not depend on the number
 /// of ranks: differences are added in fixed point where they are clipped, and in bins where not.
-template <class Outer>
+///
+/// `proximal` > 0 adds proximal (p - sent out) to the gradients of local_training::step: FedProx (Li et al. 2020,
+/// arXiv 1812.06127), with its mu. `normalized` counts each client's difference per step that it has made, and multiplies
+/// the mean of these by the mean of the steps, as FedNova (Wang et al. 2020, arXiv 2007.07481, equation 9): who makes
+/// more steps is heard no louder. Of clients with the momentum m, step k of n counts (1 - m^(n - k + 1)) / (1 - m).
+template <class Outer, class Sampler = by_fraction>
 struct federated_by {
   using part = sync_part;
   static constexpr determinism repeats = determinism::rank_count_invariant; // as far as the reducer's
@@ -35,11 +45,22 @@ struct federated_by {
   int epochs = 1;
   Outer outer = detail::outer_of_rounds<Outer>;
   double clip = 0;
+  double proximal = 0;
+  bool normalized = false;
+  Sampler sampler = {}; ///< in the place of `fraction`, where it is not by_fraction (sync/sampling.hpp)
 
   /// The size of the cohort that is drawn from `clients`.
   constexpr int cohort(int clients) const noexcept {
     const int wanted = static_cast<int>(fraction * clients + 0.5);
     return wanted < 1 ? 1 : wanted > clients ? clients : wanted;
+  }
+  /// Who takes part in a round; examples(client) is what one holds.
+  template <class Examples>
+  std::vector<int> drawn(int clients, std::uint64_t seed, std::uint32_t round, Examples&& examples) const {
+    if constexpr (std::is_same_v<Sampler, by_fraction>)
+      return tutti::draw_cohort(clients, cohort(clients), seed, round);
+    else
+      return sampler.draw(clients, seed, round, examples);
   }
 };
 
