@@ -1,9 +1,12 @@
 #include "broken.hpp"
 
+#include <tutti/reducers/bulyan.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/geometric_median.hpp>
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/laws.hpp>
 #include <tutti/reducers/order_statistics.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -47,6 +50,9 @@ BOOST_AUTO_TEST_CASE(shipped_folding_reducers_keep_the_laws) {
   lawful_for_all(tutti::max{}, "max");
   lawful_for_reals(tutti::mean{}, "mean");
   lawful_for_reals(tutti::weighted_mean{}, "weighted_mean");
+  lawful_for_reals(tutti::reproducible_sum{}, "reproducible_sum");
+  lawful_for_reals(tutti::reproducible_mean{}, "reproducible_mean");
+  lawful_for_reals(tutti::reproducible_weighted_mean{}, "reproducible_weighted_mean");
 }
 
 BOOST_AUTO_TEST_CASE(shipped_gathering_reducers_keep_the_laws) {
@@ -55,6 +61,8 @@ BOOST_AUTO_TEST_CASE(shipped_gathering_reducers_keep_the_laws) {
   lawful_for_reals(tutti::trimmed_mean{.trim = 2}, "trimmed_mean");
   lawful_for_reals(tutti::krum{.f = 1}, "krum");
   lawful_for_reals(tutti::krum{.f = 1, .keep = 3}, "Multi-Krum");
+  lawful_for_reals(tutti::bulyan{.f = 1}, "bulyan");
+  lawful_for<tutti::geometric_median, float, bfloat16, half>(tutti::geometric_median{}, "geometric_median");
 }
 
 // --- reducers that are wrong on purpose ---------------------------------------------------------

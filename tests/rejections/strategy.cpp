@@ -218,7 +218,7 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT asynchronous_krum: tutti::strategy: this reducer needs every contribution, and servers add up those that come
   // REJECT asynchronous_max: tutti::strategy: servers add up what arrives, .* use tutti::mean or tutti::sum
   // REJECT asynchronous_weighted_mean: tutti::strategy: a weighted mean needs the weights of all .* use tutti::mean
-  // REJECT federated_median: tutti::strategy: federated rounds average the clients .* use tutti::mean or tutti::weighted_mean
+  // REJECT federated_max: tutti::strategy: federated rounds average the clients .* use tutti::mean, tutti::weighted_mean or a rule
   // REJECT reduce_only: tutti::strategy: every rank needs the result, and this topology does not carry all_reduce
   // REJECT sharded_on_tree: tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather
   // REJECT sharded_on_star: tutti::strategy: a sharded optimizer needs reduce_scatter and all_gather
@@ -288,8 +288,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::max{}, tutti::asynchronous{}};
 #elif defined REJECT_asynchronous_weighted_mean
   strategy made{comm, tutti::star{}, tutti::weighted_mean{}, tutti::asynchronous{}};
-#elif defined REJECT_federated_median
-  strategy made{comm, tutti::star{}, tutti::median{}, tutti::federated{}};
+#elif defined REJECT_federated_max
+  strategy made{comm, tutti::star{}, tutti::max{}, tutti::federated{}};
 #elif defined REJECT_reduce_only
   strategy made{comm, reduce_only{}};
 #elif defined REJECT_sharded_on_tree

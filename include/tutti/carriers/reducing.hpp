@@ -6,6 +6,7 @@
 #include <tutti/core/aligned_values.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -68,7 +69,7 @@ public:
   }
   std::span<T> room(std::size_t part) override { return pieces_[part].values.span(); }
   bool waits() const override { return agrees; }
-  bool weighs() const override { return weighted || std::is_same_v<Reducer, mean>; }
+  bool weighs() const override { return weighted || std::derived_from<Reducer, mean>; }
 
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];

@@ -157,6 +157,25 @@ private:
   T scratch_[block_of<T>];
 };
 
+/// Whether a reducer has a way of its own to fold contributions that have all met.
+template <class R, class T>
+concept unites_at_once = requires(const R r, std::span<const T* const> rows, T* out) {
+  r.template unite<T>(rows, out, std::size_t{}, 1.0);
+};
+
+/// One block of values as they are.
+template <class R, element T>
+void unite_at_once(const R& r, std::span<const std::byte* const> in, std::size_t begin, T* finished, std::size_t n,
+                   double total) {
+  TUTTI_UNFUSED
+  constexpr std::size_t few = 64;
+  const T* on_stack[few];
+  std::vector<const T*> on_heap(in.size() > few ? in.size() : 0);
+  const T** rows = in.size() > few ? on_heap.data() : on_stack;
+  for (std::size_t k = 0; k < in.size(); ++k) rows[k] = reinterpret_cast<const T*>(in[k]) + begin;
+  r.template unite<T>(std::span<const T* const>{rows, in.size()}, finished, n, total);
+}
+
 /// Folds every contribution to n elements and leaves the finished values. The lifted contribution is
 /// written to memory before it is combined, so a weight's multiplication never fuses with the addition.
 template <class R, element T, class C>
@@ -164,6 +183,14 @@ void unite_by_folding(const R& r, const C& codec, std::span<const std::byte* con
                       std::span<const double> weights, T* values, std::size_t n, std::size_t first,
                       double total) {
   using A = reducer_accumulator_t<R, T>;
+  if constexpr (unites_at_once<R, T> && C::kind == codec_kind::exact) {
+    in_blocks<block_of<T>>(n, [&](std::size_t begin, auto count) {
+      T finished[block_of<T>]; // the values may be one of the contributions
+      detail::unite_at_once<R, T>(r, wires, begin, finished, count, total);
+      std::memcpy(values + begin, finished, count * sizeof(T));
+    });
+    return;
+  }
   decoded_contributions<T, C> all{codec, wires, n};
   in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
     A partial[block_of<T, A>], lifted[block_of<T, A>];
@@ -249,7 +276,7 @@ void spread_values(const R& r, std::span<const std::byte* const> in,
                    std::span<const double> weights, std::span<std::byte* const> out, std::size_t n,
                    std::size_t first, double total, stores how) {
   constexpr identity exact{};
-  using A = reducer_accumulator_t<R, T>;
+  using A = std::conditional_t<unites_at_once<R, T>, T, reducer_accumulator_t<R, T>>; // what a block holds
   if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T> &&
                 64 % sizeof(T) == 0)
     if (in.size() == 2 && out.size() <= 2 && how != stores::streaming) {
@@ -268,6 +295,8 @@ void spread_values(const R& r, std::span<const std::byte* const> in,
     alignas(64) T finished[block_of<T, A>];
     if constexpr (folding_reducer<R, T> && plain_lift<R, T> && plain_lower<R, T>) {
       detail::fold_values<R, T>(r, in, begin, finished, count);
+    } else if constexpr (unites_at_once<R, T>) {
+      detail::unite_at_once<R, T>(r, in, begin, finished, count, total);
     } else {
       const std::byte* rows[most_shared_ranks]; // in each other's memory no more work
       for (std::size_t k = 0; k < in.size(); ++k) rows[k] = in[k] + begin * sizeof(T);

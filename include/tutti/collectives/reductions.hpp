@@ -39,8 +39,7 @@ void take_weights(task& work, std::span<const double> all, int rank) {
   if (nothing) refuse(-1, "all weights are zero - at least one rank must count");
   if constexpr (has_relative_weights<R>) detail::scale_weights(work.weights);
   work.weight = work.weights[std::size_t(rank)];
-  work.total = 0;
-  for (const double w : work.weights) work.total += w;
+  work.total = detail::total_weight(work.weights);
 }
 /// The same, of what each rank gives in its options.
 template <class R, class Comm>

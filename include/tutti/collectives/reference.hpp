@@ -54,8 +54,7 @@ std::vector<T> reduction(const per_rank<T>& in, const R& r, const std::vector<do
     using A = reducer_accumulator_t<R, T>;
     std::vector<double> counts = weights.empty() ? std::vector<double>(in.size(), 1.0) : weights;
     if constexpr (has_relative_weights<R>) tutti::detail::scale_weights(counts);
-    double total = 0;
-    for (const double w : counts) total += w;
+    const double total = tutti::detail::total_weight(counts);
     std::vector<T> out;
     for (std::size_t i = 0; i < in[0].size(); ++i) {
       std::vector<A> column;

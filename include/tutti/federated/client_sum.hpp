@@ -3,6 +3,7 @@
 
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/rounded.hpp>
+#include <tutti/reducers/distances.hpp>
 #include <tutti/reducers/weights.hpp>
 #include <tutti/training/verdict.hpp>
 
@@ -16,6 +17,15 @@
 
 namespace tutti::detail {
 
+/// By what a difference of any tensors, all of them together, is multiplied so that its length is at most `clip`; 1 where
+/// that is 0.
+template <class T>
+double clip_factor(std::span<const T> received, std::span<const T> trained, double clip) {
+  if (!(clip > 0)) return 1;
+  const double length = std::sqrt(detail::squared_distance(received.data(), trained.data(), received.size()));
+  return length > clip ? clip / length : 1;
+}
+
 /// Differences, received minus trained, each times its client's weight. Weights are kept times a power of two
 /// that the heaviest client decides, so that next to nothing and next to infinity can be added.
 template <class T>
@@ -23,7 +33,8 @@ class client_sum {
 public:
   static constexpr std::int64_t nobody = -1, overflow = -2;
 
-  explicit client_sum(std::size_t n) : total_(n) {}
+  /// Of n values; `clip` is the greatest length of a difference, 0 for any.
+  explicit client_sum(std::size_t n, double clip = 0) : total_(n), clip_{clip} {}
 
   void clear() {
     std::fill(total_.begin(), total_.end(), T{});
@@ -32,7 +43,8 @@ public:
     first_bad_ = nobody;
     any_ = false;
   }
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained) {
+  /// `factor` multiplies the difference beside its weight.
+  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
     if (first_bad_ == nobody && !detail::all_finite(trained)) first_bad_ = client;
     const int exponent = detail::scale_weights({&weight, 1});
     if (!std::exchange(any_, true)) exponent_ = exponent;
@@ -41,7 +53,7 @@ public:
     weight_ += weight;
     const exact_mode held;
     const rounding rounded;
-    const T w = static_cast<T>(weight);
+    const T w = static_cast<T>(weight * factor * detail::clip_factor(received, trained, clip_));
     for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += rounded(w * (received[i] - trained[i]));
   }
   /// Makes a mean of the sum; the last thing in a round.
@@ -53,6 +65,7 @@ public:
     if (first_bad_ == nobody && !detail::all_finite(std::span<const T>{total_})) first_bad_ = overflow;
   }
   std::span<const T> total() const noexcept { return total_; }
+  std::span<T> total() noexcept { return total_; }
 
   /// Of all of them, times 2^exponent.
   double weight() const noexcept { return weight_; }
@@ -71,6 +84,7 @@ private:
   }
 
   std::vector<T> total_;
+  double clip_;
   double weight_ = 0;
   int exponent_ = 0;
   std::int64_t first_bad_ = nobody;

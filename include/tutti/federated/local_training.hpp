@@ -4,6 +4,7 @@
 #include <tutti/core/error.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/core/flat_model.hpp>
+#include <tutti/core/rounded.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/updating.hpp>
@@ -25,11 +26,11 @@ namespace tutti {
 template <class T, class Optimizer = sgd>
 class local_training {
 public:
-  /// `factors` and `frozen` are those of each tensor.
+  /// `factors` and `frozen` are those of each tensor; `proximal` times its way so far is added to a gradient.
   local_training(std::span<const tensor<T>> model, Optimizer optimizer, int epochs,
-                 std::vector<detail::group_factors> factors, std::vector<bool> frozen)
+                 std::vector<detail::group_factors> factors, std::vector<bool> frozen, double proximal = 0)
       : given_{optimizer}, optimizer_{std::move(optimizer)}, epochs_{epochs}, factors_{std::move(factors)},
-        frozen_{std::move(frozen)} {
+        frozen_{std::move(frozen)}, proximal_{static_cast<T>(proximal)} {
     std::size_t n = 0;
     for (const tensor<T>& t : model) {
       places_.push_back({n, n + t.values.size()});
@@ -45,9 +46,12 @@ public:
   local_training(const local_training&) = delete;
   local_training& operator=(const local_training&) = delete;
 
-  /// The next client: all as the round, from 1, has sent it out.
-  void begin(std::span<const T> received, std::int64_t round) {
+  /// The next client: all as the round, from 1, has sent it out. `correction`, none or as long as the model, is added to
+  /// its gradients; it outlives the client's turn.
+  void begin(std::span<const T> received, std::int64_t round, std::span<const T> correction = {}) {
     received_ = received;
+    correction_ = correction;
+    told_.clear();
     round_ = round;
     steps_ = 0;
     std::ranges::fill(versions_, 0);
@@ -63,6 +67,9 @@ public:
   std::span<const T> parameters() const noexcept { return values_; }
   /// The same by name and shape, as they were given to the strategy.
   std::span<const tensor<T>> tensors() const noexcept { return tensors_; }
+  /// What step() adds to gradients, in the same order; empty where the policy has none. Who does not call step() adds it
+  /// by itself: c - c_i of SCAFFOLD, -g_i of FedDyn.
+  std::span<const T> correction() const noexcept { return correction_; }
   /// How many times the policy wants a client to go through its data.
   int epochs() const noexcept { return epochs_; }
   /// From 1.
@@ -86,9 +93,37 @@ public:
           flat ? std::span<const T>{given[0].values}.subspan(places_[k].begin, places_[k].size())
                : std::span<const T>{given[k].values};
       if (g.empty() || frozen_[k]) continue;
-      updater_(places_[k], {++versions_[k], tensors_[k].values, g, T(1), factors_[k]});
+      updater_(places_[k], {++versions_[k], tensors_[k].values, pulled_back(k, g), T(1), factors_[k]});
     }
   }
+  /// The steps of this client in this round, each counted by what it comes to in what is contributed: with a momentum m of
+  /// the optimizer step k of n by (1 - m^(n - k + 1)) / (1 - m). At least 1, of one who has written its parameters.
+  double weighed_steps() const {
+    double momentum = 0;
+    if constexpr (requires { double(optimizer_.momentum); }) momentum = double(optimizer_.momentum);
+    double total = 0, each = 0;
+    for (std::int64_t k = 0; k < steps_; ++k) {
+      each = 1 + momentum * each;
+      total += each;
+    }
+    return steps_ > 0 ? total : 1;
+  }
+
+  /// For scaffold::at_start: the gradient at received(), over all of the client's data; as in step(), but of every tensor.
+  /// Throws invalid_argument.
+  template <class Gradients>
+  void tell_gradient(const Gradients& gradients) {
+    const auto given = detail::as_tensors(gradients);
+    std::vector<T> told;
+    for (const auto& g : given) told.insert(told.end(), g.values.begin(), g.values.end());
+    if (told.size() != values_.size())
+      throw error{{.code = error_code::invalid_argument,
+                   .call = "local_training::tell_gradient",
+                   .detail = "a gradient of " + std::to_string(told.size()) + " values is told, and the model has " +
+                             std::to_string(values_.size())}};
+    told_ = std::move(told);
+  }
+  std::span<const T> told_gradient() const noexcept { return told_; }
 
   /// Whether this client has made a step, or changed a bit.
   bool contributes() const noexcept {
@@ -97,6 +132,19 @@ public:
   }
 
 private:
+  /// g + correction + mu (p - received).
+  std::span<const T> pulled_back(std::size_t tensor, std::span<const T> g) {
+    if (proximal_ == 0 && correction_.empty()) return g;
+    pulled_.resize(g.size());
+    const detail::exact_mode held;
+    const rounding rounded;
+    const std::span<const T> p = tensors_[tensor].values, sent = received_.subspan(places_[tensor].begin, g.size());
+    for (std::size_t i = 0; i < g.size(); ++i) pulled_[i] = g[i] + rounded(proximal_ * (p[i] - sent[i]));
+    if (!correction_.empty())
+      for (std::size_t i = 0; i < g.size(); ++i) pulled_[i] += correction_[places_[tensor].begin + i];
+    return pulled_;
+  }
+
   template <class Given>
   void require_fit(const Given& given) const {
     const auto refuse = [](std::string why) {
@@ -115,6 +163,9 @@ private:
   int epochs_;
   std::vector<detail::group_factors> factors_;
   std::vector<bool> frozen_;
+  T proximal_;
+  std::vector<T> pulled_, told_;
+  std::span<const T> correction_;
   std::span<const T> received_;
   std::vector<T> values_;
   std::vector<tensor<T>> tensors_;

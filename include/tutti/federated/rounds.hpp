@@ -6,26 +6,35 @@
 //
 // In a round a cohort is drawn, the same on all ranks. Rank r trains every size-th client of it, and adds up
 // what they contribute; the mean of that is this rank's contribution to a step of the trainer, weighted by what
-// its clients hold, and the trainer's optimizer is the policy's outer one.
+// its clients hold, and the trainer's optimizer is the policy's outer one. With a reducer whose bits do not depend on the
+// number of ranks, sums are exact, those of all ranks are added at rank 0, and the mean is its contribution alone.
 //
 // Where a client or the mean holds a NaN or infinity, training_options::non_finite decides: every rank throws
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
+// A rule that compares clients (krum, median, geometric_median, ...) is given all of them at rank 0, takes what is no number
+// for as far away as can be, and the report names who sent it; with fewer clients than it needs the round is left out.
 // A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
 #pragma once
 
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/federated/client_sum.hpp>
+#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/local_training.hpp>
+#include <tutti/federated/meetings.hpp>
 #include <tutti/federated/population.hpp>
+#include <tutti/federated/round_report.hpp>
+#include <tutti/reducers/binned.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
 #include <tutti/training/rules.hpp>
 #include <tutti/training/trainer.hpp>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,16 +42,6 @@
 #include <vector>
 
 namespace tutti {
-
-/// What is known after a round; the same on every rank but for `seconds`.
-struct round_report {
-  int round = 0;      ///< from 1
-  int clients = 0;    ///< how many were drawn
-  double metric = 0;  ///< mean of the population's score, 0 when it has none
-  double seconds = 0; ///< since these rounds were begun
-  int silent = 0;     ///< how many of the clients wrote nothing, and were left out
-  std::string skipped = {}; ///< why the round changed nothing, naming it; empty when it was applied
-};
 
 struct run_options {
   int rounds = 100;       ///< at most; of strategy::run
@@ -62,6 +61,31 @@ struct of_clients {
   Optimizer optimizer;
   std::vector<parameter_group> groups;
 };
+
+/// The length to which a policy has the differences of clients clipped, 0 for none.
+template <class Sync>
+double clip_of(const Sync& sync) {
+  if constexpr (requires { double(sync.clip); })
+    return double(sync.clip);
+  else
+    return 0;
+}
+
+/// FedProx's mu, 0 for none; and whether differences count per step.
+template <class Sync>
+double proximal_of(const Sync& sync) {
+  if constexpr (requires { double(sync.proximal); })
+    return double(sync.proximal);
+  else
+    return 0;
+}
+template <class Sync>
+bool normalizes(const Sync& sync) {
+  if constexpr (requires { bool(sync.normalized); })
+    return bool(sync.normalized);
+  else
+    return false;
+}
 
 /// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
 /// to training options that need not.
@@ -93,6 +117,17 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
   if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
+  if constexpr (requires { std::string{sync.sampler.wrong()}; })
+    if (std::string wrong = sync.sampler.wrong(); !wrong.empty()) return wrong;
+  if (detail::keeps_of<Sync> == client_keeps::duals && detail::proximal_of(sync) == 0)
+    return "fed_dyn has no alpha - give it as proximal";
+  if (const double pull = detail::proximal_of(sync); !(pull >= 0) || !is_finite(pull))
+    return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
+  if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
+    return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
+           "or 0 for none";
+  else if (clip > 0 && how.non_finite == non_finite::pass)
+    return "differences are clipped, and what is no number has no length - raise or skip where a NaN is met";
   if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
   return {};
 }
@@ -101,23 +136,28 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
 
 /// Made by strategy::rounds; the strategy, the parameters and the population must outlive it. All members but
 /// made() are collective.
-template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs>
+template <class T, class Trainer, class Sync, class Population, class Optimizer, bool Weighs,
+          class Meeting, class Corrections>
 class federated_rounds {
 public:
   /// `bind(options, wrong)` makes the trainer of the outer steps; `wrong` is what is wrong with the groups.
+  /// `meeting` makes one mean of what the clients of all ranks have come to (federated/meetings.hpp), and `corrections`
+  /// are what they keep from round to round (federated/corrections.hpp).
   template <class Bind>
   federated_rounds(std::unique_ptr<control> ranks, detail::rounds_plan<T, Sync, Population, Optimizer> given,
-                   Bind&& bind)
+                   Bind&& bind, Meeting meeting, Corrections corrections)
       : ranks_{std::move(ranks)}, sync_{given.sync}, clients_{given.clients}, how_{given.how},
-        passes_{given.training.non_finite == non_finite::pass},
-        skips_{given.training.non_finite == non_finite::skip}, parameters_{std::move(given.parameters)},
+        bad_{given.training.non_finite}, parameters_{std::move(given.parameters)},
         rules_{given.training, std::span<const tensor<T>>{parameters_}},
         trainer_{bind(of_the_mean(given.training), rules_.wrong)},
-        local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen},
-        received_(local_.parameters().size()), sum_{received_.size()} {
+        local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen,
+               detail::proximal_of(sync_)},
+        received_(local_.parameters().size()), meeting_{std::move(meeting)}, corrections_{std::move(corrections)} {
+    if constexpr (Corrections::any) trainer_.keep_beside(corrections_);
+    if (const int all = clients_.clients(); all > 0) take_part(double(sync_.cohort(all)) / all);
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
-      gradients_.push_back({p.name, sum_.total().subspan(at, p.values.size())});
+      gradients_.push_back({p.name, meeting_.total().subspan(at, p.values.size())});
       at += p.values.size();
     }
   }
@@ -133,15 +173,16 @@ public:
     round_report report{.round = int(round)};
     read();
     const int all = clients_.clients();
-    const auto cohort =
-        tutti::draw_cohort(all, detail::exactly([&] { return sync_.cohort(all); }), how_.seed, round);
+    const std::vector<int> cohort = detail::exactly([&] { return drawn(all, round); });
     report.clients = int(cohort.size());
-    const int silent = train_share(cohort, round);
-    sum_.divide();
-    if (const double weight = agree(silent, report); report.skipped.empty()) {
+    train_share(cohort, round);
+    if constexpr (Corrections::any) corrections_.meet(*ranks_, report, bad_);
+    if (const double weight = meeting_.meet(*ranks_, report, bad_); report.skipped.empty()) {
+      if (detail::normalizes(sync_)) meeting_.scale(mean_steps());
+      take_part(double(cohort.size()) / all);
       const std::int64_t skipped = trainer_.skipped();
       trainer_.step(gradients_, weight);
-      if (trainer_.skipped() > skipped) report.skipped = of_no_number(round);
+      if (trainer_.skipped() > skipped) report.skipped = detail::of_no_number(round);
     } else {
       trainer_.skip();
     }
@@ -192,76 +233,68 @@ private:
     auto to = received_.begin();
     for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
   }
-  /// This rank's clients are every size-th of the cohort, in its order. Returns how many wrote nothing.
-  int train_share(const std::vector<int>& cohort, std::uint32_t round) {
-    sum_.clear();
+  std::vector<int> drawn(int all, std::uint32_t round) {
+    const auto examples = [&](int client) { return double(clients_.examples(client)); };
+    if constexpr (requires { sync_.drawn(all, how_.seed, round, examples); })
+      return sync_.drawn(all, how_.seed, round, examples);
+    else
+      return tutti::draw_cohort(all, sync_.cohort(all), how_.seed, round);
+  }
+  /// What FedDyn's step has to know.
+  void take_part(double share) {
+    if constexpr (requires { trainer_.optimizer().participation = share; }) {
+      trainer_.optimizer().participation = share;
+      trainer_.optimizer().alpha = detail::proximal_of(sync_);
+    }
+  }
+  /// This rank's clients, in the order of the cohort: every size-th, or those who live here.
+  void train_share(const std::vector<int>& cohort, std::uint32_t round) {
     std::vector<std::pair<int, double>> own;
-    for (std::size_t k = std::size_t(ranks_->rank()); k < cohort.size(); k += std::size_t(ranks_->size()))
+    std::vector<int> homes;
+    for (std::size_t k = 0; k < cohort.size(); ++k) {
+      homes.push_back(corrections_.rank_of(k, cohort[k], ranks_->size()));
+      if (homes[k] != ranks_->rank()) continue;
       if (const double weight = client_weight(cohort[k]); weight != 0) own.push_back({cohort[k], weight});
-    int silent = 0;
+    }
+    meeting_.begin(*ranks_, cohort, homes, own);
+    if constexpr (Corrections::any) corrections_.begin(*ranks_, cohort, homes, own);
+    weighed_ = weighed_steps_ = {};
     for (const auto& [client, weight] : own) {
-      local_.begin(received_, round);
-      clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
-      if (local_.contributes())
-        sum_.add(client, weight, received_, local_.parameters());
+      if constexpr (Corrections::any)
+        local_.begin(received_, round, corrections_.of(client));
       else
-        ++silent;
+        local_.begin(received_, round);
+      clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
+      const bool contributes = local_.contributes();
+      if constexpr (Corrections::any) contributes ? corrections_.keep(client, local_) : corrections_.keep_silent();
+      if (contributes)
+        meeting_.add(client, weight, received_, local_.parameters(), 1 / steps_of(weight));
+      else
+        meeting_.add_silent();
     }
-    return silent;
   }
-  /// What this rank's mean counts for beside those of the others. Where the round is to be left out, the report
-  /// says why.
-  double agree(int silent, round_report& report) {
-    enum said : std::size_t { weight, exponent, silent_ones, bad, words };
-    const std::uint64_t mine[words] = {std::bit_cast<std::uint64_t>(sum_.weight()),
-                                       std::uint64_t(std::int64_t(sum_.exponent())), std::uint64_t(silent),
-                                       std::uint64_t(sum_.first_bad())};
+  /// What the difference of the client that has just been trained is divided by, as FedNova has it.
+  double steps_of(double weight) {
+    if (!detail::normalizes(sync_)) return 1;
+    const double steps = local_.weighed_steps();
+    weighed_.add(weight);
+    weighed_steps_.add(weight * steps);
+    return steps;
+  }
+  /// Of all clients of the round.
+  double mean_steps() {
+    using words = std::array<std::uint64_t, sizeof(binned<double>) / sizeof(std::uint64_t)>;
+    binned<double> sums[2];
+    std::vector<std::uint64_t> mine;
+    for (const binned<double>& sum : {weighed_, weighed_steps_})
+      for (const std::uint64_t word : std::bit_cast<words>(sum)) mine.push_back(word);
     const std::vector<std::uint64_t> all = ranks_->gather(mine);
-    bool counts = false, finite = true;
-    std::int64_t greatest = 0; // exponent of those who count
-    for (std::size_t k = 0; k < all.size(); k += words) {
-      report.silent += int(all[k + silent_ones]);
-      if (std::bit_cast<double>(all[k + weight]) == 0) continue;
-      finite = finite && std::int64_t(all[k + bad]) == detail::client_sum<T>::nobody;
-      greatest = counts ? (std::max)(greatest, std::int64_t(all[k + exponent])) : std::int64_t(all[k + exponent]);
-      counts = true;
+    words one;
+    for (std::size_t k = 0; k < all.size(); k += one.size()) {
+      std::copy_n(all.begin() + std::ptrdiff_t(k), one.size(), one.begin());
+      sums[k / one.size() % 2].add(std::bit_cast<binned<double>>(one));
     }
-    if (!counts) report.skipped = nothing_counts(report);
-    if (!finite && !passes_) {
-      if (!skips_) raise_culprit(report.round, all, words, bad);
-      report.skipped = of_no_number(std::uint32_t(report.round));
-    }
-    return std::ldexp(sum_.weight(), int(sum_.exponent() - greatest));
-  }
-  [[noreturn]] void raise_culprit(int round, const std::vector<std::uint64_t>& all, std::size_t words,
-                                  std::size_t bad) const {
-    failure f{.code = error_code::non_finite, .call = "run", .rank = ranks_->rank()};
-    f.detail = "round " + std::to_string(round) + ": the mean of the clients overflowed";
-    for (std::size_t r = 0; r < all.size() / words; ++r)
-      if (const auto client = std::int64_t(all[r * words + bad]); client >= 0) {
-        f.peer = int(r);
-        f.detail = "round " + std::to_string(round) + ": client " + std::to_string(client) + " on rank " +
-                   std::to_string(r) + " returned a NaN or an infinity";
-        break;
-      }
-    throw error{std::move(f)};
-  }
-
-  static std::string was_skipped(std::uint32_t round) {
-    return "round " + std::to_string(round) + " was skipped: ";
-  }
-  static std::string of_no_number(std::uint32_t round) {
-    return was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
-  }
-  static std::string nothing_counts(const round_report& report) {
-    const std::string drawn = std::to_string(report.clients);
-    return was_skipped(std::uint32_t(report.round)) +
-           (report.silent == 0
-                ? "none of its " + drawn +
-                      " clients holds an example - draw more of them, or leave out who has no data"
-                : std::to_string(report.silent) + " of its " + drawn +
-                      " clients wrote no parameters, and none of the others holds an example - "
-                      "call local.step(), or write what was trained to local.parameters()");
+    return detail::exactly([&] { return sums[1].value() / sums[0].value(); });
   }
 
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
@@ -303,14 +336,16 @@ private:
   const Sync& sync_;
   Population& clients_;
   run_options how_;
-  bool passes_, skips_;
+  non_finite bad_;
   std::vector<tensor<T>> parameters_;
   client_rules rules_;
   Trainer trainer_;
   local_training<T, Optimizer> local_;
   std::vector<T> received_;
-  detail::client_sum<T> sum_;
-  std::vector<tensor<const T>> gradients_; ///< in sum_
+  Meeting meeting_;
+  Corrections corrections_;
+  binned<double> weighed_, weighed_steps_; ///< of this rank's clients, where differences count per step
+  std::vector<tensor<const T>> gradients_; ///< in meeting_
   deadline begun_ = ranks_->now();
 };
 

@@ -1,9 +1,11 @@
 // krum: the contributions in the middle of the crowd, where up to f of them may be anything.
 #pragma once
 
+#include <tutti/reducers/distances.hpp>
 #include <tutti/reducers/elementary.hpp>
 
-#include <limits>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 namespace tutti {
@@ -54,16 +56,11 @@ struct krum {
   template <class T>
   void observe_gathered(gathered_rows<T> all, std::size_t /*first*/,
                         std::span<double> distances) const {
-    const std::size_t size = all.rows.size();
-    for (std::size_t i = 0; i < size; ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        distances[i * size + j] = distances[j * size + i] =
-            squared_distance(all.rows[i], all.rows[j], all.n);
+    detail::measure_distances(all, distances);
   }
 
   mean_of_chosen agreed(std::span<const double> distances) const {
-    std::size_t size = 0;
-    while (size * size < distances.size()) ++size;
+    const std::size_t size = detail::points_of(distances);
     std::vector<double> scores(size);
     for (std::size_t i = 0; i < size; ++i)
       scores[i] = score(distances.subspan(i * size, size), i);
@@ -77,7 +74,7 @@ struct krum {
   double score(std::span<const double> row, std::size_t own) const {
     std::vector<double> others;
     for (std::size_t k = 0; k < row.size(); ++k)
-      if (k != own) others.push_back(row[k] == row[k] ? row[k] : infinitely_far);
+      if (k != own) others.push_back(row[k] == row[k] ? row[k] : detail::infinitely_far);
     double total = 0;
     for (std::size_t k = 0; k < others.size(); ++k)
       if (rank_of(others, k) + std::size_t(f) + 2 < row.size()) total += others[k];
@@ -85,25 +82,12 @@ struct krum {
   }
 
 private:
-  static constexpr double infinitely_far = std::numeric_limits<double>::infinity();
-
   /// How many values come before values[i], equal ones in their order.
   static std::size_t rank_of(const std::vector<double>& values, std::size_t i) {
     std::size_t before = 0;
     for (std::size_t k = 0; k < values.size(); ++k)
       before += values[k] < values[i] || (values[k] == values[i] && k < i);
     return before;
-  }
-
-  template <class T>
-  static double squared_distance(const T* a, const T* b, std::size_t n) {
-    double total = 0;
-    for (std::size_t k = 0; k < n; ++k) {
-      const double d = double(element_cast<accumulator_t<T>>(a[k])) -
-                       double(element_cast<accumulator_t<T>>(b[k]));
-      total += d * d;
-    }
-    return total == total ? total : infinitely_far;
   }
 };
 

@@ -11,6 +11,8 @@
 //              lower(A, total[, i]) -> T     the result leaving, default: the conversion;
 //                                            `total` is the sum of all weights, `i` the index of
 //                                            the element in the caller's data
+//              unite<T>(rows, T* out, n, total)    of a folding reducer without weights: values as they are, n of each
+//                                            contribution, to finished ones, at once and with the same bits
 //
 // Weights are 1 unless the reducer says `static constexpr bool weighted = true`; then every rank
 // gives its own in `options::weight`, and all ranks know all of them before the data moves. What weighs

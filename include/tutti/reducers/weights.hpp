@@ -1,6 +1,8 @@
 // What contributions count for, brought to a scale on which no arithmetic loses them.
 #pragma once
 
+#include <tutti/reducers/binned.hpp>
+
 #include <cmath>
 #include <span>
 
@@ -18,6 +20,13 @@ inline int scale_weights(std::span<double> weights) noexcept {
   if (std::frexp(greatest, &exponent) == 0.5) --exponent; // 1 stays 1
   for (double& w : weights) w = std::ldexp(w, -exponent);
   return exponent;
+}
+
+/// Rounded once, whatever the order.
+inline double total_weight(std::span<const double> weights) noexcept {
+  binned<double> total;
+  for (const double w : weights) total.add(w);
+  return total.value();
 }
 
 } // namespace tutti::detail

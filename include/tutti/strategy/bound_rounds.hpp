@@ -1,10 +1,15 @@
 // What strategy::rounds makes of the parts: rounds over a population, or a sentence.
 #pragma once
 
+#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/rounds.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/strategy/bound.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -21,6 +26,57 @@ struct no_rounds {
   template <class... All> std::vector<std::string> load(const All&...) { return {}; }
 };
 
+/// Weights are said elsewhere.
+inline options plain_options(options how) {
+  how.weight = 1;
+  return how;
+}
+
+/// How the clients of all ranks become one mean of n values, as the reducer wants it.
+template <class T, class Comm, class Topology, class Reducer, class Codec>
+auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, std::size_t n, double clip) {
+  const options how = detail::plain_options(parts.how);
+  if constexpr (needs_every_contribution<Reducer, T>) {
+    auto gather = [&comm = parts.comm, how](std::span<const T> mine, std::span<T> all) {
+      tutti::gather(comm, mine, all, 0, how);
+    };
+    return meeting_of_rows<T, Reducer, decltype(gather)>{n, clip, parts.reducer, gather};
+  } else if constexpr (repeats_of<Reducer> == determinism::rank_count_invariant) {
+    auto reduce = [&comm = parts.comm, how]<class A>(std::span<A> values) {
+      using adds = std::conditional_t<std::is_same_v<A, std::int64_t>, sum, reproducible_sum>;
+      tutti::reduce(comm, values, 0, adds{}, how);
+    };
+    return meeting_of_sums<T, decltype(reduce)>{n, clip, reduce};
+  } else {
+    return meeting_of_means<T>{n, clip};
+  }
+}
+
+/// What clients keep from round to round, as the policy wants it.
+template <class T, class Parts, class Plan>
+auto corrections_for(const Parts& parts, const Plan& given) {
+  using sync = std::remove_cvref_t<decltype(given.sync)>;
+  if constexpr (keeps_of<sync> == client_keeps::nothing) {
+    return no_corrections<T>{};
+  } else {
+    auto reduce = [&comm = parts.comm, how = detail::plain_options(parts.how)]<class A>(std::span<A> values) {
+      using adds = std::conditional_t<std::is_same_v<A, std::int64_t>, sum, reproducible_sum>;
+      tutti::reduce(comm, values, 0, adds{}, how);
+    };
+    return corrections<T, decltype(reduce)>{keeps_of<sync>, detail::begins_with_gradient(given.sync),
+                                            detail::proximal_of(given.sync), given.parameters,
+                                            int(given.clients.clients()), parts.comm.rank(), parts.comm.size(), reduce};
+  }
+}
+
+/// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
+template <class Reducer>
+std::string wrong_rule(const Reducer& rule) {
+  if constexpr (requires { rule.objection(); })
+    if (const char* wrong = rule.objection()) return wrong;
+  return {};
+}
+
 /// What clients weigh is told by the weights of the mean of each rank's.
 template <class Comm, class Topology, class Reducer, class Codec, class T, class Sync, class Population,
           class Optimizer>
@@ -28,8 +84,8 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
                   rounds_plan<T, Sync, Population, Optimizer> given) {
   using mean_of_ranks = carrying_parts<Comm, Topology, weighted_mean, Codec>;
   using outer = std::remove_cvref_t<decltype(given.sync.outer)>;
-  using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>>;
   driven_by driver{.call = "run", .wrong = detail::wrong_rounds(given, parts.how.weight), .whole = true};
+  if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
   driver.numbers.add(parts.reducer);
   driver.numbers.add(of_clients<Optimizer>{given.optimizer, given.training.groups});
   driver.numbers.add(given.how);
@@ -37,13 +93,18 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
   const auto bind = [&, &sync = given.sync, model = given.parameters](const training_options& with,
                                                                      const std::string& wrong_groups) {
     if (driver.wrong.empty()) driver.wrong = wrong_groups;
-    options plain = parts.how;
-    plain.weight = 1;
-    return detail::bound_trainer(
-        mean_of_ranks{parts.comm, parts.topology, detail::default_part<weighted_mean>, parts.codec, plain}, sync,
-        model, sync.outer, with, std::move(driver));
+    return detail::bound_trainer(mean_of_ranks{parts.comm, parts.topology, detail::default_part<weighted_mean>,
+                                               parts.codec, detail::plain_options(parts.how)},
+                                 sync, model, sync.outer, with, std::move(driver));
   };
-  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how), std::move(given), bind};
+  std::size_t n = 0;
+  for (const auto& p : given.parameters) n += p.values.size();
+  auto meeting = detail::meeting_for<T>(parts, n, detail::clip_of(given.sync));
+  auto kept = detail::corrections_for<T>(parts, given);
+  using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>,
+                                  decltype(meeting), decltype(kept)>;
+  return rounds{std::make_unique<control_on<Comm>>(parts.comm, parts.how), std::move(given), bind, std::move(meeting),
+                std::move(kept)};
 }
 
 } // namespace tutti::detail

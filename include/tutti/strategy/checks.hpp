@@ -88,7 +88,7 @@ struct strategy_checks {
   static constexpr bool encodes = codec_of<Codec, float>;
   static constexpr bool forgets = !encodes || stateless_codec_of<Codec, float>;
   static constexpr bool averages_clients =
-      !over_population<Sync> || std::derived_from<Reducer, mean>;
+      !over_population<Sync> || std::derived_from<Reducer, mean> || needs_every_contribution<Reducer, float>;
   static constexpr bool reaches_all = !by_schedule || has_owners<Sync> || !is_schedule<Topology> ||
                                       carries_or_default<Topology>(collective::all_reduce);
   static constexpr bool scatters = !by_schedule || !has_owners<Sync> || !is_schedule<Topology> ||
@@ -169,8 +169,8 @@ struct strategy_sentences {
   static_assert(facts::forgets, "tutti::strategy: this codec remembers what it left out, and no "
                                 "trainer keeps a codec's memory - use one without state");
   static_assert(facts::averages_clients, "tutti::strategy: federated rounds average the clients of "
-                                         "each rank before they travel - use tutti::mean or "
-                                         "tutti::weighted_mean");
+                                         "each rank before they travel, or compare all of them - use tutti::mean, "
+                                         "tutti::weighted_mean or a rule such as tutti::median");
   static_assert(facts::reaches_all, "tutti::strategy: every rank needs the result, and this "
                                     "topology does not carry all_reduce - use tutti::ring or "
                                     "tutti::direct");

@@ -19,6 +19,7 @@
 #include <tutti/strategy/bound_rounds.hpp>
 #include <tutti/sync/asynchronous.hpp>
 #include <tutti/sync/backup_workers.hpp>
+#include <tutti/sync/correcting.hpp>
 #include <tutti/sync/diloco.hpp>
 #include <tutti/sync/federated.hpp>
 #include <tutti/sync/gossip.hpp>

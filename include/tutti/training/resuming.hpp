@@ -16,6 +16,13 @@
 
 namespace tutti::detail {
 
+/// What a driver goes on from beside its trainer, saved and loaded with it.
+class kept_by_trainer {
+public:
+  virtual ~kept_by_trainer() = default;
+  virtual void state(archive&) = 0;
+};
+
 template <class T>
 class resuming : public stepping<T> {
   using base = stepping<T>;
@@ -66,7 +73,9 @@ protected:
     const held_by own = local() ? held_by::each : by_owner();
     for (auto& by : updates_) by.state(to, "", own);
     carrier_->state(to);
+    if (beside_) beside_->state(to);
   }
+  kept_by_trainer* beside_ = nullptr; ///< outlives it
   /// Collective, after visits that may have changed the state.
   void resume() {
     if (carrier_->serves()) {

@@ -234,6 +234,8 @@ public:
     });
   }
 
+  /// Visited behind everything else from now on, on all ranks; it outlives the trainer. For drivers of rounds.
+  void keep_beside(detail::kept_by_trainer& beside) noexcept { this->beside_ = &beside; }
   /// Collective, between two steps, and with nothing accumulated: everything that training goes on from, by
   /// name, of every rank; written, or read.
   void state(archive& to) {

@@ -1,0 +1,68 @@
+// How far contributions are from each other: what rules that compare whole contributions agree on.
+#pragma once
+
+#include <tutti/reducers/reducer.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+
+namespace tutti::detail {
+
+inline constexpr double infinitely_far = std::numeric_limits<double>::infinity();
+
+/// Over n values, in eight lanes, so that it is vectorised and its bits do not depend on how; NaN where one of them is,
+/// or where infinities meet. Without `b`, from the origin.
+template <class T>
+double squared_distance(const T* a, const T* b, std::size_t n) {
+  constexpr std::size_t lanes = 8;
+  const auto value = [](const T* row, std::size_t k) {
+    return row ? double(element_cast<accumulator_t<T>>(row[k])) : 0.0;
+  };
+  double sums[lanes] = {};
+  for (std::size_t k = 0; k + lanes <= n; k += lanes)
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const double d = value(a, k + l) - value(b, k + l);
+      sums[l] += d * d;
+    }
+  for (std::size_t k = n - n % lanes; k < n; ++k) {
+    const double d = value(a, k) - value(b, k);
+    sums[k % lanes] += d * d;
+  }
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+/// Fills a symmetric matrix over all rows and, where it has room for one more, the origin. A row with a NaN or infinity
+/// is infinitely far from all others.
+template <class T>
+void measure_distances(gathered_rows<T> all, std::span<double> matrix) {
+  const std::size_t rows = all.rows.size(), points = matrix.size() == rows * rows ? rows : rows + 1;
+  std::fill(matrix.begin(), matrix.end(), 0.0);
+  constexpr std::size_t block = 1024; // a block of every row stays in the cache while it meets all others
+  for (std::size_t begin = 0; begin < all.n; begin += block) {
+    const std::size_t n = (std::min)(block, all.n - begin);
+    for (std::size_t i = 0; i < points; ++i)
+      for (std::size_t j = 0; j < i; ++j) {
+        const T* other = all.rows[j] + begin;
+        matrix[i * points + j] +=
+            i < rows ? detail::squared_distance(all.rows[i] + begin, other, n)
+                     : detail::squared_distance(other, static_cast<const T*>(nullptr), n);
+      }
+  }
+  for (std::size_t i = 0; i < points; ++i)
+    for (std::size_t j = 0; j < i; ++j) {
+      double& d = matrix[i * points + j];
+      if (d != d) d = infinitely_far;
+      matrix[j * points + i] = d;
+    }
+}
+
+/// How many points a square matrix is about.
+inline std::size_t points_of(std::span<const double> matrix) {
+  std::size_t points = 0;
+  while (points * points < matrix.size()) ++points;
+  return points;
+}
+
+} // namespace tutti::detail
