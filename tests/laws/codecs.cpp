@@ -1,8 +1,11 @@
 #include "broken.hpp"
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/laws.hpp>
+#include <tutti/codecs/sign_block.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -101,6 +104,11 @@ BOOST_AUTO_TEST_CASE(shipped_codecs_keep_the_laws) {
   lawful_codec_for<float, double, bfloat16, half>(tutti::cast<bfloat16>{}, "cast<bfloat16>");
   lawful_codec_for<float, double, half>(tutti::cast<half>{}, "cast<half>");
   lawful_codec_for<float, double>(tutti::cast<float>{}, "cast<float>");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::int8_block{}, "int8_block");
+  lawful_codec_for<float, half>(tutti::int4_block{}, "int4_block");
+  lawful_codec_for<float, bfloat16>(tutti::fp8_block<tutti::fp8::e4m3>{}, "fp8_block<e4m3>");
+  lawful_codec_for<float, double>(tutti::fp8_block<tutti::fp8::e5m2>{}, "fp8_block<e5m2>");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::sign_block{}, "sign_block");
 }
 
 BOOST_AUTO_TEST_CASE(wrong_codecs_are_caught_with_the_law_named) {

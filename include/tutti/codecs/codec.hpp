@@ -8,7 +8,13 @@
 //   decode(in, span<T>)          reads them
 //
 // `static constexpr bool elementwise = true` says that each value is encoded by itself, in as many bytes
-// as every other; then parts of a message are decoded alone. Otherwise a message is decoded whole.
+// as every other; then parts of a message are decoded alone. `static constexpr std::size_t block = B` says that each B
+// values are, beginning with the first, so that bytes(n) of a multiple of B is where the next begin; with a B that
+// divides 256 a message is decoded and reduced in one pass. Otherwise a message is decoded whole.
+//
+// `static constexpr bool biased = true` says that what is not sent may lead astray: there are directions in which a
+// contribution never arrives, as the small values beside large ones that a top-k leaves out. A strategy takes such
+// a codec inside of error_feedback or ef21, which send later what was left out, or inside of unsafe_biased{...}.
 //
 // A codec that remembers (error feedback) also names `state<T>`, default-constructible, one value per
 // rank and bucket, saved with the checkpoint; then encode takes it first: encode(state, values, out).
@@ -70,6 +76,20 @@ inline constexpr bool is_elementwise = C::kind == codec_kind::exact;
 template <class C>
   requires requires { C::elementwise; }
 inline constexpr bool is_elementwise<C> = C::elementwise;
+
+/// Of how many values an encoding may be cut at multiples; 0 where it is decoded whole.
+template <class C>
+inline constexpr std::size_t codec_block = is_elementwise<C> ? 1 : 0;
+template <class C>
+  requires requires { std::size_t{C::block}; }
+inline constexpr std::size_t codec_block<C> = C::block;
+
+/// Whether it needs error feedback.
+template <class C>
+inline constexpr bool is_biased = false;
+template <class C>
+  requires requires { bool{C::biased}; }
+inline constexpr bool is_biased<C> = C::biased;
 
 template <class C, class T>
 concept codec_of = stateless_codec_of<C, T> || stateful_codec_of<C, T>;
