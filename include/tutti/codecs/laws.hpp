@@ -11,8 +11,8 @@
 //                  adds up over many ranks and steps. Not asked of a biased codec: error feedback
 //                  sends later what leans
 //
-// A codec with state starts every trial with a fresh one; only `bytes` and `repeatable` are asked
-// of it.
+// A codec that remembers starts every trial without a memory; only `bytes` and `repeatable` are asked
+// of it. One that draws is tried at one place, so that it draws the same.
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
@@ -45,17 +45,22 @@ codec_under_test<T> under_test(const C& codec) {
       C::kind,
       stateful_codec_of<C, T> && !stateless_codec_of<C, T>,
       is_biased<C>,
-      [](const void* c, std::size_t n) { return static_cast<const C*>(c)->template bytes<T>(n); },
+      [](const void* c, std::size_t n) {
+        return detail::messages_of(*static_cast<const C*>(c)).template bytes<T>(n);
+      },
       [](const void* c, std::span<const T> values, std::byte* out) {
         if constexpr (stateless_codec_of<C, T>) {
-          static_cast<const C*>(c)->encode(values, out);
+          detail::encode<T>(*static_cast<const C*>(c), values, out, {});
         } else {
-          typename C::template state<T> fresh{};
-          static_cast<const C*>(c)->encode(fresh, values, out);
+          using A = accumulator_t<T>;
+          const std::vector<A> before(values.size());
+          std::vector<A> after(values.size());
+          std::vector<T> own(values.begin(), values.end());
+          static_cast<const C*>(c)->encode({before, after}, std::span<T>{own}, out, coding{});
         }
       },
       [](const void* c, const std::byte* in, std::span<T> out) {
-        static_cast<const C*>(c)->decode(in, out);
+        detail::decode<T>(detail::messages_of(*static_cast<const C*>(c)), in, out, {});
       }};
 }
 

@@ -139,8 +139,11 @@ public:
     } else if constexpr (C::kind == codec_kind::exact) {
       return reinterpret_cast<const T*>(wires_[k]) + begin;
     } else {
-      codec_.template decode<T>(wires_[k] + codec_.template bytes<T>(begin),
-                                std::span<T>{scratch_, length});
+      const std::byte* const wire = wires_[k] + codec_.template bytes<T>(begin);
+      if constexpr (requires { codec_.template decode<T>(wire, std::span<T>{}, begin); })
+        codec_.template decode<T>(wire, std::span<T>{scratch_, length}, begin);
+      else
+        codec_.template decode<T>(wire, std::span<T>{scratch_, length});
       return scratch_;
     }
   }
