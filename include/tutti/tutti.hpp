@@ -4,7 +4,12 @@
 #pragma once
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/int_block.hpp>
+#include <tutti/codecs/sign_block.hpp>
+#include <tutti/codecs/top_k.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/counted.hpp>

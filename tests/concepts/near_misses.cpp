@@ -196,20 +196,28 @@ struct remembers_in_itself : tutti::identity {
   template <class T>
   void encode(std::span<const T>, std::byte*);
 };
-struct state_out_of_nothing : tutti::identity {
+struct remembers_without_memory : tutti::identity {
+  static constexpr bool remembers = true;
+  tutti::identity inner;
   template <class T>
-  struct state {
-    explicit state(int);
-  };
+  void encode(std::span<const T>, std::byte*, int) const;
+};
+struct remembers_of_nothing : tutti::identity { // what its messages are of it does not say
+  static constexpr bool remembers = true;
   template <class T>
-  void encode(state<T>&, std::span<const T>, std::byte*) const;
+  void encode(tutti::remembered<T>, std::span<T>, std::byte*, tutti::coding) const;
+};
+struct remembers_well : remembers_of_nothing {
+  tutti::identity inner;
 };
 static_assert(!tutti::codec<kind_unsaid>);
 static_assert(!tutti::codec_of<bytes_of_values, float>);
 static_assert(!tutti::codec_of<encodes_to_vector, float>);
 static_assert(!tutti::codec_of<decodes_bytes_it_may_change, float>);
 static_assert(!tutti::codec_of<remembers_in_itself, float>);
-static_assert(!tutti::codec_of<state_out_of_nothing, float>);
+static_assert(!tutti::codec_of<remembers_without_memory, float>);
+static_assert(!tutti::codec_of<remembers_of_nothing, float>);
+static_assert(tutti::stateful_codec_of<remembers_well, float> && !tutti::stateless_codec_of<remembers_well, float>);
 static_assert(!tutti::staged_codec<tutti::identity, float>);
 
 // --- communicators ------------------------------------------------------------------------------

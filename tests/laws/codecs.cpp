@@ -1,8 +1,13 @@
 #include "broken.hpp"
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/laws.hpp>
+#include <tutti/codecs/sign_block.hpp>
+#include <tutti/codecs/top_k.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -101,6 +106,16 @@ BOOST_AUTO_TEST_CASE(shipped_codecs_keep_the_laws) {
   lawful_codec_for<float, double, bfloat16, half>(tutti::cast<bfloat16>{}, "cast<bfloat16>");
   lawful_codec_for<float, double, half>(tutti::cast<half>{}, "cast<half>");
   lawful_codec_for<float, double>(tutti::cast<float>{}, "cast<float>");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::int8_block{}, "int8_block");
+  lawful_codec_for<float, half>(tutti::int4_block{}, "int4_block");
+  lawful_codec_for<float, bfloat16>(tutti::fp8_block<tutti::fp8::e4m3>{}, "fp8_block<e4m3>");
+  lawful_codec_for<float, double>(tutti::fp8_block<tutti::fp8::e5m2>{}, "fp8_block<e5m2>");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::sign_block{}, "sign_block");
+  lawful_codec_for<float, double, bfloat16, half>(tutti::top_k{.1}, "top_k");
+  lawful_codec_for<float, double, bfloat16>(tutti::error_feedback{tutti::top_k{.1}}, "error_feedback<top_k>");
+  lawful_codec_for<float, half>(tutti::error_feedback{tutti::sign_block{}}, "error_feedback<sign_block>");
+  lawful_codec<float>(tutti::error_feedback{tutti::cast<bfloat16>{}}, "error_feedback<cast<bfloat16>>");
+  lawful_codec<float>(tutti::unsafe_biased{tutti::top_k{.1}}, "unsafe_biased<top_k>");
 }
 
 BOOST_AUTO_TEST_CASE(wrong_codecs_are_caught_with_the_law_named) {

@@ -1,6 +1,8 @@
 // What a collective cannot do with its topology, reducer, codec and elements.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/top_k.hpp>
 #include <tutti/communicators/self.hpp>
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
@@ -36,20 +38,6 @@ struct opaque {
   void decode(const std::byte*, std::span<T>) const {}
 };
 
-/// A codec that remembers what it left out.
-struct remembering {
-  using part = tutti::codec_part;
-  static constexpr auto kind = tutti::codec_kind::additive;
-  template <class T>
-  using state = std::vector<T>;
-  template <tutti::element T>
-  std::size_t bytes(std::size_t n) const { return n; }
-  template <tutti::element T>
-  void encode(std::vector<T>&, std::span<const T>, std::byte*) const {}
-  template <tutti::element T>
-  void decode(const std::byte*, std::span<T>) const {}
-};
-
 /// A codec without functions.
 struct wordless {
   using part = tutti::codec_part;
@@ -58,14 +46,17 @@ struct wordless {
 
 } // namespace
 
-void all_reduces(tutti::self& comm, std::vector<float>& data) {
+void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memory<float>& memory) {
   // REJECT no_schedule: tutti: this topology has no schedule, so no collective runs on it - use ring
   // REJECT no_reducer: tutti: this reducer has neither combine\(a, a\) .* nor gather\(span\)
   // REJECT median_on_ring: tutti: this reducer needs every contribution, .* use tutti::direct or tutti::star
   // REJECT krum_on_ring: tutti: this reducer needs every contribution, .* use tutti::direct or tutti::star
   // REJECT median_on_pipelined: tutti: this reducer needs every contribution, and this topology folds them pairwise
   // REJECT no_codec: tutti: this codec cannot encode these elements
-  // REJECT forgetful_call: tutti: this codec remembers what it left out, .* drop the error feedback
+  // REJECT forgetful_call: tutti: this codec remembers what it left out, .* give it a tutti::codec_memory of the same
+  // REJECT needless_memory: tutti: a memory is given, and this codec remembers nothing - leave it out
+  // REJECT memory_of_others: tutti: this memory is of other elements than the data - give a tutti::codec_memory of
+  // REJECT two_memories: tutti: two memories of a codec were given - keep one
   // REJECT opaque_on_ring: tutti: what this codec writes can only be decoded where all of it meets
   // REJECT krum_lossy: tutti: a reducer that compares whole contributions takes them as they are - use tutti::identity
 #if defined REJECT_no_schedule
@@ -81,7 +72,14 @@ void all_reduces(tutti::self& comm, std::vector<float>& data) {
 #elif defined REJECT_no_codec
   tutti::all_reduce(comm, data, wordless{});
 #elif defined REJECT_forgetful_call
-  tutti::all_reduce(comm, data, remembering{});
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}});
+#elif defined REJECT_needless_memory
+  tutti::all_reduce(comm, data, tutti::cast<tutti::bfloat16>{}, memory);
+#elif defined REJECT_memory_of_others
+  tutti::codec_memory<double> wide;
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, wide);
+#elif defined REJECT_two_memories
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, memory, memory);
 #elif defined REJECT_opaque_on_ring
   tutti::all_reduce(comm, data, tutti::ring{}, opaque{});
 #elif defined REJECT_krum_lossy
@@ -90,6 +88,8 @@ void all_reduces(tutti::self& comm, std::vector<float>& data) {
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::median{});
   tutti::all_reduce(comm, data, tutti::star{}, tutti::krum{});
   tutti::all_reduce(comm, data, tutti::direct{}, opaque{});
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, memory);
+  tutti::all_reduce(comm, data, tutti::error_feedback{tutti::cast<tutti::half>{}}, memory);
   tutti::all_reduce(comm, data, tutti::cast<tutti::bfloat16>{});
 #endif
 }

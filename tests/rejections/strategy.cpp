@@ -151,14 +151,6 @@ struct opaque {
   void decode(const std::byte*, std::span<T>) const {}
 };
 
-/// A codec that remembers what it left out.
-struct remembering : tutti::identity {
-  template <class T>
-  using state = std::vector<T>;
-  template <tutti::element T>
-  void encode(std::vector<T>&, std::span<const T>, std::byte*) const {}
-};
-
 /// A codec that has no functions, and one that does not even say what kind it is.
 struct wordless {
   using part = tutti::codec_part;
@@ -225,7 +217,14 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT median_on_ring: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
   // REJECT krum_on_tree: tutti::strategy: this reducer needs every contribution, .* use tutti::star or tutti::direct
   // REJECT opaque_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
-  // REJECT remembering_codec: tutti::strategy: this codec remembers what it left out, .* use one without state
+  // REJECT remembering_at_servers: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT remembering_graph: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT remembering_clients: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT remembered_parameters: tutti::strategy: this codec sends later what it left out, .* contributes::difference
+  // REJECT memory_in_strategy: tutti::strategy: a trainer keeps the memory of its codec - leave tutti::codec_memory out
+  // REJECT biased_sign: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
+  // REJECT biased_top_k: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
+  // REJECT feedback_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
   // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT differences: tutti::strategy: a sync policy that contributes differences, .* makes a common step .* as its member outer
@@ -310,8 +309,22 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::binomial_tree{}, tutti::krum{}};
 #elif defined REJECT_opaque_on_ring
   strategy made{comm, tutti::ring{}, opaque{}};
-#elif defined REJECT_remembering_codec
-  strategy made{comm, tutti::ring{}, remembering{}};
+#elif defined REJECT_remembering_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::error_feedback{tutti::int8_block{}}};
+#elif defined REJECT_remembering_graph
+  strategy made{comm, tutti::gossip{}, tutti::error_feedback{tutti::int8_block{}}};
+#elif defined REJECT_remembering_clients
+  strategy made{comm, tutti::direct{}, tutti::federated{}, tutti::error_feedback{tutti::int8_block{}}};
+#elif defined REJECT_remembered_parameters
+  strategy made{comm, tutti::direct{}, tutti::local_sgd{}, tutti::error_feedback{tutti::top_k{}}};
+#elif defined REJECT_memory_in_strategy
+  strategy made{comm, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, tutti::codec_memory<float>{}};
+#elif defined REJECT_biased_sign
+  strategy made{comm, tutti::direct{}, tutti::sign_block{}};
+#elif defined REJECT_biased_top_k
+  strategy made{comm, tutti::direct{}, tutti::diloco{}, tutti::top_k{}};
+#elif defined REJECT_feedback_on_ring
+  strategy made{comm, tutti::ring{}, tutti::error_feedback{tutti::top_k{}}};
 #elif defined REJECT_wordless_codec
   strategy made{comm, tutti::ring{}, wordless{}};
 #elif defined REJECT_unkind_codec

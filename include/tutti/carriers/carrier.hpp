@@ -72,6 +72,9 @@ public:
   virtual bool weighs() const { return false; }
   /// Waits for a part; then what was agreed on stands in room(part), at the places of owned(part).
   virtual void settle(std::size_t part) = 0;
+  /// What was settled of a part counts: what its codec remembers of it takes the place of what it remembered before.
+  /// Without that, as in a step that is skipped, the next offer goes on from there as if this one had not been.
+  virtual void keep(std::size_t /*part*/) {}
   /// What owners have written into their places of room(part), to everyone.
   virtual void hand_out(std::size_t /*part*/) {}
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -38,7 +39,8 @@ auto shared_values(Comm& comm, std::size_t n) {
 
 } // namespace detail
 
-/// An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard.
+/// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
+/// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
 template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
@@ -51,6 +53,10 @@ public:
     pieces_.reserve(parts.size());
     for (const place where : parts) {
       pieces_.push_back({where, detail::shared_values<T>(with_.comm, where.size())});
+      if constexpr (remembers) {
+        pieces_.back().memory.state().origin = where.begin;
+        pieces_.back().memory.state().holds_back = true;
+      }
       if constexpr (!weighted && !agrees)
         pieces_.back().often = call(pieces_.back(), [](auto&&... all) {
           if constexpr (Owners)
@@ -73,6 +79,7 @@ public:
 
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];
+    if constexpr (remembers) p.memory.state().exchanges = std::uint64_t(exchanges_);
     if constexpr (weighted)
       p.once = weighed(p, weights);
     else if constexpr (!agrees)
@@ -89,6 +96,18 @@ public:
     piece& p = pieces_[part];
     weighted ? p.once.wait() : p.often.wait();
   }
+  void keep(std::size_t part) override {
+    if constexpr (remembers) {
+      pieces_[part].memory.state().commit();
+      ++exchanges_;
+    }
+  }
+  void state(archive& to) override {
+    if constexpr (remembers) {
+      to.number("exchanges", exchanges_);
+      for (piece& p : pieces_) detail::visit(to, p.memory.state(), p.where);
+    }
+  }
   void hand_out(std::size_t part) override {
     if constexpr (Owners) tutti::all_gather(with_.comm, pieces_[part].values, with_.topology, with_.how);
   }
@@ -97,6 +116,8 @@ private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
   static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
+  static constexpr bool remembers = detail::uses_memory<Codec, T>;
+  using memory_type = std::conditional_t<remembers, codec_memory<T>, detail::no_codec_memory>;
   using values_type = decltype(detail::shared_values<T>(std::declval<Comm&>(), std::size_t{}));
 
   struct piece {
@@ -104,10 +125,14 @@ private:
     values_type values;
     persistent_request often = {};
     request once = {}; ///< where weights are part of the call
+    [[no_unique_address]] memory_type memory = {};
   };
 
   auto call(piece& p, auto&& collective) {
-    return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
+    if constexpr (remembers)
+      return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how, p.memory);
+    else
+      return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
   }
   /// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
   void start(piece& p, std::span<const double> weights) {
@@ -123,14 +148,15 @@ private:
   }
   request weighed(piece& p, std::span<const double> weights) {
     constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
-    const detail::reduction<what, Comm, T, Reducer, Topology, Codec> given{
+    const detail::reduction<what, Comm, T, Reducer, Topology, Codec, memory_type> given{
         {name(what).data(), with_.comm}, detail::buffer_of(p.values), with_.reducer,
-        with_.topology, with_.codec, with_.how};
+        with_.topology, with_.codec, with_.how, p.memory};
     return {detail::weighed_reduction(given, weights), with_.comm.in_flight()};
   }
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
   std::vector<piece> pieces_;
+  std::int64_t exchanges_ = 0; ///< of all parts that counted
 };
 
 } // namespace tutti

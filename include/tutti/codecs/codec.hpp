@@ -8,10 +8,25 @@
 //   decode(in, span<T>)          reads them
 //
 // `static constexpr bool elementwise = true` says that each value is encoded by itself, in as many bytes
-// as every other; then parts of a message are decoded alone. Otherwise a message is decoded whole.
+// as every other; then parts of a message are decoded alone. `static constexpr std::size_t block = B` says that each B
+// values are, beginning with the first, so that bytes(n) of a multiple of B is where the next begin; with a B that
+// divides 256 a message is decoded and reduced in one pass. Otherwise a message is decoded whole.
 //
-// A codec that remembers (error feedback) also names `state<T>`, default-constructible, one value per
-// rank and bucket, saved with the checkpoint; then encode takes it first: encode(state, values, out).
+// `static constexpr bool biased = true` says that what is not sent may lead astray: there are directions in which a
+// contribution never arrives, as the small values beside large ones that a top-k leaves out. A strategy takes such
+// a codec inside of error_feedback or ef21, which send later what was left out, or inside of unsafe_biased{...}.
+//
+// A codec that draws random numbers takes a third argument, `coding`: encode(values, out, at), decode(in, values, at).
+// It says where and when, so that draws are named by it and not by who draws first; what decides which values are sent
+// must not depend on `rank` and `result`, which only encode knows.
+//
+// `results(ranks)` is the codec that finished results travel by, where that is another: of a top-k one that keeps all
+// that the contributions of so many ranks may have left.
+//
+// A codec that remembers (error feedback) says `static constexpr bool remembers = true`, has the codec without memory
+// that its messages are of as its member `inner`, and encodes by encode(memory, values, out, at): `memory` is what the
+// last exchange that counted left, and room for what this one leaves; what is sent takes the place of `values`. So a
+// step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp).
 //
 // Two rules keep the bits of all ranks equal however lossy the codec is. A rank keeps what it sent: its
 // own contribution is replaced by decode(encode(x)), and so is a finished result when it is published.
@@ -33,6 +48,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace tutti {
@@ -44,25 +61,51 @@ concept codec = std::copy_constructible<C> && detail::part_is<C, codec_part> && 
   { C::kind } -> std::convertible_to<codec_kind>;
 };
 
+/// Where and when values are encoded.
+struct coding {
+  std::uint64_t exchange = 0; ///< how many counted before with the same memory; 0 where there is none
+  std::size_t first = 0;      ///< place of the first value: in the data of a call, of a trainer in the flat model
+  int rank = 0;               ///< whose contribution it is
+  bool result = false;        ///< what is encoded is a finished result
+};
+
+/// What a codec remembers of values, one number each: as the last exchange that counted left it, and as this one does.
+template <class A>
+struct remembered {
+  std::span<const A> before;
+  std::span<A> after;
+};
+
+namespace detail {
+
 template <class C, class T>
-concept stateless_codec_of =
-    codec<C> && element<T> &&
-    requires(const C c, std::size_t n, std::span<const T> values, std::span<T> out,
-             std::byte* wire, const std::byte* received) {
-      { c.template bytes<T>(n) } -> std::same_as<std::size_t>;
-      c.encode(values, wire);
-      c.decode(received, out);
-    };
+concept has_bytes_of = codec<C> && element<T> && requires(const C c, std::size_t n) {
+  { c.template bytes<T>(n) } -> std::same_as<std::size_t>;
+};
+template <class C, class T>
+concept codes_values = has_bytes_of<C, T> && requires(const C c, std::span<const T> values, std::span<T> out,
+                                                      std::byte* wire, const std::byte* received) {
+  c.encode(values, wire);
+  c.decode(received, out);
+};
+template <class C, class T>
+concept codes_by_place = has_bytes_of<C, T> && requires(const C c, std::span<const T> values, std::span<T> out,
+                                                        std::byte* wire, const std::byte* received, coding at) {
+  c.encode(values, wire, at);
+  c.decode(received, out, at);
+};
+
+} // namespace detail
+
+template <class C, class T>
+concept stateless_codec_of = detail::codes_values<C, T> || detail::codes_by_place<C, T>;
 
 template <class C, class T>
 concept stateful_codec_of =
-    codec<C> && element<T> && std::default_initializable<typename C::template state<T>> &&
-    requires(const C c, typename C::template state<T>& memory, std::size_t n,
-             std::span<const T> values, std::span<T> out, std::byte* wire,
-             const std::byte* received) {
-      { c.template bytes<T>(n) } -> std::same_as<std::size_t>;
-      c.encode(memory, values, wire);
-      c.decode(received, out);
+    codec<C> && element<T> && requires { requires bool{C::remembers}; } &&
+    requires(const C c, remembered<accumulator_t<T>> memory, std::span<T> values, std::byte* wire, coding at) {
+      requires stateless_codec_of<std::remove_cvref_t<decltype(c.inner)>, T>;
+      c.encode(memory, values, wire, at);
     };
 
 template <class C>
@@ -71,8 +114,92 @@ template <class C>
   requires requires { C::elementwise; }
 inline constexpr bool is_elementwise<C> = C::elementwise;
 
+/// Of how many values an encoding may be cut at multiples; 0 where it is decoded whole.
+template <class C>
+inline constexpr std::size_t codec_block = is_elementwise<C> ? 1 : 0;
+template <class C>
+  requires requires { std::size_t{C::block}; }
+inline constexpr std::size_t codec_block<C> = C::block;
+
+/// Whether it needs error feedback.
+template <class C>
+inline constexpr bool is_biased = false;
+template <class C>
+  requires requires { bool{C::biased}; }
+inline constexpr bool is_biased<C> = C::biased;
+
 template <class C, class T>
 concept codec_of = stateless_codec_of<C, T> || stateful_codec_of<C, T>;
+
+namespace detail {
+
+template <class C>
+inline constexpr bool remembers = false;
+template <class C>
+  requires requires { bool{C::remembers}; }
+inline constexpr bool remembers<C> = C::remembers;
+
+/// The codec without memory that a codec's messages are of.
+template <class C>
+constexpr const auto& messages_of(const C& c) noexcept {
+  if constexpr (remembers<C>)
+    return c.inner;
+  else
+    return c;
+}
+template <class C>
+using messages_t = std::remove_cvref_t<decltype(detail::messages_of(std::declval<const C&>()))>;
+
+/// The codec of finished results.
+template <class C>
+constexpr auto results_of(const C& c, [[maybe_unused]] int ranks) {
+  if constexpr (requires { c.results(ranks); })
+    return c.results(ranks);
+  else
+    return c;
+}
+template <class C>
+using results_t = decltype(detail::results_of(std::declval<const C&>(), 1));
+
+template <class T, class C>
+constexpr void encode(const C& c, std::span<const T> values, std::byte* out, const coding& at) {
+  if constexpr (codes_values<C, T>)
+    c.template encode<T>(values, out);
+  else
+    c.template encode<T>(values, out, at);
+}
+template <class T, class C>
+constexpr void decode(const C& c, const std::byte* in, std::span<T> out, const coding& at) {
+  if constexpr (codes_values<C, T>)
+    c.template decode<T>(in, out);
+  else
+    c.template decode<T>(in, out, at);
+}
+
+/// A codec where it is known what it encodes.
+template <class C>
+struct placed_codec {
+  static constexpr codec_kind kind = C::kind;
+  static constexpr bool elementwise = is_elementwise<C>;
+  static constexpr std::size_t block = codec_block<C>;
+
+  template <class T>
+  std::size_t bytes(std::size_t n) const {
+    return codec.template bytes<T>(n);
+  }
+  /// In blocks it is decoded from its first on.
+  template <class T>
+  void decode(const std::byte* in, std::span<T> out, std::size_t begin = 0) const {
+    coding here = at;
+    here.first += begin;
+    detail::decode<T>(codec, in, out, here);
+  }
+
+  const C& codec;
+  coding at;
+};
+
+} // namespace detail
 
 /// stages(): how many; stage(memory, k, values, agreed) -> the floats that all ranks average next,
 /// `agreed` being the average of the previous stage's; finish(memory, agreed, out) writes the result.

@@ -4,6 +4,7 @@
 // types do not multiply with topologies.
 #pragma once
 
+#include <tutti/codecs/memory.hpp>
 #include <tutti/collectives/loops.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
 
@@ -14,6 +15,17 @@
 #include <type_traits>
 
 namespace tutti::detail {
+
+struct arithmetic;
+
+/// A codec behind functions. `first` is the index of the first value in the caller's data. With a memory, encoding
+/// replaces values by what is sent of them.
+struct coder {
+  std::size_t (*bytes)(const arithmetic&, std::size_t n) = nullptr;
+  void (*encode)(const arithmetic&, std::byte* values, std::byte* wire, std::size_t n, std::size_t first) = nullptr;
+  void (*decode)(const arithmetic&, const std::byte* wire, std::byte* values, std::size_t n,
+                 std::size_t first) = nullptr;
+};
 
 /// The table. `lift`, `fold` and `lower` work on accumulators, for topologies that fold pairwise;
 /// `unite` takes every rank's encoded contribution to a piece and leaves finished values.
@@ -28,11 +40,16 @@ struct arithmetic {
   bool elementwise = true; ///< encodings may be cut between any two values
   bool rounds = false;  ///< a result is rounded to the wire when it is finished, not when published
 
-  std::size_t (*wire_bytes)(const arithmetic&, std::size_t n) = nullptr;
-  void (*encode)(const arithmetic&, const std::byte* values, std::byte* wire,
-                 std::size_t n) = nullptr;
-  void (*decode)(const arithmetic&, const std::byte* wire, std::byte* values,
-                 std::size_t n) = nullptr;
+  void* memory = nullptr; ///< of a codec that has one; outlives the call
+  int rank = 0, ranks = 1;
+
+  coder contributions = {}; ///< each is encoded once
+  coder results = {};       ///< as they are published; of an opaque codec each is encoded once, by who finishes it
+  void (*finish)(const arithmetic&, std::byte* values, std::byte* wire, std::size_t n, std::size_t first) =
+      nullptr; ///< of a codec that rounds: encodes a result when it is finished, once
+  void (*begin)(const arithmetic&, std::size_t n, place finishes) = nullptr; ///< of a memory: an exchange
+  void (*end)(const arithmetic&) = nullptr;                                  ///< which is complete
+
   void (*lift)(const arithmetic&, const std::byte* values, std::byte* accumulators, std::size_t n,
                std::size_t first, double weight) = nullptr;
   void (*fold)(const arithmetic&, std::span<const std::byte* const> in, std::byte* out,
@@ -50,7 +67,7 @@ struct arithmetic {
                  std::size_t first, double total, stores how) = nullptr;
 
   /// Of n values on the wire.
-  std::size_t bytes_of(std::size_t n) const { return exact ? n * value_bytes : wire_bytes(*this, n); }
+  std::size_t bytes_of(const coder& by, std::size_t n) const { return exact ? n * value_bytes : by.bytes(*this, n); }
 };
 
 /// Buffers that stand behind each other begin on cache lines.
@@ -84,16 +101,64 @@ struct functions {
   static const R& reducer(const arithmetic& a) { return *static_cast<const R*>(a.reducer); }
   static const C& codec(const arithmetic& a) { return *static_cast<const C*>(a.codec); }
 
-  static std::size_t wire_bytes(const arithmetic& a, std::size_t n) {
-    return codec(a).template bytes<T>(n);
+  using memory = codec_memory_state<accumulator_t<T>>;
+  static memory& memory_of(const arithmetic& a) { return *static_cast<memory*>(a.memory); }
+  static coding at(const arithmetic& a, std::size_t first, bool result) {
+    const memory* const m = static_cast<memory*>(a.memory);
+    return {m ? m->exchanges : 0, (m ? m->origin : 0) + first, a.rank, result};
   }
-  static void encode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
-    const exact_mode held;
-    codec(a).template encode<T>(std::span<const T>{reinterpret_cast<const T*>(in), n}, out);
+  static std::span<T> span_of(std::byte* values, std::size_t n) { return {reinterpret_cast<T*>(values), n}; }
+  template <class By>
+  static void encode_with(const By& by, std::byte* in, std::byte* out, std::size_t n, const coding& where) {
+    detail::encode<T>(by, std::span<const T>{span_of(in, n)}, out, where);
   }
-  static void decode(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n) {
+
+  static std::size_t contribution_bytes(const arithmetic& a, std::size_t n) {
+    return detail::messages_of(codec(a)).template bytes<T>(n);
+  }
+  static void encode_contribution(const arithmetic& a, std::byte* in, std::byte* out, std::size_t n,
+                                  std::size_t first) {
     const exact_mode held;
-    codec(a).template decode<T>(in, std::span<T>{reinterpret_cast<T*>(out), n});
+    if constexpr (remembers<C>)
+      codec(a).encode(memory_of(a).sent.at(first, n), span_of(in, n), out, at(a, first, false));
+    else
+      encode_with(codec(a), in, out, n, at(a, first, false));
+  }
+  static void decode_contribution(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
+                                  std::size_t first) {
+    const exact_mode held;
+    detail::decode<T>(detail::messages_of(codec(a)), in, span_of(out, n), at(a, first, false));
+  }
+
+  static std::size_t result_bytes(const arithmetic& a, std::size_t n) {
+    const auto by = detail::results_of(codec(a), a.ranks);
+    return detail::messages_of(by).template bytes<T>(n);
+  }
+  static void encode_result(const arithmetic& a, std::byte* in, std::byte* out, std::size_t n, std::size_t first) {
+    const exact_mode held;
+    const auto by = detail::results_of(codec(a), a.ranks);
+    if constexpr (remembers<results_t<C>> && C::kind == codec_kind::opaque)
+      by.encode(memory_of(a).results(first, n), span_of(in, n), out, at(a, first, true));
+    else
+      encode_with(detail::messages_of(by), in, out, n, at(a, first, true));
+  }
+  static void decode_result(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
+                            std::size_t first) {
+    const exact_mode held;
+    const auto by = detail::results_of(codec(a), a.ranks);
+    detail::decode<T>(detail::messages_of(by), in, span_of(out, n), at(a, first, true));
+  }
+  static void finish_result(const arithmetic& a, std::byte* in, std::byte* out, std::size_t n, std::size_t first) {
+    const exact_mode held;
+    const auto by = detail::results_of(codec(a), a.ranks);
+    if constexpr (remembers<results_t<C>>)
+      by.encode(memory_of(a).results(first, n), span_of(in, n), out, at(a, first, true));
+    else
+      encode_with(by, in, out, n, at(a, first, true));
+  }
+  static void begin(const arithmetic& a, std::size_t n, place finishes) { memory_of(a).begin(n, finishes); }
+  static void end(const arithmetic& a) {
+    if (!memory_of(a).holds_back) memory_of(a).commit();
   }
   static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,
                    std::size_t first, double weight) {
@@ -125,12 +190,17 @@ struct functions {
                     std::size_t first, double total) {
     const exact_mode held;
     T* values = reinterpret_cast<T*>(out);
-    if constexpr (folding_reducer<R, T>)
-      detail::unite_by_folding<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
-                                        total);
+    const auto unite_by = [&]<class By>(const By& by) {
+      if constexpr (folding_reducer<R, T>)
+        detail::unite_by_folding<R, T, By>(reducer(a), by, wires, weights, values, n, first, total);
+      else
+        detail::unite_by_gathering<R, T, By>(reducer(a), by, wires, weights, values, n, first, total);
+    };
+    const auto& messages = detail::messages_of(codec(a));
+    if constexpr (codes_values<messages_t<C>, T>)
+      unite_by(messages);
     else
-      detail::unite_by_gathering<R, T, C>(reducer(a), codec(a), wires, weights, values, n, first,
-                                          total);
+      unite_by(placed_codec<messages_t<C>>{messages, at(a, first, false)});
   }
   static void spread(const arithmetic& a, std::span<const std::byte* const> in,
                      std::span<const double> weights, std::span<std::byte* const> out,
@@ -147,22 +217,27 @@ arithmetic arithmetic_of(const R& r, const C& c) {
   using f = functions<T, R, C>;
   constexpr bool exact = C::kind == codec_kind::exact;
   constexpr bool in_place = exact && plain_lift<R, T> && std::is_same_v<typename f::A, T>;
-  return {.reducer = &r,
-          .codec = &c,
-          .value_bytes = sizeof(T),
-          .accumulator_bytes = sizeof(typename f::A),
-          .in_place = in_place,
-          .exact = exact,
-          .elementwise = is_elementwise<C>,
-          .rounds = C::kind == codec_kind::additive,
-          .wire_bytes = &f::wire_bytes,
-          .encode = &f::encode,
-          .decode = &f::decode,
-          .lift = &f::lift,
-          .fold = &f::fold,
-          .lower = plain_lower<R, T> && in_place ? nullptr : &f::lower,
-          .unite = &f::unite,
-          .spread = &f::spread};
+  arithmetic a{.reducer = &r,
+               .codec = &c,
+               .value_bytes = sizeof(T),
+               .accumulator_bytes = sizeof(typename f::A),
+               .in_place = in_place,
+               .exact = exact,
+               .elementwise = is_elementwise<messages_t<C>>,
+               .rounds = C::kind == codec_kind::additive,
+               .lift = &f::lift,
+               .fold = &f::fold,
+               .lower = plain_lower<R, T> && in_place ? nullptr : &f::lower,
+               .unite = &f::unite,
+               .spread = &f::spread};
+  if constexpr (!exact) {
+    a.contributions = {&f::contribution_bytes, &f::encode_contribution, &f::decode_contribution};
+    a.results = {&f::result_bytes, &f::encode_result, &f::decode_result};
+    a.finish = &f::finish_result;
+    a.begin = &f::begin;
+    a.end = &f::end;
+  }
+  return a;
 }
 
 /// The table for collectives that only copy elements of `bytes` bytes.

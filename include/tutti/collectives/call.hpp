@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/memory.hpp>
 #include <tutti/collectives/call_word.hpp>
 #include <tutti/collectives/checks.hpp>
 #include <tutti/collectives/data.hpp>
@@ -220,6 +221,7 @@ struct call_parts {
   using reducer = std::remove_cvref_t<part_type<reducer_part, sum, Parts...>>;
   using topology = std::remove_cvref_t<part_type<topology_part, default_topology, Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
+  using memory = std::remove_cvref_t<part_type<memory_part, no_codec_memory, Parts...>>;
 };
 
 } // namespace detail

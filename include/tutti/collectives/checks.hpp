@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
+#include <tutti/codecs/memory.hpp>
 #include <tutti/collectives/default_topology.hpp>
 #include <tutti/reducers/reducer.hpp>
 #include <tutti/topologies/schedule.hpp>
@@ -48,6 +49,7 @@ struct known_parts_sentences {
                 "tutti: two topologies were given - keep one, or nest them as in "
                 "tutti::pipelined<tutti::ring>");
   static_assert(count_parts<codec_part, Parts...> <= 1, "tutti: two codecs were given - keep one");
+  static_assert(count_parts<memory_part, Parts...> <= 1, "tutti: two memories of a codec were given - keep one");
   static_assert(count_parts<sync_part, Parts...> <= 1,
                 "tutti: two sync policies were given - keep one");
   static_assert(count_parts<options_part, Parts...> <= 1,
@@ -114,26 +116,43 @@ struct reducible_sentences {
                 "your own with combine(a, a) and identity<A>(), see examples/custom_reducer.cpp");
 };
 
-template <class Topology, class Reducer, class Codec, class T>
+/// Whether what a codec draws or remembers is named by a memory.
+template <class Codec, class T>
+inline constexpr bool uses_memory = stateful_codec_of<Codec, T> || codes_by_place<Codec, T>;
+
+template <class Memory, class T>
+inline constexpr bool is_memory_of = false;
+template <real_element T>
+inline constexpr bool is_memory_of<codec_memory<T>, T> = true;
+
+template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
   static constexpr bool coded = codec_of<Codec, T>;
-  static constexpr bool stateless = !coded || stateless_codec_of<Codec, T>;
+  static constexpr bool has_memory = !std::is_same_v<Memory, no_codec_memory>;
+  static constexpr bool stateless = !coded || has_memory || stateless_codec_of<Codec, T>;
+  static constexpr bool remembers_something = !coded || !has_memory || uses_memory<Codec, T>;
+  static constexpr bool remembers_these = !has_memory || !remembers_something || is_memory_of<Memory, T>;
   static constexpr bool real = !coded || kind_of<Codec> == codec_kind::exact || real_element<T>;
   static constexpr bool opaque_meets =
       !coded || kind_of<Codec> != codec_kind::opaque || gathers_or_default<Topology>();
-  static constexpr bool value = meets && coded && stateless && real && opaque_meets;
+  static constexpr bool value =
+      meets && coded && stateless && remembers_something && remembers_these && real && opaque_meets;
 };
-template <class Topology, class Reducer, class Codec, class T>
+template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible_sentences {
-  using facts = compatible<Topology, Reducer, Codec, T>;
+  using facts = compatible<Topology, Reducer, Codec, T, Memory>;
   static_assert(facts::meets, "tutti: this reducer needs every contribution, and this topology folds "
                               "them pairwise - use tutti::direct or tutti::star");
   static_assert(facts::coded,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
-  static_assert(facts::stateless, "tutti: this codec remembers what it left out, and a single call has "
-                                  "no memory - drop the error feedback");
+  static_assert(facts::stateless, "tutti: this codec remembers what it left out, and the call has no memory - give it a "
+                                  "tutti::codec_memory of the same elements, which outlives it");
+  static_assert(facts::remembers_something, "tutti: a memory is given, and this codec remembers nothing - leave it out, or "
+                                            "use tutti::error_feedback");
+  static_assert(facts::remembers_these, "tutti: this memory is of other elements than the data - give a "
+                                        "tutti::codec_memory of the type of the data");
   static_assert(facts::real || !std::integral<T>,
                 "tutti: a lossy codec of integers would change them silently - use tutti::identity");
   static_assert(facts::real || std::integral<T>,
@@ -145,22 +164,22 @@ struct compatible_sentences {
 };
 
 /// Everything a reducing collective asks of its parts.
-template <collective What, class Topology, class Reducer, class Codec, class T>
+template <collective What, class Topology, class Reducer, class Codec, class T, class Memory = no_codec_memory>
 constexpr bool valid_reduction() {
   if constexpr (carried<What, Topology>::value && reducible<Reducer, T>::value)
-    return compatible<Topology, Reducer, Codec, T>::value;
+    return compatible<Topology, Reducer, Codec, T, Memory>::value;
   else
     return false;
 }
 /// Names the first mistake.
-template <collective What, class Topology, class Reducer, class Codec, class T>
+template <collective What, class Topology, class Reducer, class Codec, class T, class Memory = no_codec_memory>
 constexpr void explain_reduction() {
   if constexpr (!carried<What, Topology>::value)
     detail::explain<carried_sentences<What, Topology>>();
   else if constexpr (!reducible<Reducer, T>::value)
     detail::explain<reducible_sentences<Reducer, T>>();
   else
-    detail::explain<compatible_sentences<Topology, Reducer, Codec, T>>();
+    detail::explain<compatible_sentences<Topology, Reducer, Codec, T, Memory>>();
 }
 
 } // namespace tutti::detail

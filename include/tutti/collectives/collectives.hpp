@@ -1,7 +1,8 @@
 // The collectives. Every rank of the communicator calls the same ones in the same order.
 //
 // Parts are given after the data, in any order: a reducer (default `sum`), a topology (default
-// `default_topology`), a codec (default `identity`), `options`. Data is elements in contiguous memory,
+// `default_topology`), a codec (default `identity`), `options`; and the `codec_memory` of a codec that remembers, which
+// outlives the call. Data is elements in contiguous memory,
 // whatever a std::span is made of or has data() and size(), as Eigen's vectors and matrices; or one
 // value. It is reduced in place. Shards and blocks are those of `shard_of`: as equal as can be, longer ones
 // first.

@@ -37,7 +37,8 @@ decltype(auto) start_copy(const called<Comm>& given, Data& given_data, objection
   using T = element_of<Data>;
   using given_topology = typename call_parts<Parts...>::topology;
   detail::explain<known_parts_sentences<Parts...>, call_sentences<Parts...>>();
-  static_assert(count_parts<reducer_part, Parts...> + count_parts<codec_part, Parts...> == 0,
+  static_assert(count_parts<reducer_part, Parts...> + count_parts<codec_part, Parts...> +
+                        count_parts<memory_part, Parts...> == 0,
                 "tutti: a collective that only copies takes a topology and tutti::options - leave "
                 "reducers and codecs to all_reduce, reduce_scatter and reduce");
   if constexpr (carried<What, given_topology>::value) {

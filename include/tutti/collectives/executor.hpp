@@ -136,6 +136,7 @@ private:
       post(plan_.rounds[round_]);
     }
     for (std::size_t k = plan_.last_lowers; k < plan_.lowers.size(); ++k) lower(plan_.lowers[k]);
+    if (task_.math.memory) task_.math.end(task_.math);
     return true;
   }
 
@@ -147,8 +148,9 @@ private:
       take_memory(lifts ? plan_.elements * task_.math.accumulator_bytes : 0);
       place_messages();
     }
+    if (task_.math.memory) task_.math.begin(task_.math, plan_.elements, finished_here());
     if (!lifts) return;
-    if (!task_.math.exact) keep_what_is_sent({0, plan_.elements});
+    if (!task_.math.exact) keep_what_is_sent({0, plan_.elements}, task_.math.contributions.encode);
     task_.math.lift(task_.math, task_.out, accumulators_, plan_.elements, 0, task_.weight);
   }
 
@@ -160,10 +162,21 @@ private:
   std::byte* partials(std::size_t element) const {
     return (accumulators_ ? accumulators_ : task_.out) + element * task_.math.accumulator_bytes;
   }
+  /// The values that this rank finishes, and what may lie between them.
+  place finished_here() const {
+    place all;
+    const auto add = [&](const piece& one) {
+      all = all.empty() ? place{one.offset, one.offset + one.count}
+                        : place{(std::min)(all.begin, one.offset), (std::max)(all.end, one.offset + one.count)};
+    };
+    for (const piece& one : plan_.lowers) add(one);
+    for (std::size_t k = 0; plan_.gathers && k < plan_.folds.size(); ++k) add(plan_.folds[k].where);
+    return all;
+  }
   /// Gathering with a lossy codec, the rank's own contribution is encoded too, behind the rest.
   std::size_t own_wire_bytes() const {
     if (!plan_.gathers || task_.math.exact) return 0;
-    return task_.math.bytes_of(plan_.elements);
+    return task_.math.bytes_of(task_.math.contributions, plan_.elements);
   }
   std::byte* place_of(const message& m) const {
     if (m.staged) return staged_ + m.at;
@@ -193,7 +206,7 @@ private:
   void post(const plan_round& round) {
     for (std::uint32_t k = round.first_lower; k < round.last_lower; ++k) lower(plan_.lowers[k]);
     for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
-      if (plan_.sends[k].staged) pack(plan_.sends[k]);
+      if (plan_.sends[k].staged && !plan_.sends[k].repeats) pack(plan_.sends[k]);
     const exchange_round messages{
         {sends_ + round.first_send, round.last_send - round.first_send},
         {receives_ + round.first_receive, round.last_receive - round.first_receive},
@@ -201,12 +214,14 @@ private:
     pending_.emplace(exchanging{comm_, channel_, messages});
     if (task_.math.exact) return;
     for (std::uint32_t k = round.first_send; k < round.last_send; ++k)
-      if (plan_.sends[k].act == action::publish) unpack(plan_.sends[k]); // a rank keeps what it publishes
+      if (plan_.sends[k].act == action::publish && !plan_.sends[k].repeats)
+        unpack(plan_.sends[k]); // a rank keeps what it publishes
   }
 
   void pack(const message& m) const {
     std::byte* to = place_of(m);
     const std::byte* from = m.act == action::publish ? task_.in : task_.out;
+    const coder& by = coder_of(task_.math, m.act);
     for (std::uint32_t k = 0; k < m.pieces; ++k) {
       const piece& p = plan_.pieces[m.first_piece + k];
       if (m.partial) {
@@ -214,23 +229,25 @@ private:
         std::memcpy(to, partials(p.offset), bytes);
         to += bytes;
       } else {
-        encode(from + p.offset * task_.math.value_bytes, to, p.count);
-        to += task_.math.bytes_of(p.count);
+        encode(by, from, to, p);
+        to += task_.math.bytes_of(by, p.count);
       }
     }
   }
 
-  void encode(const std::byte* from, std::byte* to, std::size_t n) const {
+  /// (What lossy codecs encode is the caller's data, which they may write to.)
+  void encode(const coder& by, const std::byte* data, std::byte* to, const piece& p) const {
+    const std::byte* const from = data + p.offset * task_.math.value_bytes;
     if (task_.math.exact)
-      std::memcpy(to, from, n * task_.math.value_bytes);
+      std::memcpy(to, from, p.count * task_.math.value_bytes);
     else
-      task_.math.encode(task_.math, from, to, n);
+      by.encode(task_.math, const_cast<std::byte*>(from), to, p.count, p.offset);
   }
-  void decode(const std::byte* from, std::byte* to, std::size_t n) const {
+  void decode(const coder& by, const std::byte* from, const piece& p) const {
     if (task_.math.exact)
-      std::memcpy(to, from, n * task_.math.value_bytes);
+      std::memcpy(values(p.offset), from, p.count * task_.math.value_bytes);
     else
-      task_.math.decode(task_.math, from, to, n);
+      by.decode(task_.math, from, values(p.offset), p.count, p.offset);
   }
 
   void absorb(const plan_round& round) {
@@ -243,10 +260,11 @@ private:
 
   void unpack(const message& m) const {
     const std::byte* from = place_of(m);
+    const coder& by = coder_of(task_.math, m.act);
     for (std::uint32_t j = 0; j < m.pieces; ++j) {
       const piece& p = plan_.pieces[m.first_piece + j];
-      decode(from, values(p.offset), p.count);
-      from += task_.math.bytes_of(p.count);
+      decode(by, from, p);
+      from += task_.math.bytes_of(by, p.count);
     }
   }
 
@@ -256,7 +274,7 @@ private:
     [[maybe_unused]] const auto told = detail::combining(comm_, f.where.count * (f.operands - 1) * unit);
     for (std::uint32_t k = 0; k < f.operands; ++k) {
       const operand& o = plan_.operands[f.first_operand + k];
-      operands_[k] = o.receive == own_value ? own(f.where) : received(o);
+      operands_[k] = o.receive == own_value ? own(f.where, o.offset) : received(o);
     }
     if (!plan_.gathers)
       task_.math.fold(task_.math, operands(), partials(f.where.offset), f.where.count);
@@ -299,22 +317,23 @@ private:
         throw error{{.code = error_code::unsupported,
                      .detail = "this topology folds a part of a message, and this codec can only "
                                "decode whole ones - use tutti::direct"}};
-      bytes += task_.math.bytes_of((std::min)(count, offset));
+      bytes += task_.math.bytes_of(task_.math.contributions, (std::min)(count, offset));
       offset -= (std::min)(count, offset);
     }
     return bytes;
   }
-  const std::byte* own(const piece& where) {
+  const std::byte* own(const piece& where, std::size_t sent_too = 0) {
     if (!plan_.gathers) return partials(where.offset);
     if (task_.math.exact) return values(where.offset);
+    if (sent_too > 0) return place_of(plan_.sends[sent_too - 1]);
     std::byte* wire = memory_.get() + plan_.at.end;
-    encode(values(where.offset), wire, where.count);
+    encode(task_.math.contributions, task_.out, wire, where);
     return wire;
   }
   void unite(const piece& where) {
     task_.math.unite(task_.math, operands(), task_.weights, values(where.offset), where.count,
                      where.offset, task_.total);
-    if (task_.math.rounds) keep_what_is_sent(where);
+    if (task_.math.rounds) keep_what_is_sent(where, task_.math.finish);
   }
 
   // --- finishing ----------------------------------------------------------------------------
@@ -330,17 +349,19 @@ private:
     if (!task_.math.lower) return;
     task_.math.lower(task_.math, partials(where.offset), values(where.offset), where.count,
                      where.offset, task_.total);
-    if (task_.math.rounds) keep_what_is_sent(where);
+    if (task_.math.rounds) keep_what_is_sent(where, task_.math.finish);
   }
 
   /// values = decode(encode(values)), a block at a time where the codec allows it.
-  void keep_what_is_sent(const piece& where) const {
+  void keep_what_is_sent(const piece& where, decltype(coder::encode) encode_by) const {
     const std::size_t length = task_.math.elementwise ? 1024 : where.count;
-    std::vector<std::byte> wire(task_.math.bytes_of((std::min)(where.count, length)));
+    const coder& by = task_.math.contributions;
+    std::vector<std::byte> wire((std::max)(task_.math.bytes_of(by, (std::min)(where.count, length)),
+                                           task_.math.bytes_of(task_.math.results, (std::min)(where.count, length))));
     for (std::size_t done = 0; done < where.count; done += length) {
-      const std::size_t n = (std::min)(length, where.count - done);
-      encode(values(where.offset + done), wire.data(), n);
-      decode(wire.data(), values(where.offset + done), n);
+      const piece p{where.offset + done, (std::min)(length, where.count - done)};
+      encode_by(task_.math, values(p.offset), wire.data(), p.count, p.offset);
+      decode(encode_by == by.encode ? by : task_.math.results, wire.data(), p);
     }
   }
 

@@ -5,6 +5,7 @@
 #include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/streaming.hpp>
 #include <tutti/communicators/signals.hpp>
+#include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
 #include <tutti/reducers/reducer.hpp>
 
@@ -26,14 +27,6 @@ inline constexpr std::size_t block_length = 256;
 template <class... Elements>
 inline constexpr std::size_t block_of =
     4096 / (std::max)({std::size_t{4096 / block_length}, (std::min)(sizeof(Elements), std::size_t{4096})...});
-
-template <std::size_t Length, class Body>
-constexpr void in_blocks(std::size_t n, Body&& body) {
-  std::size_t begin = 0;
-  for (; begin + Length <= n; begin += Length)
-    body(begin, std::integral_constant<std::size_t, Length>{});
-  if (begin < n) body(begin, n - begin);
-}
 
 /// Cache line by cache line, each after a fetch(begin) 2 KiB before its turn, so that lines of another core
 /// are on their way while others are worked on: 128 KiB folded on two ranks take 10.6 us with 256 bytes
@@ -122,13 +115,16 @@ void lower_block(const R& r, const A* __restrict accumulators, T* __restrict val
     values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
 }
 
-/// The contributions to n elements, decoded: block by block where the codec allows it, else all of each.
-template <element T, class C>
+/// The contributions to n elements, decoded: block by block where the codec allows it, else all of each. A is what
+/// they are lifted to.
+template <element T, class A, class C>
 class decoded_contributions {
+  static constexpr bool cut = codec_block<C> > 0 && block_of<T, A> % (std::max)(codec_block<C>, std::size_t{1}) == 0;
+
 public:
   decoded_contributions(const C& codec, std::span<const std::byte* const> wires, std::size_t n)
       : codec_{codec}, wires_{wires}, n_{n} {
-    if constexpr (!is_elementwise<C>) {
+    if constexpr (!cut) {
       whole_.resize(wires.size() * n);
       for (std::size_t k = 0; k < wires.size(); ++k)
         codec.template decode<T>(wires[k], std::span<T>{whole_}.subspan(k * n, n));
@@ -138,13 +134,16 @@ public:
 
   /// Values [begin, begin + length) of contribution k.
   const T* block(std::size_t k, std::size_t begin, std::size_t length) {
-    if constexpr (!is_elementwise<C>) {
+    if constexpr (!cut) {
       return whole_.data() + k * n_ + begin;
     } else if constexpr (C::kind == codec_kind::exact) {
       return reinterpret_cast<const T*>(wires_[k]) + begin;
     } else {
-      codec_.template decode<T>(wires_[k] + codec_.template bytes<T>(begin),
-                                std::span<T>{scratch_, length});
+      const std::byte* const wire = wires_[k] + codec_.template bytes<T>(begin);
+      if constexpr (requires { codec_.template decode<T>(wire, std::span<T>{}, begin); })
+        codec_.template decode<T>(wire, std::span<T>{scratch_, length}, begin);
+      else
+        codec_.template decode<T>(wire, std::span<T>{scratch_, length});
       return scratch_;
     }
   }
@@ -191,7 +190,7 @@ void unite_by_folding(const R& r, const C& codec, std::span<const std::byte* con
     });
     return;
   }
-  decoded_contributions<T, C> all{codec, wires, n};
+  decoded_contributions<T, A, C> all{codec, wires, n};
   in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
     A partial[block_of<T, A>], lifted[block_of<T, A>];
     for (std::size_t k = 0; k < all.count(); ++k) {
@@ -210,7 +209,7 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
                         std::span<const double> weights, T* values, std::size_t n,
                         std::size_t first, double total) {
   using A = reducer_accumulator_t<R, T>;
-  decoded_contributions<T, C> all{codec, wires, n};
+  decoded_contributions<T, A, C> all{codec, wires, n};
   constexpr std::size_t length = block_of<T, A>;
   std::vector<A> block(wires.size() * length), column(wires.size());
   in_blocks<length>(n, [&](std::size_t begin, auto count) {

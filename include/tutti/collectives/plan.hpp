@@ -29,13 +29,19 @@ struct message {
   std::size_t bytes;
   std::uint32_t first_piece;
   std::uint32_t pieces;
+  bool repeats = false; ///< stands where another one of its round has put the same
 };
+
+/// Finished values travel by the results' coder, contributions by theirs.
+inline const coder& coder_of(const arithmetic& math, action act) {
+  return act == action::publish || act == action::store ? math.results : math.contributions;
+}
 
 /// Where one operand of a fold stands: in a received message, or in this rank's own data.
 struct operand {
   int rank;
   std::uint32_t receive; ///< index among the plan's receives; own_value for this rank's own
-  std::size_t offset;    ///< in elements, within the message
+  std::size_t offset;    ///< in elements, within the message; of own values see planner::sent_too
 };
 inline constexpr std::uint32_t own_value = ~std::uint32_t{0};
 
@@ -171,19 +177,38 @@ private:
   }
 
   message message_of(const transfer& t) {
-    message m{t.peer, t.act, false, false, 0, 0, std::uint32_t(plan_.pieces.size()), 0};
+    message m{t.peer, t.act, false, false, 0, 0, std::uint32_t(plan_.pieces.size()), 0, false};
     m.partial = !plan_.gathers && (t.act == action::send || t.act == action::combine);
     each_chunk(t.chunks, [&](const chunk& c) { add_piece(plan_.pieces, m.first_piece, c.where); });
     m.pieces = std::uint32_t(plan_.pieces.size()) - m.first_piece;
     for (std::uint32_t k = 0; k < m.pieces; ++k)
       m.bytes += bytes_of(m, plan_.pieces[m.first_piece + k].count);
     m.staged = t.act == action::combine || m.pieces != 1 || (!math_.exact && !m.partial);
+    if (!math_.exact && !m.partial && is_outgoing(t.act))
+      if (const message* same = same_before(m)) {
+        m.at = same->at;
+        m.repeats = true;
+        return m;
+      }
     m.at = m.staged ? std::exchange(staged_, staged_ + padded(m.bytes))
                     : bytes_of(m, plan_.pieces[m.first_piece].offset);
     return m;
   }
+  /// A message of this round with the same encoded values: they are encoded once, whoever they go to.
+  const message* same_before(const message& m) const {
+    for (std::size_t k = sends_before_; k < plan_.sends.size(); ++k) {
+      const message& one = plan_.sends[k];
+      bool same = one.act == m.act && one.pieces == m.pieces;
+      for (std::uint32_t p = 0; same && p < m.pieces; ++p) {
+        const piece &a = plan_.pieces[one.first_piece + p], &b = plan_.pieces[m.first_piece + p];
+        same = a.offset == b.offset && a.count == b.count;
+      }
+      if (same) return &one;
+    }
+    return nullptr;
+  }
   std::size_t bytes_of(const message& m, std::size_t elements) const {
-    return m.partial ? elements * math_.accumulator_bytes : math_.bytes_of(elements);
+    return m.partial ? elements * math_.accumulator_bytes : math_.bytes_of(coder_of(math_, m.act), elements);
   }
 
   /// How many there are of everything: where a round begins, or ends.
@@ -197,6 +222,7 @@ private:
   void add_round(std::span<const transfer> transfers) {
     const extent first{plan_};
     staged_ = 0;
+    sends_before_ = plan_.sends.size();
     combines_.clear();
     for (const transfer& t : transfers) {
       if (t.act == action::publish) lower(t.chunks);
@@ -271,7 +297,18 @@ private:
 
   void begin_fold(piece where) {
     plan_.folds.push_back({where, std::uint32_t(plan_.operands.size()), 0});
-    plan_.operands.push_back({plan_.rank, own_value, 0});
+    plan_.operands.push_back({plan_.rank, own_value, sent_too(where)});
+  }
+  /// Behind which of the sends of this round, plus one, the same values stand; 0 when behind none.
+  std::size_t sent_too(piece where) const {
+    if (math_.exact || !plan_.gathers) return 0;
+    for (std::size_t k = sends_before_; k < plan_.sends.size(); ++k) {
+      const message& m = plan_.sends[k];
+      const piece& sent = plan_.pieces[m.first_piece];
+      if (m.act == action::send && m.pieces == 1 && sent.offset == where.offset && sent.count == where.count)
+        return k + 1;
+    }
+    return 0;
   }
   /// Operands of a fold stand in rank order.
   void add_operand(operand o) {
@@ -302,6 +339,7 @@ private:
   const arithmetic& math_;
   plan plan_;
   std::size_t staged_ = 0; ///< bytes of this round
+  std::size_t sends_before_ = 0;
   std::vector<chunk> chunks_;
   std::vector<transfer> transfers_;
   std::vector<combine_of> combines_;

@@ -67,15 +67,15 @@ objection weight_objection(const options& how) {
   return {};
 }
 /// A reduction: what is to be done with which data, and the parts as all ranks were given them. It refers to them.
-template <collective What, class Comm, class T, class R, class Topology, class Codec>
+template <collective What, class Comm, class T, class R, class Topology, class Codec, class Memory = no_codec_memory>
 struct reduction {
   static constexpr collective what = What;
   using element = T;
   using reducer_type = R;
   using topology_type = Topology;
   using codec_type = Codec;
-  static constexpr bool valid = valid_reduction<What, Topology, R, Codec, T>();
-  static constexpr void explain() { detail::explain_reduction<What, Topology, R, Codec, T>(); }
+  static constexpr bool valid = valid_reduction<What, Topology, R, Codec, T, Memory>();
+  static constexpr void explain() { detail::explain_reduction<What, Topology, R, Codec, T, Memory>(); }
 
   called<Comm> call;
   buffer<T> data;
@@ -83,11 +83,27 @@ struct reduction {
   const Topology& topology;
   const Codec& codec;
   const options& how;
+  const Memory& memory = default_part<Memory>;
 };
 template <collective What, class Comm, class Data, class... Parts>
 using reduction_of = reduction<What, Comm, element_of<Data>, typename call_parts<Parts...>::reducer,
-                               typename call_parts<Parts...>::topology, typename call_parts<Parts...>::codec>;
+                               typename call_parts<Parts...>::topology, typename call_parts<Parts...>::codec,
+                               typename call_parts<Parts...>::memory>;
 
+template <class Codec>
+objection codec_objection(const Codec& codec) {
+  if constexpr (requires { codec.objection(); })
+    if (const char* wrong = codec.objection()) return {wrong};
+  return {};
+}
+template <class Memory>
+objection memory_objection(const Memory& memory, std::size_t n) {
+  if constexpr (requires { memory.state(); })
+    if (memory.size() != 0 && memory.size() != n)
+      return {"the codec's memory is of % values, and the data has % - a memory goes on with data of one length",
+              memory.size(), n};
+  return {};
+}
 /// What is wrong with a reduction.
 template <class... Parts, class Reduction, class In>
 objection reduction_objection(const Reduction& given, const In& in) {
@@ -98,6 +114,9 @@ objection reduction_objection(const Reduction& given, const In& in) {
   if (const objection wrong = detail::reducer_objection(given.reducer, size); !wrong.empty()) return wrong;
   if (const objection wrong = detail::weight_objection<typename Reduction::reducer_type, Parts...>(given.how);
       !wrong.empty())
+    return wrong;
+  if (const objection wrong = detail::codec_objection(given.codec); !wrong.empty()) return wrong;
+  if (const objection wrong = detail::memory_objection(given.memory, given.data.values.size()); !wrong.empty())
     return wrong;
   if (const objection wrong = detail::data_objection(given.data); !wrong.empty()) return wrong;
   return in.objection_to(given.data);
@@ -117,7 +136,8 @@ Reduction made_reduction(const called<Comm>& call, const In& in, Data& data, con
                         detail::picked<reducer_part, typename Reduction::reducer_type>(parts...),
                         detail::picked<topology_part, typename Reduction::topology_type>(parts...),
                         detail::picked<codec_part, typename Reduction::codec_type>(parts...),
-                        detail::picked<options_part, options>(parts...)};
+                        detail::picked<options_part, options>(parts...),
+                        detail::picked<memory_part, typename call_parts<Parts...>::memory>(parts...)};
   detail::check_reduction<Parts...>(given, in);
   return given;
 }
@@ -170,6 +190,9 @@ decltype(auto) prepare(const Reduction& given, const R& r, const Codec& codec, U
   auto& comm = detail::stationary(given.call.comm);
   task work{given.call.name, given.data.bytes()};
   work.math = detail::arithmetic_of<T>(r, codec);
+  work.math.rank = comm.rank();
+  work.math.ranks = comm.size();
+  if constexpr (requires { given.memory.state(); }) work.math.memory = &given.memory.state();
   work.total = double(comm.size());
   collective_call<std::remove_reference_t<decltype(comm)>> call{
       comm, What, given.call.root, detail::data_of(given.data), work, given.how};

@@ -16,6 +16,7 @@ struct communicator_part {};
 struct topology_part {};
 struct reducer_part {};
 struct codec_part {};
+struct memory_part {}; ///< of a codec, in a call by hand
 struct sync_part {};
 struct options_part {};
 struct training_part {};

@@ -86,7 +86,11 @@ struct strategy_checks {
   static constexpr bool adds_at_server = !by_servers || !unweighted_at_server || !pairwise_at_server ||
                                          std::derived_from<Reducer, sum>;
   static constexpr bool encodes = codec_of<Codec, float>;
-  static constexpr bool forgets = !encodes || stateless_codec_of<Codec, float>;
+  static constexpr bool keeps_memory =
+      !encodes || stateless_codec_of<Codec, float> || (by_schedule && !over_population<Sync>);
+  static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<Codec, float> ||
+                                                contribution_of<Sync> != contributes::parameters;
+  static constexpr bool unbiased = !encodes || !is_biased<Codec>;
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean> || needs_every_contribution<Reducer, float>;
   static constexpr bool reaches_all = !by_schedule || has_owners<Sync> || !is_schedule<Topology> ||
@@ -103,7 +107,8 @@ struct strategy_checks {
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
-                                adds_at_server && averages_clients && encodes && forgets &&
+                                adds_at_server && averages_clients && encodes && keeps_memory &&
+                                remembers_differences && unbiased &&
                                 reaches_all && scatters && meets && decodes;
 };
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -166,8 +171,14 @@ struct strategy_sentences {
                                        "tutti::sum");
   static_assert(facts::encodes, "tutti::strategy: this codec cannot encode the parameters - see "
                                 "tutti/codecs/codec.hpp");
-  static_assert(facts::forgets, "tutti::strategy: this codec remembers what it left out, and no "
-                                "trainer keeps a codec's memory - use one without state");
+  static_assert(facts::keeps_memory, "tutti::strategy: this codec remembers what it left out, and only trainers over a "
+                                     "schedule keep a codec's memory - use tutti::synchronous, tutti::local_sgd or "
+                                     "tutti::diloco, or a codec without error feedback");
+  static_assert(facts::remembers_differences,
+                "tutti::strategy: this codec sends later what it left out, and parameters are sent anew each time - "
+                "contribute tutti::contributes::difference, as tutti::diloco does, or drop the error feedback");
+  static_assert(facts::unbiased, "tutti::strategy: this codec is biased, and what it leaves out never arrives - use "
+                                 "tutti::error_feedback{codec}, or tutti::unsafe_biased{codec} if you know what is lost");
   static_assert(facts::averages_clients, "tutti::strategy: federated rounds average the clients of "
                                          "each rank before they travel, or compare all of them - use tutti::mean, "
                                          "tutti::weighted_mean or a rule such as tutti::median");

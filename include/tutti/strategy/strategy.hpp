@@ -54,8 +54,10 @@ template <class Sync>
   requires requires { typename Sync::default_topology; }
 struct default_topology_of<Sync> : std::type_identity<typename Sync::default_topology> {};
 
-template <class Comm, class Sync>
+template <class Comm, class Sync, class... Parts>
 struct strategy_parts_sentences {
+  static_assert(count_parts<memory_part, Parts...> == 0,
+                "tutti::strategy: a trainer keeps the memory of its codec - leave tutti::codec_memory out");
   static_assert(!std::is_same_v<Comm, no_communicator>,
                 "tutti::strategy: there is no communicator - give tutti::mpi::world(), the "
                 "communicator of tutti::threads::run, or tutti::self{}");
@@ -91,7 +93,7 @@ struct strategy_parts {
       return false;
   }();
   static constexpr void explain() {
-    detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync>>();
+    detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync, Parts...>>();
     if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
   }
 };

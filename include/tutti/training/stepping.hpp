@@ -146,6 +146,7 @@ protected:
   }
   void settle(std::size_t part) {
     carrier_->settle(part);
+    carrier_->keep(part); // what is learnt between two agreements is never left out of one
     if (has_beside()) carrier_->settle(beside(part));
   }
   bool is_under_way(std::size_t part) const {
@@ -235,6 +236,8 @@ protected:
       throw;
     }
     snapshot_.forget();
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      if (travels(p)) carrier_->keep(p);
     for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
       if (travels(p)) write(p);
     bound_.publish();

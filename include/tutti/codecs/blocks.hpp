@@ -1,0 +1,93 @@
+// What the codecs share that cut their values into blocks, each with a scale of its own: a block becomes the scale, a
+// float, and behind it the codes of its values.
+//
+// A block that holds a NaN or an infinity arrives as NaNs, every value of it: its scale is a NaN. Values of double
+// beyond the range of float count as infinities. A block of zeros arrives as zeros.
+#pragma once
+
+#include <tutti/core/blocks.hpp>
+#include <tutti/core/config.hpp>
+#include <tutti/core/element.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+
+namespace tutti::detail {
+
+/// As the codecs compute with it.
+template <element T>
+constexpr float float_of(T x) noexcept {
+  return static_cast<float>(element_cast<accumulator_t<T>>(x));
+}
+template <element T>
+constexpr T value_of(float x) noexcept {
+  return element_cast<T>(static_cast<accumulator_t<T>>(x));
+}
+
+/// Ordered as magnitudes are; an infinity is above all numbers, and a NaN above that.
+constexpr std::int32_t magnitude(float x) noexcept {
+  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
+}
+inline constexpr std::int32_t infinite_magnitude = 0x7f800000;
+
+template <class T, class Count>
+std::int32_t largest_magnitude(const T* __restrict values, Count n) noexcept {
+  std::int32_t most = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::int32_t one = detail::magnitude(detail::float_of(values[i]));
+    most = most < one ? one : most;
+  }
+  return most;
+}
+
+/// The distance of codes of a block whose largest magnitude is `most`, and stands for the code `levels`: never so small
+/// that 1 / scale overflows.
+inline float scale_of(std::int32_t most, float levels) noexcept {
+  if (most >= infinite_magnitude) return std::numeric_limits<float>::quiet_NaN();
+  const float scale = std::bit_cast<float>(most) / levels;
+  return scale < (std::numeric_limits<float>::min)() ? (std::numeric_limits<float>::min)() : scale;
+}
+/// 1 / scale, or 0 of a scale that is a NaN: then codes count for nothing.
+inline float inverse(float scale) noexcept { return scale == scale ? 1 / scale : 0; }
+
+/// The nearest whole number, of two the even one, clamped to [-limit, limit] before it is converted. x is no NaN.
+inline std::int32_t nearest(float x, float limit) noexcept {
+  constexpr float magic = 0x1.8p23f; // behind which one unit is the last place
+  x = x < -limit ? -limit : x;
+  x = x > limit ? limit : x;
+  return std::bit_cast<std::int32_t>(x + magic) - std::bit_cast<std::int32_t>(magic);
+}
+
+template <class X>
+void put(std::byte* to, const X& x) noexcept {
+  std::memcpy(to, &x, sizeof x);
+}
+template <class X>
+X got(const std::byte* from) noexcept {
+  X x;
+  std::memcpy(&x, from, sizeof x);
+  return x;
+}
+
+/// What n values become in blocks of `Block`: a scale for each, and `bits` for each value.
+template <std::size_t Block>
+constexpr std::size_t block_bytes(std::size_t n, std::size_t bits) noexcept {
+  static_assert(Block > 0 && Block % 8 == 0, "tutti: a block is a multiple of 8 values - use 256");
+  const std::size_t whole = n / Block, rest = n % Block;
+  return whole * (sizeof(float) + Block * bits / 8) + (rest > 0 ? sizeof(float) + (rest * bits + 7) / 8 : 0);
+}
+
+/// f(values or out, wire, length) for each block; `bits` are those of a code.
+template <std::size_t Block, class V, class Wire, class F>
+void each_block(std::span<V> values, Wire* wire, std::size_t bits, F&& f) {
+  in_blocks<Block>(values.size(), [&](std::size_t begin, auto count) {
+    f(values.data() + begin, wire + begin / Block * (sizeof(float) + Block * bits / 8), count);
+  });
+}
+
+} // namespace tutti::detail

@@ -1,0 +1,104 @@
+// fp8_block: floating-point numbers of eight bits, times a scale for each block of values.
+#pragma once
+
+#include <tutti/codecs/blocks.hpp>
+#include <tutti/codecs/codec.hpp>
+
+namespace tutti {
+
+/// The two formats of Micikevicius et al., "FP8 formats for deep learning" (arXiv 2209.05433, table 1): sign, exponent,
+/// mantissa. e4m3 has no infinity and reaches 448, e5m2 reaches 57,344.
+enum class fp8 : std::uint8_t { e4m3, e5m2 };
+
+/// The largest number of a format.
+template <fp8 Format>
+inline constexpr float largest_fp8 = Format == fp8::e4m3 ? 448.f : 57344.f;
+
+namespace detail {
+
+template <fp8 Format>
+struct fp8_facts {
+  static constexpr int mantissa = Format == fp8::e4m3 ? 3 : 2;
+  static constexpr int bias = Format == fp8::e4m3 ? 7 : 15;
+  static constexpr int shift = 23 - mantissa;
+  static constexpr std::int32_t rebias = (127 - bias) << 23;
+  static constexpr float least_normal = std::bit_cast<float>(std::int32_t((128 - bias) << 23)); ///< 2^(1 - bias)
+  static constexpr float unit = least_normal / float(1 << mantissa);                            ///< the least number
+};
+
+} // namespace detail
+
+/// The nearest number of the format, of two the one with an even mantissa; what is larger than all becomes the largest,
+/// an infinity too, and never a NaN; a NaN becomes one.
+template <fp8 Format>
+constexpr std::uint8_t to_fp8(float x) noexcept {
+  using facts = detail::fp8_facts<Format>;
+  const std::int32_t bits = std::bit_cast<std::int32_t>(x);
+  const float size = std::bit_cast<float>(bits & 0x7fffffff);
+  const float most = size < largest_fp8<Format> ? size : largest_fp8<Format>;
+  const std::int32_t u = std::bit_cast<std::int32_t>(most);
+  const std::int32_t normal =
+      (u - facts::rebias + ((1 << (facts::shift - 1)) - 1) + ((u >> facts::shift) & 1)) >> facts::shift;
+  constexpr float magic = 0x1.8p23f * facts::unit; // behind which the last place is the least number
+  const std::int32_t tiny = std::bit_cast<std::int32_t>(most + magic) - std::bit_cast<std::int32_t>(magic);
+  const std::int32_t code = size == size ? (most < facts::least_normal ? tiny : normal) : 0x7f;
+  return std::uint8_t(code | ((bits >> 24) & 0x80));
+}
+template <fp8 Format>
+constexpr float from_fp8(std::uint8_t code) noexcept {
+  using facts = detail::fp8_facts<Format>;
+  const std::int32_t size = code & 0x7f;
+  const float normal = std::bit_cast<float>((size << facts::shift) + facts::rebias);
+  const float tiny = float(size) * facts::unit;
+  const float all = size < (1 << facts::mantissa) ? tiny : normal;
+  const bool none = Format == fp8::e4m3 ? size == 0x7f : size > 0x7c;
+  const std::int32_t special = none ? 0x7fc00000 : detail::infinite_magnitude;
+  const bool is_special = Format == fp8::e4m3 ? none : size >= 0x7c;
+  return std::bit_cast<float>((is_special ? special : std::bit_cast<std::int32_t>(all)) | (code & 0x80) << 24);
+}
+
+/// x becomes the number of the format nearest to x / s, s = max |x| / the largest of the format over the block. Error of
+/// a value: at most 2^-4 |x| with e4m3 and 2^-3 |x| with e5m2, above the subnormal range; below it at most s 2^-10, and
+/// s 2^-17. A block of zeros arrives as zeros, one that holds a NaN or an infinity as NaNs. Deterministic.
+template <fp8 Format, std::size_t Block>
+struct basic_fp8_block {
+  using part = codec_part;
+  static constexpr codec_kind kind = codec_kind::opaque;
+  static constexpr std::size_t block = Block;
+
+  /// n + 4 ceil(n / Block).
+  template <element T>
+  constexpr std::size_t bytes(std::size_t n) const noexcept {
+    return detail::block_bytes<Block>(n, 8);
+  }
+  template <element T>
+  void encode(std::span<const T> values, std::byte* out) const noexcept {
+    detail::each_block<Block>(values, out, 8, [](const T* from, std::byte* to, auto count) {
+      const float scale = detail::scale_of(detail::largest_magnitude(from, count), largest_fp8<Format>);
+      detail::put(to, scale);
+      write(from, detail::inverse(scale), to + sizeof scale, count);
+    });
+  }
+  template <element T>
+  void decode(const std::byte* in, std::span<T> out) const noexcept {
+    detail::each_block<Block>(out, in, 8, [](T* to, const std::byte* from, auto count) {
+      read(from + sizeof(float), detail::got<float>(from), to, count);
+    });
+  }
+
+private:
+  template <class T, class Count>
+  static void write(const T* __restrict from, float inverse, std::byte* __restrict to, Count n) noexcept {
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = static_cast<std::byte>(to_fp8<Format>(detail::float_of(from[i]) * inverse));
+  }
+  template <class T, class Count>
+  static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = detail::value_of<T>(from_fp8<Format>(std::to_integer<std::uint8_t>(from[i])) * scale);
+  }
+};
+template <fp8 Format>
+using fp8_block = basic_fp8_block<Format, 256>;
+
+} // namespace tutti

@@ -1,0 +1,91 @@
+// A codec that remembers, in a trainer: its memory is touched once an exchange that counts, is saved and goes on, and
+// belongs to places of the model.
+#include "training/small.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <vector>
+
+BOOST_AUTO_TEST_SUITE(coded_training)
+
+namespace {
+
+using small_model::floats;
+using small_model::gradients;
+using small_model::on;
+using small_model::state_of;
+using small_model::tensors;
+
+tensors<float> two_tensors() {
+  tensors<float> all{{"a", "b"}, {}};
+  for (const std::size_t n : {30u, 11u}) all.values.emplace_back(n, .5f);
+  return all;
+}
+std::vector<floats> pull(const tensors<float>& at, int rank, int step, bool overflows = false) {
+  auto out = at.values;
+  std::size_t i = 0;
+  for (floats& tensor : out)
+    for (float& v : tensor) v -= float(i++ % 13) + float(step % 3) / 4 + float(rank) / 8;
+  if (overflows && rank == 0) out[1][3] = std::numeric_limits<float>::infinity();
+  return out;
+}
+
+/// How a run goes: `skipped` is a step with an infinity in it, of which nothing may be left.
+struct course {
+  int steps = 6, skipped = 0, resumed = 0;
+  bool in_halves = false;
+};
+/// The parameters, and what is remembered, at the end of it.
+template <class Codec>
+std::vector<std::vector<double>> trained(const Codec& codec, const course& how) {
+  return on(3, [&](auto& world) {
+    tensors<float> model = two_tensors();
+    tutti::strategy strategy{world, tutti::direct{}, codec};
+    const auto bind = [&] {
+      return strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .5},
+                           tutti::training_options{.bucket_bytes = 64, .non_finite = tutti::non_finite::skip});
+    };
+    using trainer_type = decltype(bind());
+    std::unique_ptr<trainer_type> trainer{new trainer_type(bind())};
+    const auto go_on = [&] {
+      auto state = state_of(*trainer);
+      trainer.reset(new trainer_type(bind()));
+      state.begin_reading();
+      trainer->state(state);
+    };
+    for (int step = 1; step <= how.steps; ++step) {
+      if (step == how.skipped) trainer->step(gradients(pull(model, world.rank(), step, true)));
+      if (step == how.resumed) go_on();
+      const auto g = pull(model, world.rank(), step);
+      if (how.in_halves) trainer->accumulate(gradients(g));
+      trainer->step(gradients(g));
+    }
+    std::vector<double> out;
+    for (const float v : model.flat()) out.push_back(double(v));
+    const auto state = state_of(*trainer);
+    for (const char* name : {"unsent", "unpublished", "exchanges"})
+      for (const double v : state.of(name)) out.push_back(v);
+    return out;
+  });
+}
+
+template <class Codec>
+void check(const Codec& codec, const char* name) {
+  const auto plain = trained(codec, {});
+  BOOST_CHECK_MESSAGE(std::equal(plain[0].begin(), plain[0].begin() + 41, plain[2].begin()), name << ": ranks differ");
+  BOOST_CHECK_MESSAGE(plain[0].size() > 82, name << ": nothing is remembered");
+  BOOST_CHECK_MESSAGE(plain == trained(codec, {.in_halves = true}), name << ": micro-batches touch the memory");
+  BOOST_CHECK_MESSAGE(plain == trained(codec, {.skipped = 3}), name << ": a skipped step leaves a trace");
+  BOOST_CHECK_MESSAGE(plain == trained(codec, {.resumed = 4}), name << ": it does not go on with what it remembers");
+  BOOST_CHECK_MESSAGE(plain != trained(codec, {.steps = 5}), name << ": nothing changes");
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(a_memory_counts_exchanges_and_goes_on) {
+  check(tutti::error_feedback{tutti::top_k{.2}}, "error_feedback<top_k>");
+  check(tutti::error_feedback{tutti::sign_block{}, .9}, "error_feedback<sign_block>");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
