@@ -159,35 +159,64 @@ BOOST_AUTO_TEST_CASE(rows_begin_as_they_are_drawn) {
   BOOST_CHECK(std::abs(sum) < 15 && rows[0] != rows[50]);
 }
 
-BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused_before_anything_is_sent) {
-  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
-    sparse_table table{world, star{.servers = 1, .dedicated = true}, by_one, sparse_options{.columns = 2, .keys = 10}};
-    std::string all;
-    const auto refused = [&](auto call) {
-      try {
-        call();
-        all += "not refused; ";
-      } catch (const tutti::error& e) {
-        all += std::string{e.what()} + "; ";
+// Whoever else is waiting, for whatever: here servers for requests, and workers in a barrier.
+BOOST_AUTO_TEST_CASE(wrong_keys_are_one_error_on_every_rank) {
+  const auto expect = [](const keys& asked, std::size_t values, const std::string& wanted) {
+    for (const star& servers : layouts)
+      for (const bool pulls : {false, true}) {
+        const auto errors = trial::errors_on_ranks(4, [&](auto& world) {
+          sparse_table table{world, servers, by_one, sparse_options{.columns = 2, .keys = 10}};
+          floats rows(values);
+          if (world.rank() == 3 && pulls) table.pull(asked, rows);
+          if (world.rank() == 3 && !pulls) table.push(asked, rows);
+          if (table.role() == tutti::role::server) table.serve();
+          table.finish();
+          tutti::barrier(world);
+        });
+        expect_texts("on every rank", errors, "invalid_argument on rank");
+        expect_texts("on every rank", errors, std::string{pulls ? "tutti: pull: " : "tutti: push: "});
+        expect_texts("on every rank", errors, "(peer 3): " + wanted);
       }
-    };
-    floats rows(4);
-    refused([&] { table.pull(keys{4, 3}, rows); });
-    refused([&] { table.pull(keys{4, 4}, rows); });
-    refused([&] { table.push(keys{4, 10}, rows); });
-    refused([&] { table.push(keys{4}, rows); });
-    if (world.rank() == 1) table.pull(keys{0, 9}, rows);
+  };
+  expect({4, 3}, 4, "key 3 follows 4 - sort the keys");
+  expect({4, 4}, 4, "key 4 is given twice - give each once, with the sum of its gradients");
+  expect({4, 10}, 4, "key 10 is out of range - give keys less than 10");
+  expect({4}, 4, "there are 4 values for 1 rows of 2");
+  expect({4}, 3, "there are 3 values for 1 rows of 2");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_that_is_lost_is_named_on_every_rank) {
+  for (const bool dedicated : {false, true})
+    for (const int leaver : {0, 1}) {
+      const auto errors = trial::errors_on_ranks(4, [&](auto& world) {
+        sparse_table table{world, star{.servers = 2, .dedicated = dedicated}, by_one, sparse_options{.keys = 10}};
+        if (world.rank() == leaver) return;
+        floats rows(2);
+        if (table.role() == tutti::role::server) table.serve();
+        while (table.role() != tutti::role::server) table.pull(keys{4, 5}, rows);
+        table.finish();
+      });
+      for (int r = 0; r < 4; ++r)
+        if (r != leaver)
+          BOOST_CHECK_MESSAGE(errors[std::size_t(r)].find("(peer " + std::to_string(leaver) + ")") != std::string::npos,
+                              trial::joined(errors));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused) {
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    sparse_table table{world, star{.servers = 1, .dedicated = true}, by_one, sparse_options{}};
+    std::string said;
+    try {
+      if (world.rank() == 0) table.pull(keys{}, {});
+    } catch (const tutti::error& e) {
+      said = e.what();
+    }
+    const std::string wanted = "tutti: pull: invalid_argument on rank 0: this rank is a dedicated server - "
+                               "call serve()";
+    must_equal(said, world.rank() == 0 ? wanted : "", "what a server is told");
     table.serve();
     table.finish();
-    const std::string who = "invalid_argument on rank 1: ";
-    const std::string wanted = "tutti: pull: " + who + "key 3 follows 4 - sort the keys; tutti: pull: " + who +
-                               "key 4 is given twice - give each once, with the sum of its gradients; tutti: push: " +
-                               who +
-                               "key 10 is out of range - give keys less than 10; tutti: push: " + who +
-                               "there are 4 values for 1 rows of 2; ";
-    if (world.rank() == 1) must_equal(all, wanted, "what was said");
-    const std::string server = "pull: invalid_argument on rank 0: this rank is a dedicated server - call serve()";
-    if (world.rank() == 0) must_equal(all.find(server), std::size_t{7}, "what a server is told");
   });
   expect_texts("nobody else is troubled", errors, "none");
   const auto made = [](auto what) {

@@ -114,16 +114,11 @@ private:
   }
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
-    try {
-      if (!exchange->test()) return false;
-      exchange.reset();
-      return true;
-    } catch (const error& e) {
-      if (e.code() != error_code::peer_lost || e.peer() != worker || !detail::has_left(comm_, worker)) throw;
-      exchange.reset();
-      lost_ = worker;
-      return false;
-    }
+    const reached met = detail::test_with(comm_, *exchange, worker);
+    if (met == reached::nothing_yet) return false;
+    exchange.reset();
+    if (met == reached::one_who_left) lost_ = worker;
+    return met == reached::its_end;
   }
   void open(int worker) {
     seat& s = seats_[std::size_t(worker)];

@@ -10,7 +10,6 @@
 #include <tutti/topologies/placement.hpp>
 #include <tutti/topologies/star.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,16 +28,17 @@ namespace tutti {
 /// Cost: of a pull a message of the keys to each server that owns any, and one of the rows back; of a push one of keys
 /// and gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
 /// Determinism: none; of one worker's pushes, run to run.
-/// Errors: `invalid_argument`, on the rank that asks, before anything is sent, for keys that are out of range, not
-/// sorted, or given twice, and for lengths that do not fit; `mismatch` on every rank where options differ. What fails
-/// once it is on its way fails everybody.
+/// Errors: `invalid_argument` on every rank, before anything is sent, for keys that are out of range, not sorted, or
+/// given twice, and for lengths that do not fit: `peer` is who has asked; on a dedicated server alone, where it asks;
+/// `mismatch` on every rank where options differ. What fails on its way, a server or worker that is lost included,
+/// fails everybody.
 template <class T, class Comm, class Optimizer, placement_topology Topology = star>
 class sparse_table {
   using comm_type = std::remove_reference_t<decltype(detail::stationary(std::declval<Comm&>()))>;
 
 public:
   sparse_table(Comm& comm, Topology servers, Optimizer optimizer, const sparse_options& what, const options& how = {})
-      : comm_{detail::stationary(comm)}, topology_{std::move(servers)}, what_{what}, how_{how},
+      : comm_{detail::stationary(comm)}, topology_{std::move(servers)}, what_{what}, how_{how}, awaiting_{comm_, how},
         servers_{topology_.server_count(comm.size())}, requests_{comm_.in_flight()}, rows_{comm_.in_flight()} {
     verify(optimizer);
     ranges_.emplace(last_key(), servers_);
@@ -130,20 +130,27 @@ private:
   [[noreturn]] void refuse(const char* call, int peer, error_code code, std::string detail) const {
     throw error{{.code = code, .call = call, .rank = comm_.rank(), .peer = peer, .detail = std::move(detail)}};
   }
+  /// The others may wait for what this rank does not send: they hear of it, too.
   void check(const char* call, std::span<const std::uint64_t> keys, std::size_t values) const {
-    const auto no = [&](std::string why) { refuse(call, -1, error_code::invalid_argument, std::move(why)); };
-    if (role() == role::server) no("this rank is a dedicated server - call serve()");
-    if (values != keys.size() * what_.columns)
-      no("there are " + std::to_string(values) + " values for " + std::to_string(keys.size()) + " rows of " +
-         std::to_string(what_.columns));
+    if (role() == role::server)
+      refuse(call, -1, error_code::invalid_argument, "this rank is a dedicated server - call serve()");
+    if (const std::string wrong = wrong_keys(keys, values); !wrong.empty())
+      guarded(call, [&] { refuse(call, comm_.rank(), error_code::invalid_argument, wrong); });
+  }
+  /// Empty when nothing is wrong.
+  std::string wrong_keys(std::span<const std::uint64_t> keys, std::size_t values) const {
+    if (values % what_.columns != 0 || values / what_.columns != keys.size())
+      return "there are " + std::to_string(values) + " values for " + std::to_string(keys.size()) + " rows of " +
+             std::to_string(what_.columns);
     for (std::size_t k = 0; k < keys.size(); ++k) {
+      if (keys[k] <= last_key() && (k == 0 || keys[k - 1] < keys[k])) continue;
       const std::string key = std::to_string(keys[k]);
       if (keys[k] > last_key())
-        no("key " + key + " is out of range - give keys less than " + std::to_string(what_.keys));
-      if (k == 0 || keys[k - 1] < keys[k]) continue;
-      no(keys[k - 1] == keys[k] ? "key " + key + " is given twice - give each once, with the sum of its gradients"
-                                : "key " + key + " follows " + std::to_string(keys[k - 1]) + " - sort the keys");
+        return "key " + key + " is out of range - give keys less than " + std::to_string(what_.keys);
+      return keys[k - 1] == keys[k] ? "key " + key + " is given twice - give each once, with the sum of its gradients"
+                                    : "key " + key + " follows " + std::to_string(keys[k - 1]) + " - sort the keys";
     }
+    return {};
   }
   /// Each server's keys are neighbours, as all are sorted.
   void request(const char* call, std::uint64_t kind, std::span<const std::uint64_t> keys, std::span<T> rows,
@@ -193,47 +200,25 @@ private:
   }
   template <class Finished>
   void wait(const char* call, Finished&& finished) {
-    operations& all = comm_.in_flight();
-    const operations::visit now{all, call, comm_.rank()};
-    deadline until = how_.until(tutti::now_of(comm_));
-    for (std::uint64_t heard = 0;;) {
-      const auto seen = comm_.progress();
-      bool over = false, rests = false;
-      guarded(call, [&] {
-        const auto held = all.hold();
-        rests = all.step(seen);
-        if (server_) server_->require_sound();
-        over = finished();
-        if (server_ && !over) server_->require_all_there();
-        if (server_ && std::exchange(heard, server_->heard()) != server_->heard())
-          until = how_.until(tutti::now_of(comm_));
-        if (!over && tutti::now_of(comm_) >= until)
-          throw error{{.code = error_code::timeout,
-                       .peer = awaited(),
-                       .detail = "nothing was heard within " + std::to_string(how_.timeout.count()) +
-                                 " ms - raise tutti::options::timeout if the peer is only slow"}};
-      });
-      if (over) return;
-      if (rests) comm_.idle(seen, (std::min)(until, all.alarm()));
-    }
+    const auto over = [&] {
+      if (server_) server_->require_sound();
+      const bool ends = finished();
+      if (server_ && !ends) server_->require_all_there();
+      return ends;
+    };
+    awaiting_.until(
+        call, over, [&] { return server_ ? server_->heard() : 0; }, [&] { return awaited(); });
   }
-  /// An error here is an error everywhere.
   template <class Work>
-  void guarded(const char* call, Work&& work) {
-    try {
-      work();
-    } catch (const error& e) {
-      detail::fail_call(comm_, call, e.details(), [] {});
-    } catch (...) {
-      detail::give_up_call(comm_, call, "what it called threw", [] {});
-      throw;
-    }
+  void guarded(const char* call, Work&& work) const {
+    awaiting_.guarded(call, work);
   }
 
   comm_type& comm_;
   const Topology topology_;
   const sparse_options what_;
   const options how_;
+  const detail::awaiting<comm_type> awaiting_;
   const int servers_;
   reserved_channel requests_, rows_;
   std::optional<detail::key_ranges> ranges_;
