@@ -116,7 +116,8 @@ int main(int argc, char** argv) try {
     lines.push_back(std::move(line));
   }
   if (!svg.empty())
-    support::write_plot(svg, "Gossip, " + std::to_string(ranks) + " ranks", "rounds", "log10 of the distance to the mean", lines);
+    support::write_plot(svg, "Gossip, " + std::to_string(ranks) + " ranks", "rounds",
+                        "log10 of the distance to the mean", lines);
   support::write_json(json, results);
 
   for (const trace& t : all) {

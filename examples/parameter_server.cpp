@@ -1,5 +1,5 @@
-// A parameter server: rank 0 owns the model and only serves, the others push gradients of logistic regression and go on,
-// at most --staleness steps ahead of the slowest; --compare shows what that is good for.
+// A parameter server: rank 0 owns the model and only serves, the others push gradients of logistic regression and go
+// on, at most --staleness steps ahead of the slowest; --compare shows what that is good for.
 // test: --steps 1000 --at-least 0.84
 // test: --steps 1000 --at-least 0.84 --ranks 4 --servers 2 --staleness 0
 // test: --compare --steps 100 --staleness 3 --faster 2

@@ -46,7 +46,8 @@ public:
       how.until = 0;
       how.at_most = steps * slow;
       double bsp = 0;
-      const std::pair<int, const char*> bounds[] = {{0, "#808080"}, {staleness, "#3b82f6"}, {tutti::unbounded, "#16a34a"}};
+      const std::pair<int, const char*> bounds[] = {
+          {0, "#808080"}, {staleness, "#3b82f6"}, {tutti::unbounded, "#16a34a"}};
       for (const auto& [bound, colour] : bounds) {
         const bool first = lines.size() % 3 == 0;
         const auto name = bound == tutti::unbounded ? std::string{"unbounded"} : std::to_string(bound);

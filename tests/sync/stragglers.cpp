@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(a_bound_is_never_exceeded_and_without_one_it_is) {
     // Servers that work, too, and answer between two steps alone, may keep others from using all of it.
     const bool used = !servers.dedicated || (got.most == bound && got.missing == bound);
     BOOST_CHECK_MESSAGE(got.most <= bound && got.missing <= bound && used,
-                        "seed " << seed << ": a worker began " << got.most << " steps ahead, with parameters that lacked "
+                        "seed " << seed << ": a worker began " << got.most << " steps ahead, its parameters lacked "
                                 << got.missing << ", the bound is " << bound);
     if (seed % 4 != 0) continue;
     const lead free = farthest(seed, servers, workers, tutti::unbounded, 100);

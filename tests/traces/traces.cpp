@@ -193,6 +193,11 @@ BOOST_AUTO_TEST_CASE(whatever_happens_it_is_json) {
     BOOST_CHECK(spans_of(file.name).empty()); // before anything
   }
   BOOST_CHECK(spans_of(file.name).empty());
+  {
+    tutti::trace_file trace{file.name};
+    (void)tutti::simulated::run(1, {}, [&](auto& world) { tutti::traced{world, trace}.compute(1); });
+  }
+  BOOST_CHECK_EQUAL(spans_of(file.name).size(), 1u);
   tutti::trace_file trace{file.name};
   const auto breaks = [&](auto& world) {
     tutti::traced comm{world, trace};

@@ -78,7 +78,8 @@ struct machine {
   /// In place of both: the link from one rank to another. Asked for every message.
   detail::shared_function<link(int from, int to)> link_of = {};
   /// What a rank computes in a second, from a time in seconds on: 1 is what `compute` asks for. Asked once a call of
-  /// that, for its beginning. Whoever draws it draws from (rank, time), or two runs are not the same.
+  /// that, for its beginning. Whoever draws it draws from (rank, time), or two runs are not the same. What depends on
+  /// the number of a step is the program's to say, by the seconds that it gives `compute`.
   detail::shared_function<double(int rank, double seconds)> speed = {};
   double per_folded_byte = 0; ///< seconds of computing that a collective takes to combine a byte, at speed 1
 };
