@@ -68,7 +68,8 @@ outcome run_with(int ranks, const Graph& graph, const pairwise_averaging& policy
   return all;
 }
 
-/// Who is left ends with the same values, and all have made all their steps; half of a last meeting may be missing. Where the lowest of them is lost when it takes their mean, they are told, or it was too late to be lost.
+/// Who is left ends with the same values, and all have made all their steps; half of a last meeting may be missing.
+/// Where the lowest of them is lost when it takes their mean, they are told, or it was too late to be lost.
 template <class Graph>
 void sweep(const std::string& name, int ranks, const Graph& graph) {
   int survived = 0;
@@ -92,7 +93,8 @@ void sweep(const std::string& name, int ranks, const Graph& graph) {
         if (!first) first = &got.values[k];
         if (got.values[k] != *first) wrong += " rank " + std::to_string(r) + " has other values";
         for (const int who : got.lost[k])
-          if (who != leaver && got.told[std::size_t(who)] == "none") wrong += " rank " + std::to_string(r) + " names rank " + std::to_string(who);
+          if (who != leaver && got.told[std::size_t(who)] == "none")
+            wrong += " rank " + std::to_string(r) + " names rank " + std::to_string(who);
         for (const float v : got.values[k])
           if (v > -.5f || v < -1.5f * float(steps)) wrong += " a value is " + std::to_string(v);
         survived += got.was_bound;

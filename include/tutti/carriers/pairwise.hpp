@@ -28,8 +28,8 @@ namespace tutti {
 /// drawn anew each time, for a meeting, which goes on while the next gradient is computed and is waited for before the
 /// next is asked for. A rank answers whenever it is in any call on the communicator. Construction, attach(), rest() and
 /// finish() are collective. Cost of a step: a word and a message of the model to the neighbour, one back, and as
-/// many of those who ask this rank; of finish() an all_reduce, or where training goes on without lost ranks the model to
-/// the lowest rank that is left, and back.
+/// many of those who ask this rank; of finish() an all_reduce, or where training goes on without lost ranks the model
+/// to the lowest rank that is left, and back.
 template <class T, class Comm, class Graph>
 class pairwise final : public carrier<T> {
 public:
@@ -38,8 +38,8 @@ public:
   /// Of a model of n elements; so many words are noted with a push.
   pairwise(Comm& comm, const Graph& graph, const options& how, on_loss then, std::uint64_t seed, std::size_t n,
            std::size_t words)
-      : comm_{comm}, how_{how}, goes_on_{then == on_loss::go_on}, awaiting_{comm, how, goes_on_}, seed_{seed}, words_{comm.in_flight()}, there_{comm.in_flight()},
-        back_{comm.in_flight()}, room_{n}, note_(words) {
+      : comm_{comm}, how_{how}, goes_on_{then == on_loss::go_on}, awaiting_{comm, how, goes_on_}, seed_{seed},
+        words_{comm.in_flight()}, there_{comm.in_flight()}, back_{comm.in_flight()}, room_{n}, note_(words) {
     how_.weight = 1;
     graph.mix(0, comm.rank(), comm.size(), [&](share s) {
       if (s.from == comm.rank() && s.to != s.from) neighbours_.push_back(s.to);

@@ -15,9 +15,9 @@ namespace tutti {
 /// are applied meanwhile stay whole.) finalize() ends with the mean of all replicas.
 /// A rank answers while it is in a call on the communicator: call ready() between layers, or let a progress thread run.
 /// With on_loss::go_on training goes on without a rank that is lost: nobody asks it any more, and who has no other
-/// neighbour goes on alone. finalize() ends with the mean of the replicas that are left, taken by the lowest rank of them;
-/// if that one is lost meanwhile, it throws `peer_lost`, and each keeps its own. There nobody is waited for longer than
-/// options::timeout without a word, so let that be more than ranks are apart at the end.
+/// neighbour goes on alone. finalize() ends with the mean of the replicas that are left, taken by the lowest rank of
+/// them; if that one is lost meanwhile, it throws `peer_lost`, and each keeps its own. There nobody is waited for longer
+/// than options::timeout without a word, so let that be more than ranks are apart at the end.
 /// Determinism: none; results depend on the order of arrival.
 struct pairwise_averaging {
   using part = sync_part;

@@ -51,8 +51,8 @@ enum class carried_by : std::uint8_t { schedule, placement, mixing, pairs };
 
 inline constexpr int unbounded = -1;
 
-/// What becomes of the others when a rank has left, or is silent for options::timeout where it is waited for: a worker of
-/// servers, or one of pairs. error: every rank throws `peer_lost` or `timeout` that names it. go_on: it counts as
+/// What becomes of the others when a rank has left, or is silent for options::timeout where it is waited for: a worker
+/// of servers, or one of pairs. error: every rank throws `peer_lost` or `timeout` that names it. go_on: it counts as
 /// finished, trainer::lost() names it, and the others go on; it throws when it is heard of again. A server that is lost
 /// is everybody's error.
 enum class on_loss : std::uint8_t { error, go_on };
