@@ -8,7 +8,9 @@
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>
+#include <tutti/codecs/random_k.hpp>
 #include <tutti/codecs/sign_block.hpp>
+#include <tutti/codecs/stochastic.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>

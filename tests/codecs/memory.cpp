@@ -165,8 +165,7 @@ BOOST_AUTO_TEST_CASE(scaled_signs_stall_without_feedback_and_converge_with_it) {
 }
 
 BOOST_AUTO_TEST_CASE(a_top_k_stalls_without_feedback_and_converges_with_it) {
-  // The same function: of a gradient (1.5, -.5) or (-.5, 1.5) the largest leads to and fro along x1 - x2 alone where
-  // the other is |2 x1|: f(x) = |x1| (noise of +-3 in turn) + .5 x2, of which a top-1 never sends x2.
+  // f(x) = x2^2 / 2, and noise of +-3 in turn along x1: a top-1 of 2 sends the noise, which cancels, and never x2.
   const auto gradient = [](const std::vector<float>& x, int k) {
     return std::vector<float>{k % 2 == 0 ? 3.f : -3.f, x[1]};
   };
