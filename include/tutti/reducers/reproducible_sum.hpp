@@ -1,4 +1,5 @@
-// reproducible_sum, reproducible_mean, reproducible_weighted_mean: the same bits in any order, any grouping, and on any number of ranks.
+// reproducible_sum, reproducible_mean, reproducible_weighted_mean: the same bits in any order, any grouping, and on
+// any number of ranks.
 #pragma once
 
 #include <tutti/reducers/binned.hpp>
@@ -70,8 +71,8 @@ public:
 private:
   using size_type = accumulator_t<T>;
   /// How far apart the numbers of a column may be: floats to 2^-20 have all their bits above 2^-43 of the greatest, and
-  /// 256 of them add up below 2^9 of it; doubles to 2^-32 have theirs above 2^-84, their sum has errors of at most 2^-44
-  /// each, and 256 of those add up below 2^-36.
+  /// 256 of them add up below 2^9 of it; doubles to 2^-32 have theirs above 2^-84, their sum has errors of at most
+  /// 2^-44 each, and 256 of those add up below 2^-36.
   static constexpr size_type nearly = std::is_same_v<T, double> ? size_type(0x1p-32) : size_type(0x1p-20);
   static constexpr size_type most = std::is_same_v<T, double> // no sum of it overflows
                                         ? size_type(0x1p1000)
@@ -141,8 +142,8 @@ void unite_binned(std::span<const T* const> rows, T* out, std::size_t n, Finish&
 /// bfloat16, or binned<float> and binned<double>, which stay what they are.
 ///
 /// Exact, and so correctly rounded, where the contributions to a value lie within 2^32 of each other, whatever cancels,
-/// and in any case to 2^-55 (double: 2^-84) of the greatest for each: binned.hpp says how NaN, infinity and zeros add up.
-/// Not more than 2^31 contributions.
+/// and in any case to 2^-55 (double: 2^-84) of the greatest for each: binned.hpp says how NaN, infinity and zeros add
+/// up. Not more than 2^31 contributions.
 ///
 /// Cost: where all contributions meet - `direct`, `star`, ranks that share memory - the bytes of `sum`, and about twice
 /// its arithmetic. On schedules that fold pairwise, partial results travel: 24 bytes for each float, 32 for a double.
