@@ -26,7 +26,7 @@ namespace tutti {
 ///
 /// A NaN, or infinities of both signs, make the value NaN; else an infinity makes it that infinity, also where the
 /// finite rest would overflow. A sum of nothing but -0 is -0, any other that comes to zero is +0.
-/// 24 bytes for float, 32 for double. Cost of add(): about 3 ns, of value() about 5.
+/// 24 bytes for float, 32 for double. Cost of add(): about 4 ns, of value() about 15.
 template <std::floating_point T>
   requires(sizeof(T) == 4 || sizeof(T) == 8)
 class binned {

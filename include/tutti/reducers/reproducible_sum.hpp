@@ -169,8 +169,9 @@ void unite_binned(std::span<const T* const> rows, T* out, std::size_t n, Finish&
 /// and in any case to 2^-55 (double: 2^-84) of the greatest for each: binned.hpp says how NaN, infinity and zeros add
 /// up. Not more than 2^31 contributions.
 ///
-/// Cost: where all contributions meet - `direct`, `star`, ranks that share memory - the bytes of `sum`, and about twice
-/// its arithmetic. On schedules that fold pairwise, partial results travel: 24 bytes for each float, 32 for a double.
+/// Cost: where all contributions meet - `direct`, `star`, ranks that share memory - the bytes of `sum`, and of 1 MiB a
+/// rank .66 ns a value for two floats (sum .37), 5.4 for eight (2.2), 6 for two doubles (1.5; Xeon, -O2). On schedules
+/// that fold pairwise partial results travel: 24 bytes for each float, 32 for a double.
 struct reproducible_sum : sum {
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
