@@ -1,5 +1,5 @@
-// SCAFFOLD and FedDyn: three rounds of each, computed independently; what clients keep lives with them, on any number of
-// ranks, and goes through checkpoints.
+// SCAFFOLD and FedDyn: three rounds of each, computed independently; what clients keep lives with them, on any number
+// of ranks, and goes through checkpoints.
 #include "sync/model.hpp"
 #include "training/scratch.hpp"
 
@@ -135,7 +135,8 @@ BOOST_AUTO_TEST_CASE(what_clients_keep_follows_the_client_and_not_the_rank) {
   const scratch here;
   const auto check = [&](const char* name, const auto& policy) {
     const auto alone = rounds_of(1, 8, policy);
-    for (const int ranks : {2, 3}) BOOST_CHECK_MESSAGE(trial::same_bits(rounds_of(ranks, 8, policy), alone), name << " on " << ranks);
+    for (const int ranks : {2, 3})
+      BOOST_CHECK_MESSAGE(trial::same_bits(rounds_of(ranks, 8, policy), alone), name << " on " << ranks);
     const std::string folder = here / name;
     (void)rounds_of(2, 4, policy, "", folder);
     for (const int ranks : {1, 2, 3})
@@ -169,7 +170,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_kept_is_refused) {
     std::vector<double> x(1);
     tutti::strategy{world, tutti::scaffold{{.fraction = 1}, true}}.run(x, clients);
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "a gradient of 3 values is told, and the model has 1"), trial::joined(errors));
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "a gradient of 3 values is told, and the model has 1"),
+                      trial::joined(errors));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -38,8 +38,9 @@ std::vector<float> after(int ranks, double clip, Reducer reducer, int bad = -1,
   tutti::threads::run(ranks, [&](auto& world) {
     trial::model m{1};
     unlike_clients clients{bad};
-    tutti::strategy strategy{world, reducer, training,
-                             tutti::federated{.fraction = .5, .outer = {.learning_rate = .7, .momentum = .9}, .clip = clip}};
+    const tutti::federated policy{
+        .fraction = .5, .outer = {.learning_rate = .7, .momentum = .9}, .clip = clip};
+    tutti::strategy strategy{world, reducer, training, policy};
     strategy.run(m.parameters(), clients, {.rounds = rounds});
     out[std::size_t(world.rank())] = m.flat();
   });

@@ -47,7 +47,8 @@ BOOST_AUTO_TEST_CASE(every_partition_is_a_disjoint_cover) {
       const auto labels = ten_classes(n);
       const auto check = [&](const char* name, const auto& by) {
         const auto got = cut(by, labels, clients);
-        BOOST_CHECK_MESSAGE(got.size() == std::size_t(clients) && is_cover(got, n), name << ", " << n << " of " << clients);
+        BOOST_CHECK_MESSAGE(got.size() == std::size_t(clients) && is_cover(got, n),
+                            name << ", " << n << " of " << clients);
         BOOST_CHECK(got == cut(by, labels, clients));
         if (n == 1000 && clients == 7) BOOST_CHECK(got != cut(by, labels, clients, 2));
       };
@@ -79,7 +80,8 @@ BOOST_AUTO_TEST_CASE(alpha_says_how_uneven_labels_are) {
     for (int label = 0; label < 10; ++label) {
       std::size_t most = 0;
       for (const auto& rows : got)
-        most = std::max(most, std::size_t(std::count_if(rows.begin(), rows.end(), [&](auto r) { return labels[r] == label; })));
+        most = std::max(most, std::size_t(std::count_if(rows.begin(), rows.end(),
+                                                        [&](auto r) { return labels[r] == label; })));
       sum += double(most) / 500 / 10;
     }
     return sum;

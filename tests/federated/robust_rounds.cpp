@@ -1,4 +1,5 @@
-// Rules over clients: the values of the rules, who is left out and named, and what is left of a training that is attacked.
+// Rules over clients: the values of the rules, who is left out and named, and what is left of a training that is
+// attacked.
 #include "federated/attacks.hpp"
 #include "sync/model.hpp"
 
@@ -64,7 +65,8 @@ BOOST_AUTO_TEST_CASE(rules_over_clients_have_the_published_values_on_any_number_
   const auto check = [](const char* name, const auto& rule, const std::vector<double>& wanted) {
     const auto one = once(1, crowd, rule).values;
     BOOST_CHECK_MESSAGE(near(one, wanted), name << ": " << one[0] << " " << one[1] << " " << one[2]);
-    for (const int ranks : {2, 3, 9}) BOOST_CHECK_MESSAGE(once(ranks, crowd, rule).values == one, name << " on " << ranks);
+    for (const int ranks : {2, 3, 9})
+      BOOST_CHECK_MESSAGE(once(ranks, crowd, rule).values == one, name << " on " << ranks);
   };
   check("krum", tutti::krum{.f = 2}, {.9, 2.3, 3});
   check("multi-krum", tutti::krum{.f = 2, .keep = 3}, {3.4 / 3, 6.8 / 3, 9.7 / 3});
@@ -114,7 +116,8 @@ BOOST_AUTO_TEST_CASE(numbers_of_a_rule_that_cannot_work_are_refused_on_every_ran
     std::vector<double> x(3);
     tutti::strategy{world, tutti::norm_clipping{.bound = -1}, tutti::federated{}}.run(x, clients);
   });
-  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "norm_clipping: bound is not a positive number"), trial::joined(errors));
+  BOOST_CHECK_MESSAGE(trial::all_contain(errors, "norm_clipping: bound is not a positive number"),
+                      trial::joined(errors));
 }
 
 BOOST_AUTO_TEST_CASE(buckets_are_others_in_every_round) {
@@ -234,7 +237,8 @@ BOOST_AUTO_TEST_CASE(attacks_that_undo_a_mean_are_stood_by_rules) {
 /// What these do is reported; a rule may lose a little, and no rule may lose what a mean keeps.
 BOOST_AUTO_TEST_CASE(attacks_that_hide_among_the_honest_cost_little_here) {
   const double calm = accuracy_of(attack::none, tutti::mean{});
-  for (const auto& [how, name] : {std::pair{attack::little, "a little is enough"}, {attack::label_flip, "label flip"}}) {
+  for (const auto& [how, name] : {std::pair{attack::little, "a little is enough"},
+                                  {attack::label_flip, "label flip"}}) {
     const auto stands = [&, n = name](const char* rule, double got) {
       BOOST_TEST_MESSAGE(rule << " under " << n << ": " << got << " of " << calm);
       BOOST_CHECK_MESSAGE(got > calm - .1, rule << " under " << n << ": " << got << " of " << calm);

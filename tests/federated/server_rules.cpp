@@ -134,6 +134,24 @@ BOOST_AUTO_TEST_CASE(a_client_without_a_step_does_not_spoil_a_round_that_counts_
                       trial::joined(refused));
 }
 
+BOOST_AUTO_TEST_CASE(numbers_that_are_none_are_refused_by_name) {
+  const auto refused = [](const auto& policy, const char* why) {
+    const auto errors = trial::errors_on_ranks(2, [&](auto& world) {
+      unlike_steps clients{{1, 1}};
+      std::vector<double> x(1);
+      tutti::strategy{world, policy}.run(x, clients);
+    });
+    BOOST_CHECK_MESSAGE(trial::all_contain(errors, why), trial::joined(errors));
+  };
+  for (const double bad : {-1., double(NAN), double(INFINITY)}) {
+    refused(tutti::federated{.fraction = bad}, "the fraction of the sync policy is negative or not finite");
+    refused(tutti::federated{.proximal = bad}, "proximal of the sync policy is negative or not finite");
+    refused(tutti::federated_by<tutti::fed_adam>{.outer = {.tau = bad}},
+            "tau of the outer optimizer is not a positive");
+  }
+  refused(tutti::federated_by<tutti::fed_yogi>{.outer = {.tau = -0.}}, "tau of the outer optimizer is not a positive");
+}
+
 BOOST_AUTO_TEST_CASE(they_keep_the_laws_of_optimizers) {
   const auto lawful = [](const tutti::law_report& report) { BOOST_CHECK_MESSAGE(report, report.text()); };
   lawful(tutti::check_optimizer<float>(tutti::fed_adagrad{}));

@@ -70,7 +70,8 @@ void check_exact_sums(int spread, int unit) {
       exact += static_cast<wide_int>(std::ldexp(x, unit));
     }
     if (!is_nearest(total(numbers), exact, unit)) {
-      BOOST_CHECK_MESSAGE(false, sizeof(T) << " bytes, sum " << k << " begins with " << numbers[0] << ": " << total(numbers));
+      BOOST_CHECK_MESSAGE(false, sizeof(T) << " bytes, sum " << k << " begins with " << numbers[0] << ": "
+                                           << total(numbers));
       return;
     }
   }

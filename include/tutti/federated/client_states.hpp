@@ -15,8 +15,9 @@
 
 namespace tutti::detail {
 
-/// As many values as the model has for each client that has ever been drawn, zeros at first, at rank client % size; and as
-/// many that are the same on every rank. Saved with a checkpoint, client by client, and loaded by any number of ranks.
+/// As many values as the model has for each client that has ever been drawn, zeros at first, at rank client % size;
+/// and as many that are the same on every rank. Saved with a checkpoint, client by client, and loaded by any number of
+/// ranks.
 template <class T>
 class client_states {
 public:
@@ -48,7 +49,10 @@ public:
       drawn_[k] = std::uint64_t(word);
     }
     for (std::size_t c = 0; c < 64 * drawn_.size(); ++c)
-      if (detail::bit(drawn_, c)) visit(to, "client " + std::to_string(c), home_of(int(c)) == rank_ ? of(int(c)) : std::span<T>{}, held_by::owner);
+      if (detail::bit(drawn_, c)) {
+        const bool here = home_of(int(c)) == rank_;
+        visit(to, "client " + std::to_string(c), here ? of(int(c)) : std::span<T>{}, held_by::owner);
+      }
     visit(to, "clients' common", common_, held_by::everyone);
   }
 

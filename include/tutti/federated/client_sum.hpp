@@ -17,8 +17,8 @@
 
 namespace tutti::detail {
 
-/// By what a difference of any tensors, all of them together, is multiplied so that its length is at most `clip`; 1 where
-/// that is 0.
+/// By what a difference of any tensors, all of them together, is multiplied so that its length is at most `clip`; 1
+/// where that is 0.
 template <class T>
 double clip_factor(std::span<const T> received, std::span<const T> trained, double clip) {
   if (!(clip > 0)) return 1;
@@ -44,7 +44,8 @@ public:
     any_ = false;
   }
   /// `factor` multiplies the difference beside its weight.
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
+  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained,
+           double factor = 1) {
     if (first_bad_ == nobody && !detail::all_finite(trained)) first_bad_ = client;
     const int exponent = detail::scale_weights({&weight, 1});
     if (!std::exchange(any_, true)) exponent_ = exponent;

@@ -55,7 +55,8 @@ public:
   corrections(client_keeps what, bool at_start, double alpha, std::span<const tensor<T>> model, int clients, int rank,
               int size, Reduce reduce)
       : what_{what}, at_start_{at_start}, alpha_{static_cast<T>(alpha)}, clients_{clients},
-        states_{model, clients, rank, size}, changes_{what == client_keeps::variates ? values_in(model) : 0, 0, std::move(reduce)},
+        states_{model, clients, rank, size},
+        changes_{what == client_keeps::variates ? values_in(model) : 0, 0, std::move(reduce)},
         correction_(values_in(model)), before_(values_in(model)) {}
 
   int rank_of(std::size_t /*place*/, int client, int size) const { return client % size; }
@@ -127,8 +128,9 @@ private:
     if (told.empty())
       throw error{{.code = error_code::invalid_argument,
                    .call = "run",
-                   .detail = "client " + std::to_string(client) + " told no gradient, and scaffold::at_start asks for the "
-                             "one at what was sent out - call local.tell_gradient(gradient)"}};
+                   .detail = "client " + std::to_string(client) +
+                             " told no gradient, and scaffold::at_start asks for the one at what was sent out - call "
+                             "local.tell_gradient(gradient)"}};
     return told;
   }
 

@@ -70,7 +70,8 @@ public:
     }
   }
   /// `factor`, at most 1, multiplies the difference beside its weight.
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
+  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained,
+           double factor = 1) {
     if (!detail::all_finite(trained)) {
       if (first_bad_ == nobody) first_bad_ = client;
       if (fixed()) return; // integers cannot say so

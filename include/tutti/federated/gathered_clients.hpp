@@ -33,7 +33,8 @@ void reduce_rows(const R& rule, std::span<const T* const> rows, std::size_t n, T
 /// Differences, received minus trained, of every client apart. Each rank has room for as many; then all of them are
 /// gathered on rank 0, where the rule makes one of those that came, in the order of the cohort: so the bits depend on
 /// neither the number of ranks nor the order of arrival. A client that returns what is no number is counted as one that
-/// came, and the rule sees what it sent. Memory: of the model the rank's clients times, at rank 0 the cohort times more.
+/// came, and the rule sees what it sent. Memory: of the model the rank's clients times, at rank 0 the cohort times
+/// more.
 template <class T, class Rule>
 class gathered_clients {
 public:

@@ -46,8 +46,8 @@ public:
   local_training(const local_training&) = delete;
   local_training& operator=(const local_training&) = delete;
 
-  /// The next client: all as the round, from 1, has sent it out. `correction`, none or as long as the model, is added to
-  /// its gradients; it outlives the client's turn.
+  /// The next client: all as the round, from 1, has sent it out. `correction`, none or as long as the model, is added
+  /// to its gradients; it outlives the client's turn.
   void begin(std::span<const T> received, std::int64_t round, std::span<const T> correction = {}) {
     received_ = received;
     correction_ = correction;
@@ -67,8 +67,8 @@ public:
   std::span<const T> parameters() const noexcept { return values_; }
   /// The same by name and shape, as they were given to the strategy.
   std::span<const tensor<T>> tensors() const noexcept { return tensors_; }
-  /// What step() adds to gradients, in the same order; empty where the policy has none. Who does not call step() adds it
-  /// by itself: c - c_i of SCAFFOLD, -g_i of FedDyn.
+  /// What step() adds to gradients, in the same order; empty where the policy has none. Who does not call step() adds
+  /// it by itself: c - c_i of SCAFFOLD, -g_i of FedDyn.
   std::span<const T> correction() const noexcept { return correction_; }
   /// How many times the policy wants a client to go through its data.
   int epochs() const noexcept { return epochs_; }
@@ -96,8 +96,9 @@ public:
       updater_(places_[k], {++versions_[k], tensors_[k].values, pulled_back(k, g), T(1), factors_[k]});
     }
   }
-  /// The steps of this client in this round, each counted by what it comes to in what is contributed: with a momentum m of
-  /// the optimizer step k of n by (1 - m^(n - k + 1)) / (1 - m). At least 1, of one who has written its parameters.
+  /// The steps of this client in this round, each counted by what it comes to in what is contributed: with a momentum
+  /// m of the optimizer step k of n by (1 - m^(n - k + 1)) / (1 - m). At least 1, of one who has written its
+  /// parameters.
   double weighed_steps() const {
     double momentum = 0;
     if constexpr (requires { double(optimizer_.momentum); }) momentum = double(optimizer_.momentum);
@@ -109,8 +110,8 @@ public:
     return steps_ > 0 ? total : 1;
   }
 
-  /// For scaffold::at_start: the gradient at received(), over all of the client's data; as in step(), but of every tensor.
-  /// Throws invalid_argument.
+  /// For scaffold::at_start: the gradient at received(), over all of the client's data; as in step(), but of every
+  /// tensor. Throws invalid_argument.
   template <class Gradients>
   void tell_gradient(const Gradients& gradients) {
     const auto given = detail::as_tensors(gradients);

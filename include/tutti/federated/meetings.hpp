@@ -1,8 +1,8 @@
 // How the clients of all ranks become one mean, which a trainer then takes for a gradient: as means of each rank, as an
 // exact sum, or as all of them side by side.
 //
-//   begin(ranks, cohort, homes, own)   collective: a round of this cohort; homes[k] is the rank that trains its k-th, and
-//                               `own` is this rank's, (client, weight), without those of weight 0
+//   begin(ranks, cohort, homes, own)   collective: a round of this cohort; homes[k] is the rank that trains its k-th,
+//                               and `own` is this rank's, (client, weight), without those of weight 0
 //   add(client, weight, received, trained, factor), add_silent()    in the order of `own`; `factor` multiplies the
 //                               difference beside its weight
 //   meet(ranks, report, bad) -> weight      collective: what total() counts for beside those of other ranks; where the

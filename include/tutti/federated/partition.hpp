@@ -2,8 +2,8 @@
 //
 //   partition(labels, clients, seed) -> rows of each client, ascending
 //
-// Every row, 0 to labels.size() - 1, is one client's; a client may have none where there are fewer rows than clients, or
-// where a distribution is that uneven. All draws are named by the seed: the same on every rank and machine with the
+// Every row, 0 to labels.size() - 1, is one client's; a client may have none where there are fewer rows than clients,
+// or where a distribution is that uneven. All draws are named by the seed: the same on every rank and machine with the
 // same std::log and std::exp.
 #pragma once
 
@@ -46,8 +46,8 @@ inline client_rows in_order(client_rows all) {
   return all;
 }
 
-/// Deals rows to clients in these proportions, which need not add up to anything: each gets what lies between two borders,
-/// and the borders are rounded, so that nothing is lost.
+/// Deals rows to clients in these proportions, which need not add up to anything: each gets what lies between two
+/// borders, and the borders are rounded, so that nothing is lost.
 inline void deal(const std::vector<std::uint32_t>& rows, const std::vector<double>& shares, client_rows& to) {
   double total = 0, before = 0;
   for (const double s : shares) total += s;
@@ -124,7 +124,8 @@ struct dirichlet_partition {
   template <class Label>
   client_rows operator()(std::span<const Label> labels, int clients, std::uint64_t seed) const {
     detail::require_clients(clients);
-    detail::require_partition(alpha > 0 && is_finite(alpha), "alpha is not a positive number - give .1 for uneven, 100 for even");
+    detail::require_partition(alpha > 0 && is_finite(alpha),
+                              "alpha is not a positive number - give .1 for uneven, 100 for even");
     random_stream draw{seed};
     std::map<Label, std::vector<std::uint32_t>> of_label;
     for (const std::uint32_t row : detail::shuffled_rows(labels.size(), draw)) of_label[labels[row]].push_back(row);
@@ -160,8 +161,8 @@ struct power_law_partition {
   }
 };
 
-/// What belongs together stays together: the rows of each key, a writer or a speaker, are one client, in the order of the
-/// keys.
+/// What belongs together stays together: the rows of each key, a writer or a speaker, are one client, in the order of
+/// the keys.
 template <class Key>
 client_rows partition_by_key(std::span<const Key> keys) {
   std::map<Key, std::vector<std::uint32_t>> of_key;

@@ -6,14 +6,14 @@
 //
 // In a round a cohort is drawn, the same on all ranks. Rank r trains every size-th client of it, and adds up
 // what they contribute; the mean of that is this rank's contribution to a step of the trainer, weighted by what
-// its clients hold, and the trainer's optimizer is the policy's outer one. With a reducer whose bits do not depend on the
-// number of ranks, sums are exact, those of all ranks are added at rank 0, and the mean is its contribution alone.
+// its clients hold, and the trainer's optimizer is the policy's outer one. With a reducer whose bits do not depend on
+// the number of ranks, sums are exact, those of all ranks are added at rank 0, and the mean is its contribution alone.
 //
 // Where a client or the mean holds a NaN or infinity, training_options::non_finite decides: every rank throws
 // error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
-// A rule that compares clients (krum, median, geometric_median, ...) is given all of them at rank 0, takes what is no number
-// for as far away as can be, and the report names who sent it; with fewer clients than it needs the round is left out.
-// A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
+// A rule that compares clients (krum, median, geometric_median, ...) is given all of them at rank 0, takes what is no
+// number for as far away as can be, and the report names who sent it; with fewer clients than it needs the round is
+// left out. A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
 #pragma once
 
 #include <tutti/carriers/control.hpp>
@@ -115,6 +115,10 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
            "train(client, local, random) of the population";
   if (clients < 1) return "the population has no clients";
   if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
+  if constexpr (requires { double(sync.fraction); })
+    if (!(double(sync.fraction) >= 0) || !is_finite(double(sync.fraction)))
+      return "the fraction of the sync policy is negative or not finite - give the share of the clients that a round "
+             "draws";
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
   if constexpr (requires { std::string{sync.sampler.wrong()}; })
@@ -128,6 +132,9 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
            "or 0 for none";
   else if (clip > 0 && how.non_finite == non_finite::pass)
     return "differences are clipped, and what is no number has no length - raise or skip where a NaN is met";
+  if constexpr (requires { double(sync.outer.tau); })
+    if (!(double(sync.outer.tau) > 0) || !is_finite(double(sync.outer.tau)))
+      return "tau of the outer optimizer is not a positive number - give what is added to the root, such as .001";
   if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
   return {};
 }

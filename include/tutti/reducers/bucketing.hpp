@@ -15,7 +15,8 @@ namespace tutti {
 
 namespace detail {
 
-/// Contributions 0 to n - 1 in an order that (seed, n) name; every `each` of them are a bucket, the last may be smaller.
+/// Contributions 0 to n - 1 in an order that (seed, n) name; every `each` of them are a bucket, the last may be
+/// smaller.
 inline std::vector<std::size_t> shuffled_contributions(std::size_t n, std::uint64_t seed) {
   std::vector<std::size_t> order(n);
   for (std::size_t k = 0; k < n; ++k) order[k] = k;
@@ -54,12 +55,11 @@ constexpr const char* objection_to_buckets(const Rule& rule, int each) {
 } // namespace detail
 
 /// `rule` over the means of buckets of `each` contributions, dealt into them by `seed`: where clients hold unlike data,
-/// rules that look for a middle take what is rare for an attack, and means are less unlike. A bucket with an attacker in
-/// it is one, so the rule has to stand as many of fewer: (size + each - 1) / each buckets. Who is in whose bucket depends
-/// on who is which rank; another seed in every round, the same on all ranks, puts everybody beside everybody in turn.
-/// A NaN spoils its bucket. Runs where the rule does; all contributions count alike.
-/// Karimireddy, He, Jaggi, "Byzantine-robust learning on heterogeneous datasets via bucketing" (ICLR 2022,
-/// arXiv 2006.09365), algorithm 1.
+/// rules that look for a middle take what is rare for an attack, and means are less unlike. A bucket with an attacker
+/// in it is one, so the rule has to stand as many of fewer: (size + each - 1) / each buckets. Who is in whose bucket
+/// depends on who is which rank; another seed in every round, the same on all ranks, puts everybody beside everybody
+/// in turn. A NaN spoils its bucket. Runs where the rule does; all contributions count alike. Karimireddy, He, Jaggi,
+/// "Byzantine-robust learning on heterogeneous datasets via bucketing" (ICLR 2022, arXiv 2006.09365), algorithm 1.
 template <class Rule>
 struct bucketing {
   using part = reducer_part;

@@ -12,8 +12,8 @@
 
 namespace tutti {
 
-/// The mean of the `keep` values of chosen contributions that are nearest to their median, of two as near that nearer to 0:
-/// what is left of bulyan when the choice is made.
+/// The mean of the `keep` values of chosen contributions that are nearest to their median, of two as near that nearer
+/// to 0: what is left of bulyan when the choice is made.
 struct mean_around_median {
   using part = reducer_part;
 
@@ -43,9 +43,9 @@ private:
 
 /// size - 2 f contributions are chosen, each the one that Krum finds best among those that are left; of each coordinate
 /// the mean of the size - 4 f values nearest to their median is the result. Up to f contributions may be anything, also
-/// in a single coordinate, where Krum lets one that is near in all others pass. Needs 4 f + 3 ranks. A contribution with
-/// a NaN or infinity is infinitely far from all others. Cost: that of krum, and a sort of the chosen for each value.
-/// El Mhamdi, Guerraoui, Rouault, "The hidden vulnerability of distributed learning in Byzantium" (ICML 2018).
+/// in a single coordinate, where Krum lets one that is near in all others pass. Needs 4 f + 3 ranks. A contribution
+/// with a NaN or infinity is infinitely far from all others. Cost: that of krum, and a sort of the chosen for each
+/// value. El Mhamdi, Guerraoui, Rouault, "The hidden vulnerability of distributed learning in Byzantium" (ICML 2018).
 struct bulyan {
   using part = reducer_part;
   using agreement_reducer = sum;
@@ -79,8 +79,8 @@ struct bulyan {
   }
 
 private:
-  /// The one with the least sum of distances to its neighbours, at least one of them; of equals - two may be each other's
-  /// nearest - the one that is nearer to the next of the others.
+  /// The one with the least sum of distances to its neighbours, at least one of them; of equals - two may be each
+  /// other's nearest - the one that is nearer to the next of the others.
   std::size_t best_of(const std::vector<std::size_t>& left, std::span<const double> distances, std::size_t size) const {
     const std::size_t needed = std::size_t(f) + 2;
     const std::size_t neighbours = left.size() > needed + 1 ? left.size() - needed : 1;

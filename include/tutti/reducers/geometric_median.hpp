@@ -1,10 +1,10 @@
 // geometric_median, centered_clipping and norm_clipping: every contribution counts, and none more than a bound.
 //
-// Each is a combination of the contributions whose shares are found from the squared distances between them and from the
-// origin alone: |sum(w_i x_i) - x_k|^2 = sum_i(w_i d_ik) - sum_ij(w_i w_j d_ij) / 2 where the w add up to 1. So ranks
-// agree on size^2 numbers once, and every iteration after that is about a few numbers, whatever the length of the data.
-// A contribution with a NaN or infinity, or as far away as if, has no share; where all have, the result is NaN.
-// All run on `direct` and `star`. Work: size^2 / 2 operations an element of the shard, and one a contribution.
+// Each is a combination of the contributions whose shares are found from the squared distances between them and from
+// the origin alone: |sum(w_i x_i) - x_k|^2 = sum_i(w_i d_ik) - sum_ij(w_i w_j d_ij) / 2 where the w add up to 1. So
+// ranks agree on size^2 numbers once, and every iteration after that is about a few numbers, whatever the length of
+// the data. A contribution with a NaN or infinity, or as far away as if, has no share; where all have, the result is
+// NaN. All run on `direct` and `star`. Work: size^2 / 2 operations an element of the shard, and one a contribution.
 #pragma once
 
 #include <tutti/core/element.hpp>

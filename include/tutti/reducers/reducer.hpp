@@ -43,7 +43,8 @@
 // `const char* objection()`, why its numbers cannot work, nullptr when they can; and `static constexpr
 // determinism repeats`, what it promises of the bits, default run_to_run.
 // A combine or lift that multiplies and adds uses tutti::rounding (core/rounded.hpp), or -march=native
-// may fuse the two in a part of a loop. State is part of the value: a reducer that carries numbers carries them through every call.
+// may fuse the two in a part of a loop. State is part of the value: a reducer that carries numbers carries them
+// through every call.
 #pragma once
 
 #include <tutti/core/determinism.hpp>

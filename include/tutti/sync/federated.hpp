@@ -28,13 +28,14 @@ inline constexpr sgd outer_of_rounds<sgd>{.learning_rate = 1};
 /// parameters become the mean of the clients'; a momentum of .9 makes it FedAvgM (Hsu et al. 2019,
 /// arXiv 1909.06335), and fed_adagrad, fed_adam and fed_yogi are rules of their own.
 /// `clip` > 0 scales a client's difference, all tensors together, down to that length (L2).
-/// With a reducer that promises it, reproducible_mean or reproducible_weighted_mean, the bits do not depend on the number
-/// of ranks: differences are added in fixed point where they are clipped, and in bins where not.
+/// With a reducer that promises it, reproducible_mean or reproducible_weighted_mean, the bits do not depend on the
+/// number of ranks: differences are added in fixed point where they are clipped, and in bins where not.
 ///
 /// `proximal` > 0 adds proximal (p - sent out) to the gradients of local_training::step: FedProx (Li et al. 2020,
-/// arXiv 1812.06127), with its mu. `normalized` counts each client's difference per step that it has made, and multiplies
-/// the mean of these by the mean of the steps, as FedNova (Wang et al. 2020, arXiv 2007.07481, equation 9): who makes
-/// more steps is heard no louder. Of clients with the momentum m, step k of n counts (1 - m^(n - k + 1)) / (1 - m).
+/// arXiv 1812.06127), with its mu. `normalized` counts each client's difference per step that it has made, and
+/// multiplies the mean of these by the mean of the steps, as FedNova (Wang et al. 2020, arXiv 2007.07481, equation 9):
+/// who makes more steps is heard no louder. Of clients with the momentum m, step k of n counts (1 - m^(n - k + 1)) /
+/// (1 - m).
 template <class Outer, class Sampler = by_fraction>
 struct federated_by {
   using part = sync_part;

@@ -1,6 +1,7 @@
 // Samplers: who takes part in a round. Every draw is named by (seed, round, client), so that all ranks draw the same.
 //
-//   draw(clients, seed, round, examples) -> clients that are asked, each at most once; examples(client) is what one holds
+//   draw(clients, seed, round, examples) -> clients that are asked, each at most once; examples(client) is what one
+//                                        holds
 //   wrong() -> text                      what is wrong with its numbers; empty when nothing is
 //
 // All draw without replacement. In a round in which nobody is drawn nothing changes, and it is a round all the same.
@@ -97,7 +98,9 @@ struct truncated_poisson_sampling {
 struct fixed_cohort {
   std::vector<int> members;
 
-  std::string wrong() const { return members.empty() ? "a fixed_cohort has no members - name the clients that are in it" : ""; }
+  std::string wrong() const {
+    return members.empty() ? "a fixed_cohort has no members - name the clients that are in it" : "";
+  }
   template <class Examples>
   std::vector<int> draw(int clients, std::uint64_t, std::uint32_t, Examples&&) const {
     std::vector<int> all = members;
@@ -106,18 +109,21 @@ struct fixed_cohort {
     if (twice || (!all.empty() && (all.front() < 0 || all.back() >= clients)))
       throw error{{.code = error_code::invalid_argument,
                    .call = "fixed_cohort",
-                   .detail = "a member is named twice, or is no client - name clients 0 to " + std::to_string(clients - 1)}};
+                   .detail = "a member is named twice, or is no client - name clients 0 to " +
+                             std::to_string(clients - 1)}};
     return members;
   }
 };
 
-/// `count` clients, or all that hold anything where these are fewer, one after the other with probabilities in the ratio
-/// of what those who are left hold: Efraimidis, Spirakis, "Weighted random sampling with a reservoir" (IPL 2006).
-/// examples(client) is asked of every client on every rank.
+/// `count` clients, or all that hold anything where these are fewer, one after the other with probabilities in the
+/// ratio of what those who are left hold: Efraimidis, Spirakis, "Weighted random sampling with a reservoir" (IPL
+/// 2006). examples(client) is asked of every client on every rank.
 struct weighted_sampling {
   int count = 10;
 
-  std::string wrong() const { return count >= 1 ? "" : "count of weighted_sampling is less than 1 - give how many are drawn"; }
+  std::string wrong() const {
+    return count >= 1 ? "" : "count of weighted_sampling is less than 1 - give how many are drawn";
+  }
   template <class Examples>
   std::vector<int> draw(int clients, std::uint64_t seed, std::uint32_t round, Examples&& examples) const {
     std::vector<std::pair<double, int>> waits; // exponentially distributed: the first `count` are drawn
