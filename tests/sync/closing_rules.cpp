@@ -91,6 +91,28 @@ BOOST_AUTO_TEST_CASE(a_step_has_no_more_workers_than_are_left) {
   BOOST_CHECK_MESSAGE(rule.closes(now) && rule.lets_go(1), "the last one waits for nobody");
 }
 
+// What a lost worker has pushed counts, and does not stand for one that is still on its way.
+BOOST_AUTO_TEST_CASE(a_step_waits_for_the_others_when_one_that_has_pushed_is_lost) {
+  const auto loses_one = [](step_quorum rule, const char* what) {
+    BOOST_CHECK(rule.takes(1, 1, now) == 1 && !rule.closes(now));
+    rule.ends(1);
+    BOOST_CHECK(rule.takes(2, 1, now) == 1);
+    BOOST_CHECK_MESSAGE(!rule.closes(now) && rule.until() == (tutti::deadline::max)(), what << ": rank 3 works still");
+    BOOST_CHECK_MESSAGE(rule.takes(3, 1, now) == 1 && rule.closes(now), what << ": all have come");
+    BOOST_CHECK(rule.lets_go(2) && rule.lets_go(3) && rule.takes(2, 2, now) == 1);
+    BOOST_CHECK_MESSAGE(!rule.closes(now), what << ": rank 3 works still");
+    BOOST_CHECK_MESSAGE(rule.takes(3, 2, now) == 1 && rule.closes(now), what << ": two are left");
+  };
+  loses_one(tutti::backup_workers{.spare = 0}.closing(workers(3)), "backup workers");
+  loses_one(tutti::quorum{.min = 3}.closing(workers(3)), "quorum");
+  step_quorum rule = tutti::quorum{.min = 2}.closing(workers(2));
+  rule.takes(1, 1, now);
+  rule.ends(1);
+  BOOST_CHECK(!rule.closes(now));
+  rule.ends(2);
+  BOOST_CHECK_MESSAGE(rule.closes(now) && !rule.closes(now), "what was pushed makes a step when nobody is left");
+}
+
 BOOST_AUTO_TEST_CASE(a_quorum_closes_after_its_grace_or_at_once_with_all) {
   constexpr tutti::deadline never = (tutti::deadline::max)();
   step_quorum rule = tutti::quorum{.min = 2, .grace = milliseconds{10}}.closing(workers(3));
