@@ -86,6 +86,12 @@ BOOST_AUTO_TEST_CASE(silence_counts_while_somebody_looks) {
   BOOST_CHECK(of.is_too_long(1) && !of.is_too_long(2) && !of.is_too_long(0));
   of.look(begin + milliseconds{9001}, [](int) { return false; });
   BOOST_CHECK(of.alarm() == (tutti::deadline::max)());
+  tutti::detail::silence impatient{3, milliseconds{0}};
+  impatient.begin(begin);
+  BOOST_CHECK_MESSAGE(!impatient.is_too_long(1), "nobody has looked");
+  impatient.look(begin + milliseconds{1}, [](int r) { return r == 1; });
+  BOOST_CHECK_MESSAGE(impatient.is_too_long(1) && !impatient.is_too_long(0) && !impatient.is_too_long(2),
+                      "with no patience at all, whom it expects, and nobody else");
   tutti::detail::silence patient{1, (std::chrono::milliseconds::max)()};
   patient.begin(begin);
   patient.look(begin + std::chrono::hours{1}, [](int) { return true; });

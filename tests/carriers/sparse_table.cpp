@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <thread>
 
 BOOST_AUTO_TEST_SUITE(sparse_tables)
@@ -25,6 +26,32 @@ using keys = std::vector<std::uint64_t>;
 
 constexpr std::uint64_t last = ~std::uint64_t{0};
 const star layouts[] = {{}, {.servers = 3}, {.servers = 1, .dedicated = true}, {.servers = 2, .dedicated = true}};
+
+/// What its communicator counts while it is there.
+template <class Handle>
+struct held_exchange {
+  Handle inner;
+  std::shared_ptr<int> token;
+  bool test() { return inner.test(); }
+  bool take_back() { return tutti::detail::take_back(inner); }
+  int waiting_for() const { return inner.waiting_for(); }
+};
+template <class Inner>
+class counting_exchanges : public tutti::decorator<Inner> {
+public:
+  using tutti::decorator<Inner>::decorator;
+  template <class Execution>
+  auto exchange(Execution execution, tutti::channel on, const tutti::exchange_round& round) {
+    auto handle = this->inner_.exchange(execution, on, round);
+    return held_exchange<decltype(handle)>{std::move(handle), token_};
+  }
+  long held() const { return token_.use_count() - 1; }
+
+private:
+  std::shared_ptr<int> token_ = std::make_shared<int>();
+};
+template <class Inner>
+counting_exchanges(Inner&&) -> counting_exchanges<Inner>;
 
 /// g^2 in its slot, and p -= g / sqrt(slot): the first form of AdaGrad.
 struct adagrad {
@@ -69,10 +96,12 @@ BOOST_AUTO_TEST_CASE(keys_of_64_bits_come_back_as_they_are) {
     const auto got = on(4, [&](auto& world) {
       sparse_table table{world, servers, by_one, sparse_options{.columns = 2}};
       floats rows(2 * large.size(), -1), mine(rows.size());
-      if (table.role() == tutti::role::server) table.serve();
+      const bool works = table.role() != tutti::role::server;
+      if (works) table.pull(large, rows);
+      must_equal(works && rows != floats(rows.size()), false, "rows that nobody has pushed to are not zeros");
+      tutti::barrier(world); // nobody has pushed yet
+      if (!works) table.serve();
       else {
-        table.pull(large, rows);
-        must_equal(rows == floats(rows.size()), true, "rows that nobody has pushed to are zeros");
         if (world.rank() == 3) {
           for (std::size_t k = 0; k < rows.size(); ++k) mine[k] = -float(k + 1);
           table.push(large, mine);
@@ -185,6 +214,67 @@ BOOST_AUTO_TEST_CASE(wrong_keys_are_one_error_on_every_rank) {
   expect({4}, 3, "there are 3 values for 1 rows of 2");
 }
 
+BOOST_AUTO_TEST_CASE(a_gradient_that_is_no_number_is_one_error_on_every_rank) {
+  for (const star& servers : layouts)
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+      const auto errors = trial::errors_on_ranks(4, [&](auto& world) {
+        sparse_table table{world, servers, by_one, sparse_options{.columns = 2}};
+        if (world.rank() == 3) table.push(keys{4, 7}, floats{1, 1, 1, bad});
+        if (table.role() == tutti::role::server) table.serve();
+        table.finish();
+        tutti::barrier(world);
+      });
+      expect_texts("on every rank", errors, "tutti: push: non_finite on rank");
+      expect_texts("on every rank", errors, "(peer 3): the gradient of key 7 holds a NaN or an infinity - leave such a "
+                                            "key out, or lower the learning rate");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(one_key_and_none_are_tables_and_requests_too) {
+  for (const star& servers : layouts)
+    for (const bool finishes_early : {false, true}) {
+      const auto got = on(4, [&](auto& world) {
+        sparse_table table{world, servers, by_one, sparse_options{.columns = 2, .keys = 1}};
+        floats row(2);
+        if (table.role() == tutti::role::server) {
+          table.serve();
+        } else if (!finishes_early || world.rank() == 3) {
+          table.push(keys{}, floats{});
+          table.pull(keys{}, {});
+          table.push(keys{0}, floats{-1, -2});
+        }
+        table.finish();
+        tutti::barrier(world);
+        if (table.role() != tutti::role::server) table.pull(keys{0}, row);
+        tutti::barrier(world);
+        return world.rank() == 3 ? row : floats{};
+      });
+      const float pushes = finishes_early ? 1.f : float(servers.dedicated ? 4 - servers.servers : 4);
+      expect_all("the row", {got[3]}, floats{pushes, 2 * pushes});
+    }
+}
+
+// What asks keeps nothing of the caller's: that is free when the call has failed.
+BOOST_AUTO_TEST_CASE(a_request_that_fails_leaves_the_callers_memory_alone) {
+  for (const bool pulls : {false, true}) {
+    long held = -1;
+    const auto errors = trial::errors_on_ranks(2, [&](auto& world) {
+      counting_exchanges comm{world};
+      sparse_table table{comm, star{.servers = 1, .dedicated = true}, by_one, sparse_options{}};
+      if (world.rank() == 0) return;
+      floats row(1);
+      try {
+        for (;;) pulls ? table.pull(keys{1}, row) : table.push(keys{1}, row);
+      } catch (...) {
+        held = comm.held();
+        throw;
+      }
+    });
+    BOOST_CHECK_MESSAGE(errors[1].find("(peer 0)") != std::string::npos, trial::joined(errors));
+    BOOST_CHECK_MESSAGE(held == 0, "a failed " << (pulls ? "pull" : "push") << " holds " << held << " exchanges");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_server_that_is_lost_is_named_on_every_rank) {
   for (const bool dedicated : {false, true})
     for (const int leaver : {0, 1}) {
@@ -233,6 +323,17 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused) {
                  sparse_table t{world, star{}, by_one, sparse_options{.seed = std::uint64_t(world.rank() == 2)}};
                }),
                "ranks 0 and 2 make tables with other servers, columns, keys, seeds or optimizers");
+  for (const double scale : {-1., 1e39, std::numeric_limits<double>::quiet_NaN()})
+    expect_texts("scale", made([&](auto& world) {
+                   sparse_table t{world, star{}, by_one, sparse_options{.scale = scale}};
+                 }),
+                 "the scale of the rows is negative, or no number of their type - give at least 0");
+  expect_texts("whose key", made([](auto& world) {
+                 sparse_table t{world, star{.servers = 3}, by_one, sparse_options{.keys = 1}};
+                 must_equal(t.owner(0), 0, "the owner of the only key");
+                 t.owner(1);
+               }),
+               "tutti: owner: invalid_argument on rank");
 }
 
 BOOST_AUTO_TEST_CASE(a_worker_that_leaves_is_missed_by_its_servers) {
@@ -244,7 +345,9 @@ BOOST_AUTO_TEST_CASE(a_worker_that_leaves_is_missed_by_its_servers) {
     table.finish();
     tutti::barrier(world);
   });
-  BOOST_CHECK_MESSAGE(errors[0].find("rank 2 has left without finalize()") != std::string::npos, trial::joined(errors));
+  BOOST_CHECK_MESSAGE(errors[0].find("rank 2 has left without finish() - call it on every rank after its last "
+                                     "request") != std::string::npos,
+                      trial::joined(errors));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

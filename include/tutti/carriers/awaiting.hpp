@@ -19,8 +19,8 @@ namespace tutti::detail {
 template <class Comm>
 class awaiting {
 public:
-  awaiting(Comm& comm, const options& how, bool goes_on = false)
-      : comm_{comm}, timeout_{how.timeout}, goes_on_{goes_on}, own_{goes_on} {}
+  awaiting(Comm& comm, const options& how, bool goes_on = false, last_call last = {})
+      : comm_{comm}, timeout_{how.timeout}, last_{last}, goes_on_{goes_on}, own_{goes_on} {}
 
   void shares_errors() noexcept { own_ = false; }
 
@@ -30,7 +30,7 @@ public:
     try {
       work();
     } catch (const error& e) {
-      failure why = detail::met_with(comm_, e.details());
+      failure why = detail::met_with(comm_, e.details(), last_);
       if (own_ && why.call.empty()) why.call = call;
       if (own_ && why.rank < 0) why.rank = comm_.rank();
       if (own_) throw error{std::move(why)};
@@ -76,6 +76,7 @@ private:
 
   Comm& comm_;
   std::chrono::milliseconds timeout_;
+  last_call last_;
   bool goes_on_, own_;
 };
 

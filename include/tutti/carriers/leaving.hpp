@@ -18,21 +18,24 @@ bool has_left(const Comm& comm, int peer) {
   else
     return false;
 }
-inline failure left_unfinished(int peer) {
+/// What a rank that works calls in the end, and after what.
+struct last_call {
+  const char *name = "finalize()", *after = "step";
+};
+inline failure left_unfinished(int peer, last_call last = {}) {
   return {.code = error_code::peer_lost,
           .peer = peer,
-          .detail = "rank " + std::to_string(peer) + " has left without finalize() - call it on "
-                    "every rank after its last step"};
+          .detail = "rank " + std::to_string(peer) + " has left without " + last.name + " - call it on every rank "
+                    "after its last " + last.after};
 }
 /// What a rank has met with; where that is another's leaving, with what to do about it.
 template <class Comm>
-failure met_with(const Comm& comm, failure why) {
+failure met_with(const Comm& comm, failure why, last_call last = {}) {
   const bool others = why.peer >= 0 && why.peer < comm.size() && why.peer != comm.rank();
   if (why.code == error_code::peer_lost && others && why.call.empty() && detail::has_left(comm, why.peer))
-    return detail::left_unfinished(why.peer);
+    return detail::left_unfinished(why.peer, last);
   return why;
 }
-
 
 enum class reached : char { nothing_yet, its_end, one_who_left };
 /// How far an exchange with `peer` is. Throws as test() does, unless it is because that rank has left for no failure.

@@ -35,7 +35,10 @@ public:
       expects_ = true;
     }
   }
-  bool is_too_long(int rank) const { return of_[std::size_t(rank)] >= patience_; }
+  bool is_too_long(int rank) const {
+    const clock::duration silent = of_[std::size_t(rank)];
+    return silent > clock::duration{} && silent >= patience_;
+  }
   /// When to look again.
   deadline alarm() const {
     return expects_ ? looked_ + part() : (deadline::max)();

@@ -25,6 +25,9 @@ struct sparse_head {
   std::uint64_t kind = 0, clock = 0, keys = 0; ///< clock: which request of this worker to this server it is
 };
 
+/// What every rank calls in the end.
+inline constexpr last_call last_of_requests{"finish()", "request"};
+
 /// Takes one request of each worker before the next of any, and applies each (worker, clock) once.
 template <class T, class Comm, class Optimizer>
 class sparse_server final : public operation {
@@ -83,7 +86,7 @@ public:
     if (this->fault()) std::rethrow_exception(this->fault());
   }
   void require_all_there() const {
-    if (lost_ >= 0) throw error{left_unfinished(lost_)};
+    if (lost_ >= 0) throw error{left_unfinished(lost_, last_of_requests)};
   }
   std::size_t size() const noexcept { return rows_.size(); }
   std::uint64_t heard() const noexcept { return heard_; }
@@ -108,9 +111,9 @@ private:
   }
   void look(int worker) {
     seat& s = seats_[std::size_t(worker)];
-    if (is_through(s.hearing, worker)) open(worker);
-    if (is_through(s.reading, worker)) take(worker);
     is_through(s.answering, worker);
+    if (is_through(s.hearing, worker)) open(worker);
+    if (!s.answering && is_through(s.reading, worker)) take(worker); // rows are on their way where they are
   }
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
@@ -159,7 +162,7 @@ private:
     for (seat& s : seats_)
       for (auto* exchange : {&s.hearing, &s.reading})
         if (*exchange) silence = detail::take_back(**exchange) && silence;
-    if (!silence) comm_.revoke(left_unfinished(comm_.rank()));
+    if (!silence) comm_.revoke(left_unfinished(comm_.rank(), last_of_requests));
     seats_.clear();
   }
 

@@ -6,10 +6,12 @@
 #include <tutti/carriers/sparse_server.hpp>
 #include <tutti/communicators/forwarding.hpp>
 #include <tutti/communicators/reserved_channel.hpp>
+#include <tutti/core/element.hpp>
 #include <tutti/core/members.hpp>
 #include <tutti/topologies/placement.hpp>
 #include <tutti/topologies/star.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,17 +31,19 @@ namespace tutti {
 /// and gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
 /// Determinism: none; of one worker's pushes, run to run.
 /// Errors: `invalid_argument` on every rank, before anything is sent, for keys that are out of range, not sorted, or
-/// given twice, and for lengths that do not fit: `peer` is who has asked; on a dedicated server alone, where it asks;
-/// `mismatch` on every rank where options differ. What fails on its way, a server or worker that is lost included,
-/// fails everybody.
+/// given twice, and for lengths that do not fit, and `non_finite` for gradients with a NaN or an infinity: `peer` is
+/// who has asked. `invalid_argument` on one rank alone for a dedicated server that asks, and for the owner of a key
+/// that is out of range. For options that cannot be it is every rank's, as `mismatch` is where they differ. What fails
+/// on its way, a server or worker that is lost included, fails everybody.
 template <class T, class Comm, class Optimizer, placement_topology Topology = star>
 class sparse_table {
   using comm_type = std::remove_reference_t<decltype(detail::stationary(std::declval<Comm&>()))>;
 
 public:
   sparse_table(Comm& comm, Topology servers, Optimizer optimizer, const sparse_options& what, const options& how = {})
-      : comm_{detail::stationary(comm)}, topology_{std::move(servers)}, what_{what}, how_{how}, awaiting_{comm_, how},
-        servers_{topology_.server_count(comm.size())}, requests_{comm_.in_flight()}, rows_{comm_.in_flight()} {
+      : comm_{detail::stationary(comm)}, topology_{std::move(servers)}, what_{what}, how_{how},
+        awaiting_{comm_, how, false, detail::last_of_requests}, servers_{topology_.server_count(comm.size())},
+        requests_{comm_.in_flight()}, rows_{comm_.in_flight()} {
     verify(optimizer);
     ranges_.emplace(last_key(), servers_);
     lanes_.resize(std::size_t(servers_));
@@ -60,19 +64,23 @@ public:
     return is_worker(topology_, comm_.rank(), comm_.size()) ? role::both : role::server;
   }
   /// The server that owns a key.
-  int owner(std::uint64_t key) const { return ranges_->owner(key); }
+  int owner(std::uint64_t key) const {
+    if (key > last_key()) refuse("owner", -1, error_code::invalid_argument, out_of_range(key));
+    return ranges_->owner(key);
+  }
   /// How many rows were pushed to, of those that this rank owns.
   std::size_t size() const noexcept { return server_ ? server_->size() : 0; }
 
   /// The rows of `keys`, one behind the other in their order. Waits for them.
   void pull(std::span<const std::uint64_t> keys, std::span<T> rows) {
     check("pull", keys, rows.size());
-    request("pull", detail::sparse_head::pull, keys, rows, rows);
+    sending([&] { request("pull", detail::sparse_head::pull, keys, rows, rows); });
   }
   /// A gradient for each of the keys' rows. Returns when these are the caller's again.
   void push(std::span<const std::uint64_t> keys, std::span<const T> gradients) {
     check("push", keys, gradients.size());
-    request("push", detail::sparse_head::push, keys, {}, gradients);
+    require_numbers(keys, gradients);
+    sending([&] { request("push", detail::sparse_head::push, keys, {}, gradients); });
   }
   /// Of a dedicated server: answers until every worker has finished.
   void serve() {
@@ -110,18 +118,22 @@ private:
   void verify(const Optimizer& optimizer) {
     control_on<comm_type> ranks{comm_, how_};
     const bool columns = what_.columns > 0;
+    const bool scale = what_.scale >= 0 && tutti::is_finite(T(what_.scale));
     const bool servers = servers_ > 0 && !(topology_.dedicates() && servers_ == comm_.size());
     std::uint64_t hash = detail::hashed_numbers(hash_of(optimizer), what_);
     hash = detail::hashed(hash, std::uint64_t(servers_) << 1 | std::uint64_t(topology_.dedicates()));
-    const std::uint64_t mine[] = {columns, servers, hash};
+    const std::uint64_t mine[] = {columns, scale, servers, hash};
     const auto all = ranks.gather(mine);
     for (int r = 0; r < comm_.size(); ++r) {
-      const auto at = [&](std::size_t k) { return all[3 * std::size_t(r) + k]; };
+      const auto at = [&](std::size_t k) { return all[4 * std::size_t(r) + k]; };
       if (!at(0)) refuse("sparse_table", r, error_code::invalid_argument, "a row has no columns - give at least 1");
       if (!at(1))
         refuse("sparse_table", r, error_code::invalid_argument,
+               "the scale of the rows is negative, or no number of their type - give at least 0");
+      if (!at(2))
+        refuse("sparse_table", r, error_code::invalid_argument,
                "there is nobody to serve, or to work - give at least one server, and more ranks than dedicated ones");
-      if (at(2) != all[2])
+      if (at(3) != all[3])
         refuse("sparse_table", r, error_code::mismatch,
                "ranks 0 and " + std::to_string(r) + " make tables with other servers, columns, keys, seeds or "
                "optimizers - give the same on every rank");
@@ -137,6 +149,20 @@ private:
     if (const std::string wrong = wrong_keys(keys, values); !wrong.empty())
       guarded(call, [&] { refuse(call, comm_.rank(), error_code::invalid_argument, wrong); });
   }
+  std::string out_of_range(std::uint64_t key) const {
+    return "key " + std::to_string(key) + " is out of range - give keys less than " + std::to_string(what_.keys);
+  }
+  /// A row that has become one would stay so.
+  void require_numbers(std::span<const std::uint64_t> keys, std::span<const T> gradients) const {
+    const auto bad = std::find_if_not(gradients.begin(), gradients.end(), [](T g) { return tutti::is_finite(g); });
+    if (bad == gradients.end()) return;
+    const std::uint64_t key = keys[std::size_t(bad - gradients.begin()) / what_.columns];
+    guarded("push", [&] {
+      refuse("push", comm_.rank(), error_code::non_finite,
+             "the gradient of key " + std::to_string(key) + " holds a NaN or an infinity - leave such a key out, "
+             "or lower the learning rate");
+    });
+  }
   /// Empty when nothing is wrong.
   std::string wrong_keys(std::span<const std::uint64_t> keys, std::size_t values) const {
     if (values % what_.columns != 0 || values / what_.columns != keys.size())
@@ -145,8 +171,7 @@ private:
     for (std::size_t k = 0; k < keys.size(); ++k) {
       if (keys[k] <= last_key() && (k == 0 || keys[k - 1] < keys[k])) continue;
       const std::string key = std::to_string(keys[k]);
-      if (keys[k] > last_key())
-        return "key " + key + " is out of range - give keys less than " + std::to_string(what_.keys);
+      if (keys[k] > last_key()) return out_of_range(keys[k]);
       return keys[k - 1] == keys[k] ? "key " + key + " is given twice - give each once, with the sum of its gradients"
                                     : "key " + key + " follows " + std::to_string(keys[k - 1]) + " - sort the keys";
     }
@@ -212,6 +237,17 @@ private:
   template <class Work>
   void guarded(const char* call, Work&& work) const {
     awaiting_.guarded(call, work);
+  }
+  /// work() sends, and waits for that: when it has failed nobody touches the caller's memory.
+  template <class Work>
+  void sending(Work&& work) {
+    try {
+      work();
+    } catch (...) {
+      const auto held = comm_.in_flight().hold();
+      for (lane& l : lanes_) l.sending.reset(), l.receiving.reset();
+      throw;
+    }
   }
 
   comm_type& comm_;

@@ -20,7 +20,7 @@ enum class error_code : std::uint8_t {
   mismatch,         ///< ranks disagree about a call: its kind, length, type or plan
   peer_lost,        ///< a rank threw, left or died; `peer` names it
   timeout,          ///< the deadline passed; `peer` is the one that was waited for
-  non_finite,       ///< a reduced gradient holds a NaN or an infinity
+  non_finite,       ///< a gradient, or what was reduced, holds a NaN or an infinity
   out_of_memory,    ///< memory or shared memory could not be had
   transport,        ///< the native layer (MPI, CUDA, system call) reported an error; see `native`
   unsupported,      ///< this build or machine cannot do what was asked
