@@ -1,22 +1,22 @@
 // The main job: a small transformer learns to write, one byte after the other. The strategy that
 // trains it is picked from those that train_text/job.hpp assembles at compile time.
-// test: --steps 30 --ranks 2 --batch 4 --transport threads
-// test: --steps 30 --ranks 3 --batch 2 --transport threads --sync asynchronous
-// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync federated
-// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync sharded --accumulate 2 --clip 1
-// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync local_sgd --period 5
-// test: --steps 30 --ranks 3 --batch 2 --transport threads --sync diloco --period 10
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync streaming_diloco --period 8
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync post_local_sgd --period 4
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync no_loco --period 4
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gossip --explain
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync push_sum
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gradient_tracking
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync pairwise
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync backup_workers --explain
-// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync quorum
-// test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip
-// test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --score 4096
+// test: --steps 30 --ranks 3 --batch 2 --transport threads --sync asynchronous --score 4096
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync federated --score 4096
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync sharded --accumulate 2 --clip 1 --score 4096
+// test: --steps 30 --ranks 2 --batch 4 --transport threads --sync local_sgd --period 5 --score 4096
+// test: --steps 30 --ranks 3 --batch 2 --transport threads --sync diloco --period 10 --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync streaming_diloco --period 8 --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync post_local_sgd --period 4 --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync no_loco --period 4 --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gossip --explain --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync push_sum --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync gradient_tracking --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync pairwise --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync backup_workers --explain --score 4096
+// test: --steps 20 --ranks 3 --batch 2 --transport threads --sync quorum --score 4096
+// test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip --score 4096
+// test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring --score 4096
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
 // refuses: --ranks 1000000 => --ranks 1000000: give 1 to
 // refuses: --data /no/such/file => cannot read /no/such/file: No such file .* - give an existing

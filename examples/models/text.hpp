@@ -165,14 +165,15 @@ struct score {
 
 /// Every held-out byte predicted exactly once, from at least context - stride bytes before it (the
 /// first few see the end of the training text). Rank `rank` of `size` scores its share; adding the
-/// shares up gives the whole.
+/// shares up gives the whole. `most` is how many bytes are scored, about; 0 for all.
 template <class Model>
-score held_out_score(Model& model, const text_data& data, std::size_t rank = 0,
-                     std::size_t size = 1) {
+score held_out_score(Model& model, const text_data& data, std::size_t rank = 0, std::size_t size = 1,
+                     std::size_t most = 0) {
   const auto context = static_cast<std::size_t>(model.shape().context);
   const std::size_t stride = (context + 1) / 2;
   const std::size_t begin = data.training().size();
-  const std::size_t windows = (data.held_out().size() + stride - 1) / stride;
+  const std::size_t scored = most == 0 ? data.held_out().size() : std::min(most, data.held_out().size());
+  const std::size_t windows = (scored + stride - 1) / stride;
   score total;
   for (std::size_t w = rank; w < windows; w += size) {
     const std::size_t first = begin + w * stride;

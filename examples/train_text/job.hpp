@@ -215,7 +215,7 @@ private:
   void report() {
     results_.tokens_per_second = tokens(int(seen_.losses.size())) / bar_.seconds();
     results_.bytes_sent = double(comm_.sent().bytes);
-    measure(world_, model_, text_, results_);
+    measure(world_, model_, text_, s_.score, results_);
     results_.seconds = bar_.seconds();
     if (world_.rank() != 0) return;
     print(results_, s_, model_);

@@ -46,6 +46,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--learning-rate", s.recipe.peak_learning_rate, "at its highest; higher where replicas train apart");
   app.add_option("--seed", s.seed, "names every random draw");
   app.add_option("--sample", s.sample, "what the generated sample continues");
+  app.add_option("--score", s.score, "bytes of held-out text to score the model by; 0 for all");
   app.add_option("--plot", s.plot, "write the loss curve to this SVG file");
   app.add_option("--trace", s.trace, "write what each rank did when to this file, to be opened with Perfetto");
   app.add_option("--json", s.json, "write the results to this file");

@@ -25,9 +25,9 @@ struct results {
 
 /// Collective: every rank scores its share of the held-out text and hashes its weights.
 template <class Comm>
-void measure(Comm& world, model_type& model, const models::text_data& text, results& r) {
+void measure(Comm& world, model_type& model, const models::text_data& text, std::size_t most, results& r) {
   const auto mine = models::held_out_score(model, text, std::size_t(world.rank()),
-                                           std::size_t(world.size()));
+                                           std::size_t(world.size()), most);
   std::array<double, 3> sums{mine.nats, double(mine.bytes), r.bytes_sent};
   tutti::all_reduce(world, sums);
   r.held_out_loss = sums[0] / sums[1];

@@ -32,6 +32,7 @@ struct settings {
   models::text_recipe recipe;
   std::uint64_t seed = 1;
   std::string sample = "The ";
+  std::size_t score = 0; ///< bytes of the held-out text; 0 for all
   std::string plot;
   std::string trace;
   std::string json;
