@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(lost_of_pairs)
@@ -109,6 +110,67 @@ BOOST_AUTO_TEST_CASE(the_others_train_on_wherever_one_leaves) {
   sweep("complete_graph", 2, tutti::complete_graph{});
   sweep("complete_graph", 4, tutti::complete_graph{});
   sweep("ring_graph", 4, tutti::ring_graph{}); // who has no neighbour any more goes on alone
+}
+
+namespace {
+
+/// An exchange by which it is not seen that rank 0 has left.
+template <class Handle, class Comm>
+struct blind_exchange {
+  Handle inner;
+  Comm* comm; ///< none to see everything
+  bool test() { return !(comm && comm->looks_away()) && inner.test(); }
+  bool take_back() { return tutti::detail::take_back(inner); }
+  int waiting_for() const { return inner.waiting_for(); }
+};
+/// Rank 0 leaves in the place of sending values of 20 bytes, from arm() on, when it has those of all. The others do
+/// not see that by the words that they wait for: as if it left when they have just looked at these.
+template <class Inner>
+class leaving_with_all_values : public tutti::decorator<Inner> {
+public:
+  using tutti::decorator<Inner>::decorator;
+  void arm() { armed_ = true; }
+  template <class Execution>
+  auto exchange(Execution execution, tutti::channel on, const tutti::exchange_round& round) {
+    if (armed_ && this->rank() == 0 && !round.sends.empty() && round.sends[0].bytes.size() == 20)
+      throw tutti::rank_leaves{"rank 0 leaves"};
+    const bool is_word =
+        round.sends.empty() && !round.receives.empty() && round.receives[0].bytes.size() == sizeof(std::uint64_t);
+    auto handle = this->inner_.exchange(execution, on, round);
+    return blind_exchange<decltype(handle), leaving_with_all_values>{std::move(handle), is_word ? this : nullptr};
+  }
+  bool has_left(int peer) const { return !std::exchange(is_away_, false) && this->inner_.has_left(peer); }
+  bool looks_away() const { return is_away_ = this->rank() != 0 && this->inner_.has_left(0); }
+
+private:
+  bool armed_ = false;
+  mutable bool is_away_ = false;
+};
+template <class Inner>
+leaving_with_all_values(Inner&&) -> leaving_with_all_values<Inner>;
+
+} // namespace
+
+// It has what the others sent: they wait for nothing but its answer.
+BOOST_AUTO_TEST_CASE(one_that_leaves_with_the_values_of_all_is_missed) {
+  std::vector<std::string> told(3, "none");
+  tutti::threads::run(3, [&](auto& inner) {
+    leaving_with_all_values world{inner};
+    floats w(5);
+    try {
+      tutti::strategy strategy{world, go_on, patience};
+      auto trainer = strategy.bind(w, by_one);
+      world.arm();
+      trainer.finalize();
+    } catch (const tutti::rank_leaves&) {
+    } catch (const tutti::error& e) {
+      told[std::size_t(world.rank())] = e.what();
+    }
+  });
+  for (const std::size_t r : {1u, 2u})
+    BOOST_CHECK_MESSAGE(has(told[r], "peer_lost on rank") && has(told[r], "(peer 0)") &&
+                            has(told[r], "was lost while it took the mean of all replicas"),
+                        "rank " << r << " was told " << told[r]);
 }
 
 // Rank 2 does nothing more after its first step, and is given up by a rank that has asked it, or waits for it at the

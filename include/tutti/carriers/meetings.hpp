@@ -329,7 +329,7 @@ private:
   void lose(int other) {
     if (is_lost(other)) return;
     if (!goes_on_) throw error{left_unfinished(other)};
-    if (!open_ && asking_.is_with(other))
+    if (!open_ && other == host_ && !together_) // by whatever it was noticed
       throw error{{.code = error_code::peer_lost,
                    .call = "finalize",
                    .rank = comm_.rank(),
