@@ -173,6 +173,73 @@ BOOST_AUTO_TEST_CASE(one_that_leaves_with_the_values_of_all_is_missed) {
                         "rank " << r << " was told " << told[r]);
 }
 
+namespace {
+
+/// An exchange that is complete, which its rank sees when it has looked once more since the other has left.
+template <class Handle, class Comm>
+struct late_exchange {
+  Handle inner;
+  Comm* comm; ///< none for in time
+  int peer;
+  bool is_done = false, has_looked = false;
+  bool test() {
+    is_done = is_done || inner.test();
+    if (!comm || !is_done || has_looked) return is_done;
+    has_looked = comm->looks_away(peer);
+    return false;
+  }
+  bool take_back() { return tutti::detail::take_back(inner); }
+  int waiting_for() const { return inner.waiting_for(); }
+};
+/// Of values of 20 bytes, from arm() on.
+template <class Inner>
+class seeing_late : public tutti::decorator<Inner> {
+public:
+  using tutti::decorator<Inner>::decorator;
+  void arm() { armed_ = true; }
+  template <class Execution>
+  auto exchange(Execution execution, tutti::channel on, const tutti::exchange_round& round) {
+    bool late = false;
+    int peer = -1;
+    for (const auto& m : round.sends) late = armed_ && this->rank() == 0 && m.bytes.size() == 20, peer = m.peer;
+    for (const auto& m : round.receives) late = armed_ && this->rank() != 0 && m.bytes.size() == 20, peer = m.peer;
+    auto handle = this->inner_.exchange(execution, on, round);
+    return late_exchange<decltype(handle), seeing_late>{std::move(handle), late ? this : nullptr, peer};
+  }
+  bool has_left(int peer) const { return !std::exchange(is_away_, false) && this->inner_.has_left(peer); }
+  bool looks_away(int peer) const { return is_away_ = this->inner_.has_left(peer); }
+
+private:
+  bool armed_ = false;
+  mutable bool is_away_ = false;
+};
+template <class Inner>
+seeing_late(Inner&&) -> seeing_late<Inner>;
+
+} // namespace
+
+// At the end of all who has answered may leave, and who has its answer: it is not lost.
+BOOST_AUTO_TEST_CASE(one_that_leaves_after_the_end_is_not_lost) {
+  for (const bool host : {true, false}) {
+    std::vector<std::string> told(3, "none");
+    tutti::threads::run(3, [&](auto& inner) {
+      seeing_late world{inner};
+      floats w(5);
+      try {
+        tutti::strategy strategy{world, go_on, patience};
+        auto trainer = strategy.bind(w, by_one);
+        if ((world.rank() == 0) == host) world.arm();
+        trainer.finalize();
+        if (!trainer.lost().empty()) told[std::size_t(world.rank())] = "that some are lost";
+      } catch (const tutti::error& e) {
+        told[std::size_t(world.rank())] = e.what();
+      }
+    });
+    for (const std::string& one : told)
+      BOOST_CHECK_MESSAGE(one == "none", (host ? "the host sees late: " : "the others see late: ") << one);
+  }
+}
+
 // Rank 2 does nothing more after its first step, and is given up by a rank that has asked it, or waits for it at the
 // end; it is named by all, and when it goes on after all, it is told so.
 BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
