@@ -175,9 +175,9 @@ private:
     for (std::uint64_t before = heard_ - 1; std::exchange(before, heard_) != heard_;) {
       for (int r = 0; r < comm_.size(); ++r) {
         seat& s = at(r);
-        is_over(s.telling, r), is_over(s.answering, r);
+        is_over(s.telling, r, misses_), is_over(s.answering, r, true);
         if (!s.telling && !s.to_tell.empty()) tell_next(r);
-        if (is_over(s.hearing, r)) hear(r);
+        if (is_over(s.hearing, r, misses_)) hear(r);
       }
       end(asking_);
       if (open_) {
@@ -189,12 +189,12 @@ private:
       if (goes_on_) lose_the_silent();
     }
   }
-  /// Whether an exchange that was under way is complete; it ends as well when the other has left.
-  bool is_over(std::optional<handle>& exchange, int other) {
+  /// Whether an exchange that was under way is complete; it ends as well when the other has left, which is a loss where
+  /// it is missed: of values, always; of words, while training goes on, as at the end they may be the last to be seen.
+  bool is_over(std::optional<handle>& exchange, int other, bool missed) {
     if (!exchange) return false;
     const reached met = detail::test_with(comm_, *exchange, other);
     if (met == reached::nothing_yet) return false;
-    const bool missed = misses_ || is_awaited(other);
     exchange.reset();
     ++heard_;
     if (met == reached::one_who_left && missed) lose(other);
@@ -279,7 +279,7 @@ private:
   /// Whether one that was under way is over.
   bool end(meeting& one) {
     if (!one.is_under_way()) return false;
-    is_over(one.sending, one.with), is_over(one.hearing, one.with);
+    is_over(one.sending, one.with, true), is_over(one.hearing, one.with, true);
     if (one.is_under_way()) return false;
     if (is_lost(one.with)) return true;
     const exact_mode held;
@@ -296,7 +296,7 @@ private:
     const exact_mode held;
     const std::span<T> sum = asked_.sent.span();
     while (!together_) {
-      if (is_over(asked_.hearing, asked_.with)) {
+      if (is_over(asked_.hearing, asked_.with, true)) {
         for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += asked_.got.span()[i];
         at(asked_.with).came = true;
       }
@@ -329,7 +329,7 @@ private:
   void lose(int other) {
     if (is_lost(other)) return;
     if (!goes_on_) throw error{left_unfinished(other)};
-    if (!open_ && asking_.is_with(other))
+    if (!open_ && other == host_ && !together_) // by whatever it was noticed
       throw error{{.code = error_code::peer_lost,
                    .call = "finalize",
                    .rank = comm_.rank(),

@@ -71,6 +71,7 @@ public:
   }
   std::vector<int> lost() const override {
     std::vector<int> all;
+    const auto held = comm_.in_flight().hold();
     for (int r = 0; meetings_ && r < comm_.size(); ++r)
       if (meetings_->is_lost(r)) all.push_back(r);
     return all;

@@ -76,6 +76,7 @@ public:
   bool counted() const override { return counted_; }
   std::vector<int> lost() const override {
     std::vector<int> all;
+    const auto held = with_.comm.in_flight().hold();
     for (int r = 0; r < size_; ++r)
       if (lost_[std::size_t(r)] || (server_ && server_->is_lost(r))) all.push_back(r);
     return all;

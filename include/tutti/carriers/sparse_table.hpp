@@ -69,7 +69,10 @@ public:
     return ranges_->owner(key);
   }
   /// How many rows were pushed to, of those that this rank owns.
-  std::size_t size() const noexcept { return server_ ? server_->size() : 0; }
+  std::size_t size() const noexcept {
+    const auto held = comm_.in_flight().hold();
+    return server_ ? server_->size() : 0;
+  }
 
   /// The rows of `keys`, one behind the other in their order. Waits for them.
   void pull(std::span<const std::uint64_t> keys, std::span<T> rows) {
