@@ -220,7 +220,7 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT remembering_at_servers: tutti::strategy: this codec remembers what it left out, .* or a codec without
   // REJECT remembering_graph: tutti::strategy: this codec remembers what it left out, .* or a codec without
   // REJECT remembering_clients: tutti::strategy: this codec remembers what it left out, .* or a codec without
-  // REJECT remembered_parameters: tutti::strategy: this codec sends later what it left out, .* contributes::difference
+  // REJECT remembered_parameters: tutti::strategy: this codec sends later what it left out, .* contribute tutti::contributes::difference
   // REJECT memory_in_strategy: tutti::strategy: a trainer keeps the memory of its codec - leave tutti::codec_memory out
   // REJECT biased_sign: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT biased_top_k: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
