@@ -51,7 +51,7 @@ reached test_with(const Comm& comm, Handle& exchange, int peer) {
   }
 }
 /// To one who was given up while it was silent.
-inline failure given_up(int by, std::chrono::milliseconds timeout) {
+inline failure heard_nothing_of(int by, std::chrono::milliseconds timeout) {
   return {.code = error_code::timeout,
           .peer = by,
           .detail = "rank " + std::to_string(by) + " has heard nothing of this rank for " +

@@ -213,7 +213,7 @@ private:
     } else if (kind == no_more) {
       ++s.done;
     } else if (kind == loss && about < std::uint64_t(comm_.size()) && goes_on_) {
-      if (int(about) == comm_.rank()) throw error{detail::given_up(other, timeout_)};
+      if (int(about) == comm_.rank()) throw error{detail::heard_nothing_of(other, timeout_)};
       lose(int(about));
     } else {
       throw error{{.code = error_code::bad_data,

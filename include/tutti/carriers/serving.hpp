@@ -288,7 +288,7 @@ private:
     }
   }
   [[noreturn]] void raise_given_up(int server) const {
-    failure why = detail::given_up(server, with_.how.timeout);
+    failure why = detail::heard_nothing_of(server, with_.how.timeout);
     why.call = "step";
     why.rank = rank_;
     throw error{std::move(why)};
