@@ -51,9 +51,10 @@ private:
   }
   void write(std::span<const char> all, std::size_t length) const {
     nlohmann::json joined = {{"displayTimeUnit", "ns"}, {"traceEvents", nlohmann::json::array()}};
-    for (std::size_t begin = 0; begin < all.size(); begin += length)
-      for (nlohmann::json& event : nlohmann::json::parse(all.subspan(begin, length))["traceEvents"])
-        joined["traceEvents"].push_back(std::move(event));
+    for (std::size_t begin = 0; begin < all.size(); begin += length) {
+      nlohmann::json part = nlohmann::json::parse(all.subspan(begin, length));
+      for (nlohmann::json& event : part["traceEvents"]) joined["traceEvents"].push_back(std::move(event));
+    }
     std::ofstream out{file_};
     out << joined.dump() << "\n";
     if (!out.flush()) throw std::runtime_error("cannot write " + file_ + " - make room or give another file with --trace");
