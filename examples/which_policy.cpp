@@ -1,6 +1,6 @@
 // Which sync policy for which cluster: every policy trains the same model on a cluster that you describe, in virtual
 // time, so that two runs give the same table.
-// test: --steps 40 --ranks 4 --at-least 0.7
+// test: --steps 100 --ranks 4 --at-least 0.75
 // test: --steps 20 --ranks 3 --only gossip --only diloco --period 5
 // refuses: --only nothing => --only nothing: there is
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
