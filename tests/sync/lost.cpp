@@ -1,6 +1,7 @@
 // Workers that are lost while the others train on: at every exchange of small cases, and silent ones.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "losing.hpp"
 #include "training/small.hpp"
 
 #include <array>
@@ -16,6 +17,8 @@ BOOST_AUTO_TEST_SUITE(lost_workers)
 
 namespace {
 
+using losing::patience;
+using losing::steps;
 using small_model::by_one;
 using small_model::floats;
 using small_model::must_equal;
@@ -27,53 +30,6 @@ using tutti::quorum;
 using tutti::star;
 using std::chrono::milliseconds;
 
-const tutti::options patience{.timeout = std::chrono::seconds{60}};
-constexpr int steps = 3;
-
-struct outcome {
-  bool left = false, was_bound = false; ///< the fault came to pass; when all were bound
-  std::vector<floats> values;           ///< of each rank at the end
-  std::vector<std::vector<int>> lost;   ///< as each rank names them
-  std::vector<std::string> told;        ///< what each has caught
-};
-
-/// Steps of ones, in which rank `what.rank` returns in the place of one of its exchanges.
-template <class Policy>
-outcome run_with(int ranks, const star& servers, const Policy& policy, tutti::fault what) {
-  outcome all;
-  all.values.resize(std::size_t(ranks));
-  all.lost.resize(std::size_t(ranks));
-  all.told.resize(std::size_t(ranks), "none");
-  try {
-    tutti::threads::run(ranks, [&](auto& inner) {
-      const auto r = std::size_t(inner.rank());
-      tutti::faulty world{inner, what};
-      floats w(5), ones(5, 1);
-      bool bound = false;
-      try {
-        tutti::strategy strategy{world, servers, tutti::mean{}, policy, patience};
-        auto trainer = strategy.bind(w, by_one);
-        bound = true;
-        if (trainer.role() == tutti::role::server)
-          trainer.serve();
-        else
-          for (int k = 0; k < steps; ++k) trainer.step(ones);
-        trainer.finalize();
-        all.values[r] = w;
-        all.lost[r] = trainer.lost();
-      } catch (const tutti::rank_leaves&) {
-        all.left = true;
-        all.was_bound = bound;
-      } catch (const tutti::error& e) {
-        all.told[r] = e.what();
-      }
-    });
-  } catch (const std::exception& e) {
-    all.told[0] += std::string{", and threw "} + e.what();
-  }
-  return all;
-}
-
 /// What the others end with when a worker has left: the same values, which its pushes are part of or not.
 template <class Policy>
 void sweep(const std::string& name, const Policy& policy, bool every_step_is_one) {
@@ -82,7 +38,7 @@ void sweep(const std::string& name, const Policy& policy, bool every_step_is_one
     const int ranks = 4;
     for (int leaver = 0; leaver < ranks; ++leaver)
       for (std::uint64_t round = 0;; ++round) {
-        const outcome got = run_with(ranks, servers, policy, {.rank = leaver, .round = round});
+        const losing::outcome got = losing::run({.rank = leaver, .round = round}, ranks, servers, tutti::mean{}, policy);
         if (!got.left) break;
         const bool goes_on = got.was_bound && leaver >= servers.servers;
         std::string wrong;

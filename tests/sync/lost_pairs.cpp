@@ -1,6 +1,7 @@
 // Pairs that lose a rank while the others train on: at every exchange of small cases, and silent ones.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "losing.hpp"
 #include "training/scratch.hpp"
 #include "training/small.hpp"
 
@@ -16,6 +17,8 @@ BOOST_AUTO_TEST_SUITE(lost_of_pairs)
 
 namespace {
 
+using losing::patience;
+using losing::steps;
 using small_model::by_one;
 using small_model::floats;
 using small_model::must_equal;
@@ -24,50 +27,7 @@ using tutti::on_loss;
 using tutti::pairwise_averaging;
 using std::chrono::milliseconds;
 
-const tutti::options patience{.timeout = std::chrono::seconds{60}};
 constexpr pairwise_averaging go_on{.seed = 1, .on_loss = on_loss::go_on};
-constexpr int steps = 3;
-
-struct outcome {
-  bool left = false, was_bound = false; ///< the fault came to pass; when all were bound
-  std::vector<floats> values;           ///< of each rank at the end
-  std::vector<std::vector<int>> lost;   ///< as each rank names them
-  std::vector<std::string> told;        ///< what each has caught
-};
-
-/// Steps of ones, in which rank `what.rank` returns in the place of one of its exchanges.
-template <class Graph>
-outcome run_with(int ranks, const Graph& graph, const pairwise_averaging& policy, tutti::fault what) {
-  outcome all;
-  all.values.resize(std::size_t(ranks));
-  all.lost.resize(std::size_t(ranks));
-  all.told.resize(std::size_t(ranks), "none");
-  try {
-    tutti::threads::run(ranks, [&](auto& inner) {
-      const auto r = std::size_t(inner.rank());
-      tutti::faulty world{inner, what};
-      floats w(5), ones(5, 1);
-      bool bound = false;
-      try {
-        tutti::strategy strategy{world, graph, policy, patience};
-        auto trainer = strategy.bind(w, by_one);
-        bound = true;
-        for (int k = 0; k < steps; ++k) trainer.step(ones);
-        trainer.finalize();
-        all.values[r] = w;
-        all.lost[r] = trainer.lost();
-      } catch (const tutti::rank_leaves&) {
-        all.left = true;
-        all.was_bound = bound;
-      } catch (const tutti::error& e) {
-        all.told[r] = e.what();
-      }
-    });
-  } catch (const std::exception& e) {
-    all.told[0] += std::string{", and threw "} + e.what();
-  }
-  return all;
-}
 
 /// Who is left ends with the same values, and all have made all their steps; half of a last meeting may be missing.
 /// Where the lowest of them is lost when it takes their mean, they are told, or it was too late to be lost.
@@ -76,7 +36,7 @@ void sweep(const std::string& name, int ranks, const Graph& graph) {
   int survived = 0;
   for (int leaver = 0; leaver < ranks; ++leaver)
     for (std::uint64_t round = 0;; ++round) {
-      const outcome got = run_with(ranks, graph, go_on, {.rank = leaver, .round = round});
+      const losing::outcome got = losing::run({.rank = leaver, .round = round}, ranks, graph, go_on);
       if (!got.left) break;
       const std::string named = "(peer " + std::to_string(leaver) + ")";
       std::string wrong;

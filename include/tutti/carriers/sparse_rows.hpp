@@ -19,7 +19,7 @@ struct sparse_options {
   std::size_t columns = 1; ///< of every row
   /// Keys are less than this; 0 for all of 64 bits.
   std::uint64_t keys = 0;
-  /// A row that nobody has pushed to is drawn from [-scale, scale), by seed, key and column; zeros for 0.
+  /// A row that nobody has pushed to is drawn from [-scale, scale], by seed, key and column; zeros for 0.
   double scale = 0;
   std::uint64_t seed = 0;
 };

@@ -5,6 +5,7 @@
 // beyond the range of float count as infinities. A block of zeros arrives as zeros.
 #pragma once
 
+#include <tutti/codecs/codec.hpp>
 #include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
 #include <tutti/core/element.hpp>
@@ -89,5 +90,33 @@ void each_block(std::span<V> values, Wire* wire, std::size_t bits, F&& f) {
     f(values.data() + begin, wire + begin / Block * (sizeof(float) + Block * bits / 8), count);
   });
 }
+
+/// A codec of such blocks. Codes is `bits` of a code; scale(values, n), that of a block; write(values, scale, out, n) and
+/// read(in, scale, out, n), its codes. Two reads of the values.
+template <class Codes, std::size_t Block>
+struct block_codec {
+  using part = codec_part;
+  static constexpr codec_kind kind = codec_kind::opaque;
+  static constexpr std::size_t block = Block;
+
+  template <element T>
+  constexpr std::size_t bytes(std::size_t n) const noexcept {
+    return detail::block_bytes<Block>(n, Codes::bits);
+  }
+  template <element T>
+  void encode(std::span<const T> values, std::byte* out) const noexcept {
+    detail::each_block<Block>(values, out, Codes::bits, [](const T* from, std::byte* to, auto count) {
+      const float scale = Codes::scale(from, count);
+      detail::put(to, scale);
+      Codes::write(from, scale, to + sizeof scale, count);
+    });
+  }
+  template <element T>
+  void decode(const std::byte* in, std::span<T> out) const noexcept {
+    detail::each_block<Block>(out, in, Codes::bits, [](T* to, const std::byte* from, auto count) {
+      Codes::read(from + sizeof(float), detail::got<float>(from), to, count);
+    });
+  }
+};
 
 } // namespace tutti::detail

@@ -57,38 +57,19 @@ constexpr float from_fp8(std::uint8_t code) noexcept {
   return std::bit_cast<float>((is_special ? special : std::bit_cast<std::int32_t>(all)) | (code & 0x80) << 24);
 }
 
-/// x becomes the number of the format nearest to x / s, s = max |x| / the largest of the format over the block. Error of
-/// a value: at most 2^-4 |x| with e4m3 and 2^-3 |x| with e5m2, above the subnormal range; below it at most s 2^-10, and
-/// s 2^-17. A block of zeros arrives as zeros, one that holds a NaN or an infinity as NaNs. Deterministic.
-template <fp8 Format, std::size_t Block>
-struct basic_fp8_block {
-  using part = codec_part;
-  static constexpr codec_kind kind = codec_kind::opaque;
-  static constexpr std::size_t block = Block;
+namespace detail {
 
-  /// n + 4 ceil(n / Block).
-  template <element T>
-  constexpr std::size_t bytes(std::size_t n) const noexcept {
-    return detail::block_bytes<Block>(n, 8);
-  }
-  template <element T>
-  void encode(std::span<const T> values, std::byte* out) const noexcept {
-    detail::each_block<Block>(values, out, 8, [](const T* from, std::byte* to, auto count) {
-      const float scale = detail::scale_of(detail::largest_magnitude(from, count), largest_fp8<Format>);
-      detail::put(to, scale);
-      write(from, detail::inverse(scale), to + sizeof scale, count);
-    });
-  }
-  template <element T>
-  void decode(const std::byte* in, std::span<T> out) const noexcept {
-    detail::each_block<Block>(out, in, 8, [](T* to, const std::byte* from, auto count) {
-      read(from + sizeof(float), detail::got<float>(from), to, count);
-    });
-  }
+template <fp8 Format>
+struct fp8_codes {
+  static constexpr std::size_t bits = 8;
 
-private:
   template <class T, class Count>
-  static void write(const T* __restrict from, float inverse, std::byte* __restrict to, Count n) noexcept {
+  static float scale(const T* from, Count n) noexcept {
+    return detail::scale_of(detail::largest_magnitude(from, n), largest_fp8<Format>);
+  }
+  template <class T, class Count>
+  static void write(const T* __restrict from, float scale, std::byte* __restrict to, Count n) noexcept {
+    const float inverse = detail::inverse(scale);
     for (std::size_t i = 0; i < n; ++i)
       to[i] = static_cast<std::byte>(to_fp8<Format>(detail::float_of(from[i]) * inverse));
   }
@@ -98,6 +79,15 @@ private:
       to[i] = detail::value_of<T>(from_fp8<Format>(std::to_integer<std::uint8_t>(from[i])) * scale);
   }
 };
+
+} // namespace detail
+
+/// x becomes the number of the format nearest to x / s, s = max |x| / the largest of the format over the block. Error of
+/// a value: at most 2^-4 |x| with e4m3 and 2^-3 |x| with e5m2, above the subnormal range; below it at most s 2^-10, and
+/// s 2^-17. A block of zeros arrives as zeros, one that holds a NaN or an infinity as NaNs. Deterministic.
+/// n + 4 ceil(n / Block) bytes.
+template <fp8 Format, std::size_t Block>
+struct basic_fp8_block : detail::block_codec<detail::fp8_codes<Format>, Block> {};
 template <fp8 Format>
 using fp8_block = basic_fp8_block<Format, 256>;
 

@@ -2,44 +2,24 @@
 #pragma once
 
 #include <tutti/codecs/blocks.hpp>
-#include <tutti/codecs/codec.hpp>
+
+#include <cstddef>
+#include <cstdint>
 
 namespace tutti {
 
-/// x becomes q = the whole number nearest to x / s in [-127, 127], s = max |x| / 127 over the block; of two the even
-/// one (absmax quantisation in blocks: Dettmers, Lewis, Shleifer, Zettlemoyer, "8-bit optimizers via block-wise
-/// quantization", ICLR 2022, equation 4, with evenly spaced levels). Error of a value: at most s/2 (1 + 2^-15), so
-/// 1/254 of the largest of its block; where that is below 2^-119 at most 2^-127. A block of zeros arrives as +0, one that holds
-/// a NaN or an infinity as NaNs. Deterministic. Cost: two reads of the values.
-template <std::size_t Block>
-struct basic_int8_block {
-  using part = codec_part;
-  static constexpr codec_kind kind = codec_kind::opaque;
-  static constexpr std::size_t block = Block;
+namespace detail {
 
-  /// n + 4 ceil(n / Block).
-  template <element T>
-  constexpr std::size_t bytes(std::size_t n) const noexcept {
-    return detail::block_bytes<Block>(n, 8);
-  }
-  template <element T>
-  void encode(std::span<const T> values, std::byte* out) const noexcept {
-    detail::each_block<Block>(values, out, 8, [](const T* from, std::byte* to, auto count) {
-      const float scale = detail::scale_of(detail::largest_magnitude(from, count), 127);
-      detail::put(to, scale);
-      write(from, detail::inverse(scale), to + sizeof scale, count);
-    });
-  }
-  template <element T>
-  void decode(const std::byte* in, std::span<T> out) const noexcept {
-    detail::each_block<Block>(out, in, 8, [](T* to, const std::byte* from, auto count) {
-      read(from + sizeof(float), detail::got<float>(from), to, count);
-    });
-  }
+struct int8_codes {
+  static constexpr std::size_t bits = 8;
 
-private:
   template <class T, class Count>
-  static void write(const T* __restrict from, float inverse, std::byte* __restrict to, Count n) noexcept {
+  static float scale(const T* from, Count n) noexcept {
+    return detail::scale_of(detail::largest_magnitude(from, n), 127);
+  }
+  template <class T, class Count>
+  static void write(const T* __restrict from, float scale, std::byte* __restrict to, Count n) noexcept {
+    const float inverse = detail::inverse(scale);
     for (std::size_t i = 0; i < n; ++i)
       to[i] = static_cast<std::byte>(detail::nearest(detail::float_of(from[i]) * inverse, 127));
   }
@@ -49,43 +29,21 @@ private:
       to[i] = detail::value_of<T>(float(static_cast<signed char>(from[i])) * scale);
   }
 };
-using int8_block = basic_int8_block<256>;
 
-/// The same in [-7, 7], two values a byte, the first in its low half: q + 8. Error of a value: at most 1/14 of the
-/// largest of its block.
-template <std::size_t Block>
-struct basic_int4_block {
-  using part = codec_part;
-  static constexpr codec_kind kind = codec_kind::opaque;
-  static constexpr std::size_t block = Block;
+struct int4_codes {
+  static constexpr std::size_t bits = 4;
 
-  /// ceil(n / 2) + 4 ceil(n / Block).
-  template <element T>
-  constexpr std::size_t bytes(std::size_t n) const noexcept {
-    return detail::block_bytes<Block>(n, 4);
+  template <class T, class Count>
+  static float scale(const T* from, Count n) noexcept {
+    return detail::scale_of(detail::largest_magnitude(from, n), 7);
   }
-  template <element T>
-  void encode(std::span<const T> values, std::byte* out) const noexcept {
-    detail::each_block<Block>(values, out, 4, [](const T* from, std::byte* to, auto count) {
-      const float scale = detail::scale_of(detail::largest_magnitude(from, count), 7);
-      detail::put(to, scale);
-      write(from, detail::inverse(scale), to + sizeof scale, count);
-    });
-  }
-  template <element T>
-  void decode(const std::byte* in, std::span<T> out) const noexcept {
-    detail::each_block<Block>(out, in, 4, [](T* to, const std::byte* from, auto count) {
-      read(from + sizeof(float), detail::got<float>(from), to, count);
-    });
-  }
-
-private:
   template <class T>
   static std::int32_t code(T x, float inverse) noexcept {
     return detail::nearest(detail::float_of(x) * inverse, 7) + 8;
   }
   template <class T, class Count>
-  static void write(const T* __restrict from, float inverse, std::byte* __restrict to, Count n) noexcept {
+  static void write(const T* __restrict from, float scale, std::byte* __restrict to, Count n) noexcept {
+    const float inverse = detail::inverse(scale);
     for (std::size_t i = 0; i < n / 2; ++i)
       to[i] = static_cast<std::byte>(code(from[2 * i], inverse) | code(from[2 * i + 1], inverse) << 4);
     if (n % 2 != 0) to[n / 2] = static_cast<std::byte>(code(from[n - 1], inverse));
@@ -101,6 +59,23 @@ private:
       to[n - 1] = detail::value_of<T>(float((std::to_integer<std::int32_t>(from[n / 2]) & 15) - 8) * scale);
   }
 };
+
+} // namespace detail
+
+/// x becomes q = the whole number nearest to x / s in [-127, 127], s = max |x| / 127 over the block; of two the even
+/// one (absmax quantisation in blocks: Dettmers, Lewis, Shleifer, Zettlemoyer, "8-bit optimizers via block-wise
+/// quantization", ICLR 2022, equation 4, with evenly spaced levels). Error of a value: at most s/2 (1 + 2^-15), so
+/// 1/254 of the largest of its block; where that is below 2^-119 at most 2^-127. A block of zeros arrives as +0, one that holds
+/// a NaN or an infinity as NaNs. n + 4 ceil(n / Block) bytes. Deterministic.
+/// Cost: two reads of the values.
+template <std::size_t Block>
+struct basic_int8_block : detail::block_codec<detail::int8_codes, Block> {};
+using int8_block = basic_int8_block<256>;
+
+/// The same in [-7, 7], two values a byte, the first in its low half: q + 8. Error of a value: at most 1/14 of the
+/// largest of its block. ceil(n / 2) + 4 ceil(n / Block) bytes.
+template <std::size_t Block>
+struct basic_int4_block : detail::block_codec<detail::int4_codes, Block> {};
 using int4_block = basic_int4_block<256>;
 
 } // namespace tutti

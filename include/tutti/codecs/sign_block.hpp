@@ -5,41 +5,43 @@
 #include <tutti/codecs/codec.hpp>
 
 #include <array>
+#include <bit>
+#include <cstddef>
+#include <limits>
 
 namespace tutti {
 
-/// x becomes s or -s, s = mean |x| over the block; a zero of either sign counts as positive. (Scaled signs: Karimireddy,
-/// Rebjock, Stich, Jaggi, "Error feedback fixes SignSGD and other gradient compression schemes", ICML 2019, lemma 8:
-/// |x - C(x)|^2 = (1 - |x|_1^2 / (d |x|_2^2)) |x|_2^2 over a block of d.) On `direct` and `star` results travel as signs
-/// again: where the scales of all ranks are equal that is their majority vote (Bernstein, Wang, Azizzadenesheli,
-/// Anandkumar, "signSGD", ICML 2018), and an even vote is positive. Biased: it needs error feedback. A block that holds a
-/// NaN or an infinity arrives as NaNs. Deterministic.
-template <std::size_t Block>
-struct basic_sign_block {
-  using part = codec_part;
-  static constexpr codec_kind kind = codec_kind::opaque;
-  static constexpr std::size_t block = Block;
-  static constexpr bool biased = true;
+namespace detail {
 
-  /// ceil(n / 8) + 4 ceil(n / Block).
-  template <element T>
-  constexpr std::size_t bytes(std::size_t n) const noexcept {
-    return detail::block_bytes<Block>(n, 1);
+struct sign_codes {
+  static constexpr std::size_t bits = 1;
+
+  /// The mean magnitude.
+  template <class T, class Count>
+  static float scale(const T* from, Count n) noexcept {
+    const bool is_finite = detail::largest_magnitude(from, n) < detail::infinite_magnitude;
+    return is_finite ? static_cast<float>(sum(from, n) / double(n)) : std::numeric_limits<float>::quiet_NaN();
   }
-  template <element T>
-  void encode(std::span<const T> values, std::byte* out) const noexcept {
-    detail::each_block<Block>(values, out, 1, [](const T* from, std::byte* to, auto count) {
-      const bool is_finite = detail::largest_magnitude(from, count) < detail::infinite_magnitude;
-      const float none = std::numeric_limits<float>::quiet_NaN();
-      detail::put(to, is_finite ? static_cast<float>(sum(from, count) / double(count)) : none);
-      write(from, to + sizeof(float), count);
-    });
+  template <class T, class Count>
+  static void write(const T* __restrict from, float /*scale*/, std::byte* __restrict to, Count n) noexcept {
+    for (std::size_t i = 0; i < n / 8; ++i) {
+      unsigned signs = 0;
+      for (unsigned k = 0; k < 8; ++k) signs |= is_negative(from[8 * i + k]) << k;
+      to[i] = static_cast<std::byte>(signs);
+    }
+    if (n % 8 == 0) return;
+    unsigned signs = 0;
+    for (unsigned k = 0; k < n % 8; ++k) signs |= is_negative(from[n / 8 * 8 + k]) << k;
+    to[n / 8] = static_cast<std::byte>(signs);
   }
-  template <element T>
-  void decode(const std::byte* in, std::span<T> out) const noexcept {
-    detail::each_block<Block>(out, in, 1, [](T* to, const std::byte* from, auto count) {
-      read(from + sizeof(float), detail::got<float>(from), to, count);
-    });
+  template <class T, class Count>
+  static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
+    const auto one = [&](std::byte signs, unsigned k) {
+      return detail::value_of<T>((std::to_integer<unsigned>(signs) >> k & 1) != 0 ? -scale : scale);
+    };
+    for (std::size_t i = 0; i < n / 8; ++i)
+      for (unsigned k = 0; k < 8; ++k) to[8 * i + k] = one(from[i], k);
+    for (std::size_t i = n / 8 * 8; i < n; ++i) to[i] = one(from[i / 8], unsigned(i % 8));
   }
 
 private:
@@ -62,27 +64,20 @@ private:
   static unsigned is_negative(T x) noexcept {
     return detail::float_of(x) < 0;
   }
-  template <class T, class Count>
-  static void write(const T* __restrict from, std::byte* __restrict to, Count n) noexcept {
-    for (std::size_t i = 0; i < n / 8; ++i) {
-      unsigned bits = 0;
-      for (unsigned k = 0; k < 8; ++k) bits |= is_negative(from[8 * i + k]) << k;
-      to[i] = static_cast<std::byte>(bits);
-    }
-    if (n % 8 == 0) return;
-    unsigned bits = 0;
-    for (unsigned k = 0; k < n % 8; ++k) bits |= is_negative(from[n / 8 * 8 + k]) << k;
-    to[n / 8] = static_cast<std::byte>(bits);
-  }
-  template <class T, class Count>
-  static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
-    const auto one = [&](std::byte bits, unsigned k) {
-      return detail::value_of<T>((std::to_integer<unsigned>(bits) >> k & 1) != 0 ? -scale : scale);
-    };
-    for (std::size_t i = 0; i < n / 8; ++i)
-      for (unsigned k = 0; k < 8; ++k) to[8 * i + k] = one(from[i], k);
-    for (std::size_t i = n / 8 * 8; i < n; ++i) to[i] = one(from[i / 8], unsigned(i % 8));
-  }
+};
+
+} // namespace detail
+
+/// x becomes s or -s, s = mean |x| over the block; a zero of either sign counts as positive. (Scaled signs: Karimireddy,
+/// Rebjock, Stich, Jaggi, "Error feedback fixes SignSGD and other gradient compression schemes", ICML 2019, lemma 8:
+/// |x - C(x)|^2 = (1 - |x|_1^2 / (d |x|_2^2)) |x|_2^2 over a block of d.) On `direct` and `star` results travel as signs
+/// again: where the scales of all ranks are equal that is their majority vote (Bernstein, Wang, Azizzadenesheli,
+/// Anandkumar, "signSGD", ICML 2018), and an even vote is positive. Biased: it needs error feedback. A block that holds a
+/// NaN or an infinity arrives as NaNs. Deterministic.
+/// ceil(n / 8) + 4 ceil(n / Block) bytes.
+template <std::size_t Block>
+struct basic_sign_block : detail::block_codec<detail::sign_codes, Block> {
+  static constexpr bool biased = true;
 };
 using sign_block = basic_sign_block<256>;
 
