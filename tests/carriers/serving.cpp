@@ -1,5 +1,8 @@
 // The carrier of a parameter server by itself: what is pushed, answered and left at the end, and
 // that it serves from within whatever its rank waits for.
+#include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
+
 #include <tutti/tutti.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -9,6 +12,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -105,6 +109,12 @@ bool all_none(const std::vector<std::string>& texts) {
 }
 void require(bool right, const char* what) {
   if (!right) throw std::logic_error{what};
+}
+
+/// The clock of this rank goes on while it and `others` wait.
+void hurry(own_time* times, int rank, std::initializer_list<int> others) {
+  for (const int other : others) times[rank].beside.push_back(&times[other]);
+  times[rank].last = (tutti::deadline::max)();
 }
 
 const tutti::star layouts[] = {
@@ -228,7 +238,7 @@ BOOST_AUTO_TEST_CASE(all_may_drop_it_and_go_each_in_its_own_time) {
         std::vector<int> meeting(1, 1);
         tutti::all_reduce(world, meeting);
         if (world.rank() == 0)
-          while (!world.has_left(3)) std::this_thread::yield();
+          wait_until([&] { return world.has_left(3); });
       }
       if (world.rank() == 3) return;
       std::vector<int> meeting(1, 1);
@@ -249,7 +259,7 @@ BOOST_AUTO_TEST_CASE(who_has_finished_may_leave_while_servers_are_still_there) {
       for (int k = 0; all.works() && k < 3; ++k) all.step(1);
       all.carried->finish();
       if (world.rank() == 3) return;
-      while (!world.has_left(3)) std::this_thread::yield();
+      wait_until([&] { return world.has_left(3); });
       for (int k = 0; k < 100; ++k) world.in_flight().step();
       std::vector<int> meeting(1, 1);
       tutti::all_reduce(rest, meeting);
@@ -346,18 +356,15 @@ BOOST_AUTO_TEST_CASE(a_message_that_is_no_push_is_refused_on_all_ranks) {
 
 BOOST_AUTO_TEST_CASE(a_worker_that_does_not_push_in_time_is_named_to_all) {
   for (const bool dedicated : {false, true}) {
-    std::atomic<int> given_up{0};
-    const auto texts = told(4, [&](auto& world) {
-      const bool hurries = world.rank() == 0;
-      on_threads_bench all{world.inner(),
-                           {.servers = 1, .dedicated = dedicated},
-                           5,
-                           0,
-                           std::chrono::milliseconds{hurries ? 100 : 100'000}};
-      if (world.rank() == 2) {
-        while (given_up.load() < 3) std::this_thread::yield();
-        return;
-      }
+    std::atomic<int> bound{0}, given_up{0};
+    own_time times[4];
+    const auto texts = told(4, [&](auto& ranks) {
+      on_own_clock world{ranks, times[ranks.rank()]};
+      bench all{world, {.servers = 1, .dedicated = dedicated}, 5, 0, std::chrono::milliseconds{100}};
+      ++bound;
+      wait_until([&] { return bound == 4; });
+      if (world.rank() == 2) return wait_until([&] { return given_up >= 3; });
+      if (world.rank() == 0) hurry(times, 0, {1, 3});
       try {
         if (!all.works()) all.carried->serve();
         for (;;) all.step(1);
@@ -377,18 +384,15 @@ BOOST_AUTO_TEST_CASE(a_worker_that_does_not_push_in_time_is_named_to_all) {
 
 // The worker runs out of patience and names its server, which names whom it waits for itself.
 BOOST_AUTO_TEST_CASE(a_server_that_waits_for_somebody_itself_names_that_one) {
-  std::atomic<int> given_up{0};
-  const auto texts = told(4, [&](auto& world) {
-    const bool hurries = world.rank() == 1;
-    on_threads_bench all{world.inner(),
-                         {.servers = 1, .dedicated = true},
-                         5,
-                         0,
-                         std::chrono::milliseconds{hurries ? 100 : 100'000}};
-    if (world.rank() == 3) {
-      while (given_up.load() < 3) std::this_thread::yield();
-      return;
-    }
+  std::atomic<int> bound{0}, given_up{0};
+  own_time times[4];
+  const auto texts = told(4, [&](auto& ranks) {
+    on_own_clock world{ranks, times[ranks.rank()]};
+    bench all{world, {.servers = 1, .dedicated = true}, 5, 0, std::chrono::milliseconds{100}};
+    ++bound;
+    wait_until([&] { return bound == 4; });
+    if (world.rank() == 3) return wait_until([&] { return given_up >= 3; });
+    if (world.rank() == 1) hurry(times, 1, {0, 2});
     try {
       if (!all.works()) all.carried->serve();
       for (;;) all.step(1);

@@ -1,4 +1,6 @@
 // What a collective refuses, and what a request promises.
+#include "communicators/wait_until.hpp"
+
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/threads.hpp>
@@ -348,7 +350,7 @@ BOOST_AUTO_TEST_CASE(a_dropped_request_is_waited_for_and_testing_moves_it_on) {
     std::vector<int> a(9, 1), b(9, 2);
     { const auto dropped = tutti::async_all_reduce(world, a, tutti::ring{}); }
     auto tested = tutti::async_all_reduce(world, b, tutti::ring{});
-    while (!tested.test()) std::this_thread::yield();
+    wait_until([&] { return tested.test(); });
     if (a[8] != 4 || b[8] != 8) throw std::runtime_error{"a result is wrong"};
   });
   BOOST_CHECK(true); // what is wrong has been thrown

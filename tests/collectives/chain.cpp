@@ -1,6 +1,7 @@
 // Operations in sequence that are one request: what they leave, in which order, and how they end.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 
 #include <tutti/collectives/chain.hpp>
 #include <tutti/tutti.hpp>
@@ -105,7 +106,7 @@ BOOST_AUTO_TEST_CASE(a_rank_is_ready_before_each_stage_and_behind_the_last) {
     tutti::request whole{detail::chain_of(world, ready, reduced(world, a), reduced(world, b, tutti::ring{}),
                                           reduced(world, c, tutti::direct{})),
                          world.in_flight()};
-    while (!whole.test()) std::this_thread::yield();
+    wait_until([&] { return whole.test(); });
     r.check(order == "0123", "it was ready in the order " + order);
     r.check(a[3] == 2 && b[3] == 4 && c[3] == 8, "a stage has worked on something else");
   });
@@ -190,7 +191,7 @@ BOOST_AUTO_TEST_CASE(a_chain_that_is_dropped_while_unwinding_is_given_up) {
         const auto ready = [&](std::size_t k) { between = k == 1; };
         tutti::request whole{detail::chain_of(comm, ready, scattered(comm, x, topology), reduced(comm, y, topology)),
                              comm.in_flight()};
-        while (leaves && !between && !whole.test()) std::this_thread::yield();
+        if (leaves) wait_until([&] { return between || whole.test(); });
         if (leaves) throw std::runtime_error{"out of here"};
         whole.wait();
         tutti::barrier(comm);
@@ -213,7 +214,7 @@ BOOST_AUTO_TEST_CASE(all_stages_have_one_deadline) {
       const tutti::deadline begin = time.now;
       floats x(1000), y(1000);
       const auto ready = [&](std::size_t k) {
-        while (k == 1 && comm.rank() == 1 && !over) std::this_thread::yield();
+        if (k == 1 && comm.rank() == 1) wait_until([&] { return bool(over); });
         if (k != 1 || comm.rank() == 1) return;
         time.now += std::chrono::milliseconds{100};
         time.last = (tutti::deadline::max)();

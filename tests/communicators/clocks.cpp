@@ -1,6 +1,7 @@
 // Deadlines are times of the communicator's own clock: of calls, of what is in flight, of training steps.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 
 #include <tutti/tutti.hpp>
 
@@ -27,7 +28,7 @@ struct when_through {
   ~when_through() { over = true; }
 };
 void wait_for(const std::atomic<bool>& over) {
-  while (!over) std::this_thread::yield();
+  wait_until([&] { return bool(over); });
 }
 
 /// `call()` of a rank whose peer does not take part.
@@ -67,7 +68,7 @@ void a_call_waits(const std::string& name, Call&& call) {
     own_time& time = times[world.rank()];
     on_own_clock comm{world, time};
     const when_through said{over};
-    while (comm.rank() == 1 && times[0].waits < 1000 && !over) std::this_thread::yield();
+    if (comm.rank() == 1) wait_until([&] { return times[0].waits >= 1000 || over; });
     try {
       call(comm);
     } catch (const tutti::error& e) {

@@ -55,8 +55,6 @@ BOOST_AUTO_TEST_CASE(lengths_that_no_memory_holds_are_refused) {
 BOOST_AUTO_TEST_CASE(more_in_flight_than_there_are_channels) {
   on_threads(3, [](auto& world, report& r) {
     handles::many_in_flight(world, r, tutti::ring{});
-    handles::many_in_flight(world, r, tutti::halving_doubling{});
-    handles::many_in_flight(world, r, tutti::binomial_tree{});
     tutti::decorator<decltype((world))> by_messages{world};
     handles::many_in_flight(by_messages, r);
     handles::many_in_flight(world, r);

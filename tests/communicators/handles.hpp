@@ -3,6 +3,7 @@
 #pragma once
 
 #include "communicators/conformance.hpp"
+#include "communicators/wait_until.hpp"
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/counted.hpp>
@@ -118,7 +119,7 @@ void two_threads_in_one(Comm& world, report& r) {
     std::atomic<bool> begun{false};
     {
       std::jthread second{[&] {
-        while (!begun) std::this_thread::yield();
+        wait_until([&] { return bool(begun); });
         for (int k = 0; k < 1000; ++k) std::this_thread::yield();
         refused += enter();
       }};

@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(what_is_combined_takes_its_time) {
 
 // --- a clock of whole numbers ---------------------------------------------------------------------------
 
-BOOST_AUTO_TEST_CASE(a_million_transfers_do_not_drift) {
+BOOST_AUTO_TEST_CASE(a_hundred_thousand_transfers_do_not_drift) {
   const machine on{.between = {.latency = 0, .bandwidth = 1e9}}; // 100 bytes take 100 ns
   const auto took = on_simulated(2, on, [](auto& comm, report& r) {
     const std::array<std::byte, 100> text{};
@@ -183,15 +183,15 @@ BOOST_AUTO_TEST_CASE(a_million_transfers_do_not_drift) {
     const std::vector<tutti::outgoing> sends(1000, {1, text});
     std::vector<tutti::incoming> receives;
     for (auto& x : room) receives.push_back({0, x});
-    for (int k = 0; k < 1000; ++k) {
+    for (int k = 0; k < 100; ++k) {
       auto handle = comm.rank() == 0 ? comm.exchange({}, 1, {.sends = sends, .receives = {}})
                                      : comm.exchange({}, 1, {.sends = {}, .receives = receives});
       tutti::detail::complete(comm, handle, "transfers", patient.until(tutti::now_of(comm)));
     }
-    r.check(time_of(comm) == std::chrono::milliseconds{100}, "exactly a tenth of a second");
+    r.check(time_of(comm) == std::chrono::milliseconds{10}, "exactly a hundredth of a second");
   });
-  BOOST_CHECK_EQUAL(took.messages, 1'000'000u);
-  BOOST_CHECK_EQUAL(took.seconds, .1);
+  BOOST_CHECK_EQUAL(took.messages, 100'000u);
+  BOOST_CHECK_EQUAL(took.seconds, .01);
 }
 
 BOOST_AUTO_TEST_CASE(a_byte_on_a_fast_link_is_not_nothing) {

@@ -1,6 +1,7 @@
 // threads, put through what every communicator has to do.
 #include "communicators/conformance.hpp"
 #include "communicators/on_threads.hpp"
+#include "communicators/wait_until.hpp"
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/topologies/ring.hpp>
@@ -49,7 +50,7 @@ BOOST_AUTO_TEST_CASE(what_is_withdrawn_is_not_overtaken) {
       if (comm.rank() == 0) {
         const tutti::outgoing sends[] = {{1, whole}, {1, half}};
         const auto given_up = comm.exchange({}, k, {.sends = sends, .receives = {}});
-        while (awaited.load() < k) std::this_thread::yield();
+        wait_until([&] { return awaited >= k; });
       } else {
         const tutti::incoming receives[] = {{0, whole}, {0, half}};
         auto waiting = comm.exchange({}, k, {.sends = {}, .receives = receives});

@@ -1,4 +1,5 @@
 // Workers that return without finalize(): everybody is told at once who it was.
+#include "communicators/wait_until.hpp"
 #include "sync/model.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -60,8 +61,7 @@ public:
 private:
   void look(tutti::channel on) {
     if (this->rank() != 0 || on < tutti::operations::channel_count) return;
-    while (!looked_ && (!this->inner_.probe(on) || !this->inner_.has_left(leaver_)))
-      std::this_thread::yield();
+    wait_until([&] { return looked_ || (this->inner_.probe(on) && this->inner_.has_left(leaver_)); });
     looked_ = true;
   }
 

@@ -1,6 +1,7 @@
 // Workers that are lost while the others train on: at every exchange of small cases, and silent ones.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 #include "losing.hpp"
 #include "training/small.hpp"
 
@@ -112,7 +113,7 @@ BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
       if (world.rank() == 0) trainer.serve();
       for (int k = 0; k < 3 && world.rank() > 0; ++k) {
         if (k == 1 && world.rank() == 3) {
-          while (ended < 2) std::this_thread::yield();
+          wait_until([&] { return ended >= 2; });
           try {
             trainer.step(ones);
           } catch (const tutti::error& e) {
@@ -127,7 +128,7 @@ BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
         ++ended;
         if (world.rank() == 1) r.check(trainer.dropped() == 0, "dropped");
       }
-      while (world.rank() == 0 && ended < 3) world.in_flight().step(), std::this_thread::yield();
+      if (world.rank() == 0) wait_until([&] { return world.in_flight().step(), ended >= 3; });
       trainer.finalize();
       r.check(w[3] == -7, "a value is " + std::to_string(w[3]));
       r.check(trainer.lost() == std::vector<int>{3}, "who is lost");

@@ -1,6 +1,7 @@
 // Pairs that lose a rank while the others train on: at every exchange of small cases, and silent ones.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 #include "losing.hpp"
 #include "training/scratch.hpp"
 #include "training/small.hpp"
@@ -206,17 +207,22 @@ BOOST_AUTO_TEST_CASE(one_that_leaves_after_the_end_is_not_lost) {
 // Rank 2 does nothing more after its first step, and is given up by a rank that has asked it, or waits for it at the
 // end; it is named by all, and when it goes on after all, it is told so.
 BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
-  std::atomic<int> ended{0}, met{0};
+  std::atomic<int> bound{0}, ended{0};
   std::vector<std::string> told(1);
+  own_time times[3];
   on_threads(3, [&](auto& world, report& r) {
-    own_time time;
+    own_time& time = times[world.rank()];
     on_own_clock comm{world, time};
     floats w(4), ones(4, 1);
     tutti::strategy strategy{comm, go_on, tutti::options{.timeout = milliseconds{800}}};
     auto trainer = strategy.bind(w, by_one);
+    ++bound;
+    wait_until([&] { return bound == 3; });
     time.last = time.now + milliseconds{900}; // more than the timeout, and less than twice
+    for (const int other : {0, 1})
+      if (other != world.rank()) time.beside.push_back(&times[other]);
     if (world.rank() == 2) {
-      while (ended < 2) std::this_thread::yield();
+      wait_until([&] { return ended >= 2; });
       try {
         trainer.step(ones);
         trainer.finalize();
@@ -231,7 +237,7 @@ BOOST_AUTO_TEST_CASE(one_that_is_silent_is_given_up_named_and_told) {
     r.check(w == floats(4, -4), "a value is " + std::to_string(w[0]));
     r.check(trainer.lost() == std::vector<int>{2}, "who is lost");
     ++ended;
-    while (ended < 3) world.in_flight().step(), std::this_thread::yield();
+    wait_until([&] { return world.in_flight().step(), time.waited(), ended >= 3; });
   });
   BOOST_CHECK_MESSAGE(has(told[0], "has heard nothing of this rank for 800 ms, and the others train on without it - "
                                    "raise tutti::options::timeout if this rank is only slow"),

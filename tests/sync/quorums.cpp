@@ -1,6 +1,7 @@
 // Parameter servers whose steps close for all workers at once: backup workers, and a quorum with grace.
 #include "communicators/on_threads.hpp"
 #include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 #include "training/small.hpp"
 
 #include <atomic>
@@ -26,7 +27,7 @@ using tutti::star;
 using std::chrono::milliseconds;
 
 void wait_for(const std::atomic<int>& count, int wanted) {
-  while (count < wanted) std::this_thread::yield();
+  wait_until([&] { return count >= wanted; });
 }
 
 /// Rank's values after `steps` steps of gradients that depend on rank, step and the values.
@@ -317,7 +318,7 @@ BOOST_AUTO_TEST_CASE(a_state_knows_who_is_behind) {
       ++dropped;
     } else {
       tutti::operations& all = world.in_flight(); // a server among them
-      while (dropped < 2) all.step(), std::this_thread::yield();
+      wait_until([&] { return all.step(), dropped >= 2; });
     }
     other.step(floats(2, 2));
     other.finalize();

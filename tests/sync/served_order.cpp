@@ -1,4 +1,6 @@
 // The parameter server when answers come late and in odd orders: what a worker goes on with.
+#include "communicators/own_clock.hpp"
+#include "communicators/wait_until.hpp"
 #include "sync/model.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -195,18 +197,26 @@ namespace {
 
 /// What every rank throws when server `silent` of ranks 0 and 1 does not serve.
 std::vector<std::string> waiting_for_a_server(int silent) {
-  std::atomic<int> given_up{0};
-  return trial::errors_on_ranks(4, [&](auto& world) {
-    const bool works = world.rank() > 1; // only workers are in a hurry
+  std::atomic<int> bound{0}, given_up{0};
+  own_time times[4];
+  return trial::errors_on_ranks(4, [&](auto& ranks) {
+    own_time& time = times[ranks.rank()];
+    on_own_clock world{ranks, time};
+    const bool works = world.rank() > 1;
     std::vector<float> values(10), gradient(10, 1.0f);
     tutti::strategy strategy{world, tutti::star{.servers = 2, .dedicated = true},
                              tutti::asynchronous{}};
     auto trainer = strategy.bind(values, tutti::sgd{},
-                                 tutti::options{.timeout = std::chrono::milliseconds{works ? 100 : 100'000}});
+                                 tutti::options{.timeout = std::chrono::milliseconds{100}});
+    ++bound;
+    wait_until([&] { return bound == 4; });
     if (world.rank() == silent) {
-      while (given_up.load() < 2) std::this_thread::yield();
+      wait_until([&] { return given_up >= 2; });
       return;
     }
+    if (works) time.last = (tutti::deadline::max)(); // the server's stands
+    for (int other = 0; other < 4 && works; ++other)
+      if (other != world.rank() && other != silent) time.beside.push_back(&times[other]);
     try {
       works ? trainer.step(gradient) : trainer.serve();
     } catch (const tutti::error&) {
