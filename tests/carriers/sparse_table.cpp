@@ -230,6 +230,23 @@ BOOST_AUTO_TEST_CASE(a_gradient_that_is_no_number_is_one_error_on_every_rank) {
     }
 }
 
+// All ranks hear of it, whoever owns the row.
+BOOST_AUTO_TEST_CASE(a_row_that_would_overflow_is_one_error_on_every_rank) {
+  for (const star& servers : layouts) {
+    const auto errors = trial::errors_on_ranks(4, [&](auto& world) {
+      sparse_table table{world, servers, by_one, sparse_options{.columns = 2}};
+      if (world.rank() == 3)
+        for (int k = 0; k < 2; ++k) table.push(keys{4, 7}, floats{1, 1, 1, -3e38f});
+      if (table.role() == tutti::role::server) table.serve();
+      table.finish();
+      tutti::barrier(world);
+    });
+    expect_texts("on every rank", errors, "non_finite on rank");
+    expect_texts("on every rank", errors, "the row of key 7 would overflow by a push of rank 3 - lower the learning "
+                                          "rate, or clip the gradients");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(one_key_and_none_are_tables_and_requests_too) {
   for (const star& servers : layouts)
     for (const bool finishes_early : {false, true}) {

@@ -1,6 +1,7 @@
 // The rows of a table of 64-bit keys: who owns a key, what a row begins as, and how it is updated.
 #pragma once
 
+#include <tutti/core/element.hpp>
 #include <tutti/core/random.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 
@@ -56,17 +57,26 @@ public:
     if (found == rows_.end()) return begin(key, row);
     for (std::size_t i = 0; i < row.size(); ++i) row[i] = found->second.values[i];
   }
-  void update(std::uint64_t key, std::span<const T> gradient) {
+  /// False when a value of the row would be none any more: then it stays as it was.
+  bool update(std::uint64_t key, std::span<const T> gradient) {
     const std::size_t n = how_.columns;
-    auto [at, is_new] = rows_.try_emplace(key);
-    entry& row = at->second;
-    if (is_new) {
-      row.values.resize(n * (1 + slots_of<Optimizer>));
-      begin(key, std::span{row.values}.first(n));
-    }
+    const auto found = rows_.find(key);
+    const std::int64_t step = 1 + (found == rows_.end() ? 0 : found->second.steps);
+    next_.assign(n * (1 + slots_of<Optimizer>), T{});
+    if (found == rows_.end())
+      begin(key, std::span{next_}.first(n));
+    else
+      next_ = found->second.values;
     optimizer_slots<T, slots_of<Optimizer>> slots;
-    for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = std::span{row.values}.subspan((1 + k) * n, n);
-    tutti::update<T>(by_, ++row.steps, std::span{row.values}.first(n), gradient, slots);
+    for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = std::span{next_}.subspan((1 + k) * n, n);
+    tutti::update<T>(by_, step, std::span{next_}.first(n), gradient, slots);
+    for (const T v : next_)
+      if (!tutti::is_finite(v)) return false;
+    if (found == rows_.end())
+      rows_.emplace(key, entry{step, next_});
+    else
+      found->second.steps = step, found->second.values.swap(next_);
+    return true;
   }
   std::size_t size() const noexcept { return rows_.size(); }
 
@@ -87,6 +97,7 @@ private:
   Optimizer by_;
   sparse_options how_;
   std::unordered_map<std::uint64_t, entry> rows_;
+  std::vector<T> next_; ///< of the row that is updated
 };
 
 } // namespace detail

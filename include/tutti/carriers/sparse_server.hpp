@@ -65,8 +65,17 @@ public:
   void pull(std::span<const std::uint64_t> keys, std::span<T> rows) const {
     for (std::size_t k = 0; k < keys.size(); ++k) rows_.read(keys[k], rows.subspan(k * columns_, columns_));
   }
-  void push(std::span<const std::uint64_t> keys, std::span<const T> gradients) {
-    for (std::size_t k = 0; k < keys.size(); ++k) rows_.update(keys[k], gradients.subspan(k * columns_, columns_));
+  /// What the worker asks for.
+  void push(int worker, std::span<const std::uint64_t> keys, std::span<const T> gradients) {
+    for (std::size_t k = 0; k < keys.size(); ++k)
+      if (!rows_.update(keys[k], gradients.subspan(k * columns_, columns_)))
+        throw error{{.code = error_code::non_finite,
+                     .call = "push",
+                     .rank = comm_.rank(),
+                     .peer = worker,
+                     .detail = "the row of key " + std::to_string(keys[k]) +
+                               " would overflow by a push of rank " + std::to_string(worker) +
+                               " - lower the learning rate, or clip the gradients"}};
   }
   void ends(int worker) { workers_.ends(worker); }
   /// All workers have said that they are done, and have their rows.
@@ -147,7 +156,7 @@ private:
     seat& s = seats_[std::size_t(worker)];
     ++heard_;
     if (s.head.kind == sparse_head::push) {
-      push(s.keys, s.gradients);
+      push(worker, s.keys, s.gradients);
     } else {
       s.rows.resize(s.keys.size() * columns_);
       pull(s.keys, s.rows);

@@ -31,10 +31,11 @@ namespace tutti {
 /// and gradients; each behind three words. Memory: the rows that were pushed to, on their owners.
 /// Determinism: none; of one worker's pushes, run to run.
 /// Errors: `invalid_argument` on every rank, before anything is sent, for keys that are out of range, not sorted, or
-/// given twice, and for lengths that do not fit, and `non_finite` for gradients with a NaN or an infinity: `peer` is
-/// who has asked. `invalid_argument` on one rank alone for a dedicated server that asks, and for the owner of a key
-/// that is out of range. For options that cannot be it is every rank's, as `mismatch` is where they differ. What fails
-/// on its way, a server or worker that is lost included, fails everybody.
+/// given twice, and for lengths that do not fit; `non_finite` for gradients with a NaN or an infinity, and for those
+/// by which a row would overflow, which stays as it is: `peer` is who has asked. `invalid_argument` on one rank alone
+/// for a dedicated server that asks, and for the owner of a key that is out of range. For options that cannot be it is
+/// every rank's, as `mismatch` is where they differ. What fails on its way, a server or worker that is lost included,
+/// fails everybody.
 template <class T, class Comm, class Optimizer, placement_topology Topology = star>
 class sparse_table {
   using comm_type = std::remove_reference_t<decltype(detail::stationary(std::declval<Comm&>()))>;
@@ -141,6 +142,8 @@ private:
                "ranks 0 and " + std::to_string(r) + " make tables with other servers, columns, keys, seeds or "
                "optimizers - give the same on every rank");
     }
+    if (std::string wrong = detail::wrong_optimizer(optimizer); !wrong.empty())
+      refuse("sparse_table", -1, error_code::invalid_argument, std::move(wrong));
   }
   [[noreturn]] void refuse(const char* call, int peer, error_code code, std::string detail) const {
     throw error{{.code = code, .call = call, .rank = comm_.rank(), .peer = peer, .detail = std::move(detail)}};
@@ -198,7 +201,7 @@ private:
           lanes_[std::size_t(s)].receiving.emplace(comm_.exchange(host_execution{}, rows_, {{}, {&answer, 1}}));
         }
         if (s == comm_.rank() && kind == detail::sparse_head::pull) server_->pull(own, rows.subspan(first, n));
-        if (s == comm_.rank() && kind == detail::sparse_head::push) server_->push(own, gradients.subspan(first, n));
+        if (s == comm_.rank() && kind == detail::sparse_head::push) server_->push(s, own, gradients.subspan(first, n));
       }
     });
     wait(call, [&] { return all_sent(); });

@@ -34,6 +34,17 @@ private:
   T rate_, unbias_, b1_, b2_, c1_, c2_, tiny_, decay_, shrink_;
 };
 
+template <class Adam>
+std::string wrong_adam(const char* name, const Adam& o) {
+  return wrong_number{name}
+      .finite("learning_rate", o.learning_rate)
+      .fraction("beta1", o.beta1)
+      .fraction("beta2", o.beta2)
+      .not_negative("epsilon", o.epsilon)
+      .finite("weight_decay", o.weight_decay)
+      .text();
+}
+
 /// m and v, by the names that other libraries' checkpoints have for them.
 inline constexpr std::array<std::string_view, 2> moments{"exp_avg", "exp_avg_sq"};
 
@@ -49,6 +60,7 @@ struct adam {
   double epsilon = 1e-8;
   double weight_decay = 0;
 
+  std::string wrong() const { return detail::wrong_adam("adam", *this); }
   template <std::floating_point T>
   auto at(std::int64_t step) const {
     return detail::adam_moves<T>{*this, step, weight_decay, 0};
@@ -66,6 +78,7 @@ struct adamw {
   double epsilon = 1e-8;
   double weight_decay = 0.01;
 
+  std::string wrong() const { return detail::wrong_adam("adamw", *this); }
   template <std::floating_point T>
   auto at(std::int64_t step) const {
     return detail::adam_moves<T>{*this, step, 0, weight_decay};

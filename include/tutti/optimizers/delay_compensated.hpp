@@ -37,6 +37,10 @@ struct delay_compensated {
   Inner inner = {};
   double lambda = 0.04;
 
+  std::string wrong() const {
+    std::string of_inner = detail::wrong_optimizer(inner);
+    return of_inner.empty() ? detail::wrong_number{"delay_compensated"}.not_negative("lambda", lambda).text() : of_inner;
+  }
   template <std::floating_point T>
   auto at(std::int64_t step) const {
     const auto by = inner.template at<T>(step);

@@ -28,6 +28,13 @@ struct adaptive_moves {
     p -= rounded(rate * (state[0] / (std::sqrt(state[1]) + tau)));
   }
 };
+template <class Rule>
+std::string wrong_adaptive(const char* name, const Rule& o) {
+  wrong_number found{name};
+  found.finite("learning_rate", o.learning_rate).fraction("beta1", o.beta1);
+  if constexpr (requires { o.beta2; }) found.fraction("beta2", o.beta2);
+  return found.positive("tau", o.tau).text();
+}
 template <class T, class Rule, class Next>
 adaptive_moves<T, Next> adaptive(const Rule& rule, Next next) {
   return {T(rule.learning_rate), T(rule.beta1), T(1 - rule.beta1), T(rule.tau), next};
@@ -43,6 +50,7 @@ struct fed_adagrad {
   double beta1 = 0;
   double tau = 1e-3;
 
+  std::string wrong() const { return detail::wrong_adaptive("fed_adagrad", *this); }
   template <std::floating_point T>
   auto at(std::int64_t /*step*/) const {
     return detail::adaptive<T>(*this, [](const rounding&, T v, T square) { return v + square; });
@@ -58,6 +66,7 @@ struct fed_adam {
   double beta2 = 0.99;
   double tau = 1e-3;
 
+  std::string wrong() const { return detail::wrong_adaptive("fed_adam", *this); }
   template <std::floating_point T>
   auto at(std::int64_t /*step*/) const {
     return detail::adaptive<T>(*this, [b = T(beta2), c = T(1 - beta2)](const rounding& rounded, T v, T square) {
@@ -75,6 +84,7 @@ struct fed_yogi {
   double beta2 = 0.99;
   double tau = 1e-3;
 
+  std::string wrong() const { return detail::wrong_adaptive("fed_yogi", *this); }
   template <std::floating_point T>
   auto at(std::int64_t /*step*/) const {
     return detail::adaptive<T>(*this, [c = T(1 - beta2)](const rounding& rounded, T v, T square) {

@@ -8,6 +8,8 @@
 //     (rounded, p, g, state, before)  optional, beside it: the same with the value that the parameter had when its
 //                             gradient was taken, where that is another one: of pushes to servers
 //   learning_rate             a public member, so that a program may schedule it
+//   wrong()                   optional: what is wrong with its numbers, a text that is empty when nothing is; asked by
+//                             whatever takes an optimizer, which refuses it on every rank
 //
 // Laws: the outcome depends on the parameter, its gradient, its slots and the step, on nothing else - so
 // any split into key ranges gives the same bits, on replicas, servers and outer loops alike - and only
@@ -21,10 +23,12 @@
 #include <tutti/core/rounded.hpp>
 
 #include <array>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -49,6 +53,42 @@ concept optimizer =
     };
 
 namespace detail {
+
+/// The first of an optimizer's numbers that cannot be.
+class wrong_number {
+public:
+  explicit wrong_number(const char* of) : of_{of} {}
+  wrong_number& finite(const char* name, double x) { return require(std::isfinite(x), name, "a finite number"); }
+  wrong_number& positive(const char* name, double x) {
+    return require(std::isfinite(x) && x > 0, name, "a finite number above 0");
+  }
+  wrong_number& not_negative(const char* name, double x) {
+    return require(std::isfinite(x) && x >= 0, name, "a finite number of at least 0");
+  }
+  /// Of what is kept of a running mean.
+  wrong_number& fraction(const char* name, double x) {
+    return require(x >= 0 && x < 1, name, "at least 0, and less than 1");
+  }
+  std::string text() const { return text_; }
+
+private:
+  wrong_number& require(bool right, const char* name, const char* give) {
+    if (!right && text_.empty())
+      text_ = std::string{name} + " of tutti::" + of_ + " cannot be - give " + give;
+    return *this;
+  }
+  const char* of_;
+  std::string text_;
+};
+
+/// Empty when nothing is wrong with it.
+template <class O>
+std::string wrong_optimizer(const O& o) {
+  if constexpr (requires { std::string{o.wrong()}; })
+    return o.wrong();
+  else
+    return {};
+}
 
 template <class O, class T>
 concept looks_back = requires(const O o, std::int64_t step, const rounding& rounded, T& parameter, T* state) {

@@ -17,6 +17,13 @@ struct sgd {
   bool nesterov = false;
   double weight_decay = 0;
 
+  std::string wrong() const {
+    return detail::wrong_number{"sgd"}
+        .finite("learning_rate", learning_rate)
+        .finite("momentum", momentum)
+        .finite("weight_decay", weight_decay)
+        .text();
+  }
   template <std::floating_point T>
   auto at(std::int64_t /*step*/) const {
     return [rate = T(learning_rate), keep = T(momentum), decay = T(weight_decay),

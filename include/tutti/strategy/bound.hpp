@@ -130,6 +130,9 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   numbers.add(driver.numbers);
   std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
+  if (wrong.empty()) wrong = detail::wrong_optimizer(optimizer);
+  if constexpr (contribution_of<Sync> == contributes::difference)
+    if (wrong.empty()) wrong = detail::wrong_optimizer(sync.outer);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
   const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {
