@@ -86,4 +86,49 @@ BOOST_AUTO_TEST_CASE(what_is_learnt_meanwhile_is_kept_as_the_policy_says) {
   expect_all("keep .25", run(.25), {1.95f}, 1e-6);
 }
 
+// Together to step 10, then every 4: at 14, 18 and 22. A phase that began anew with a resumed run would agree at every
+// step of it.
+BOOST_AUTO_TEST_CASE(a_phase_that_is_over_stays_over_when_a_run_is_resumed) {
+  const auto run = [](std::int64_t saved_at) {
+    return on(2, [&](auto& world) {
+      floats x{1}, y{-5}, all;
+      tutti::strategy strategy{world, tutti::post_local_sgd{.first = 10, .later = 4}};
+      auto begun = strategy.bind(x, by_one), resumed = strategy.bind(y, by_one);
+      for (int step = 1; step <= 24; ++step) {
+        const floats g{.1f * float(step) + float(world.rank())};
+        (step <= saved_at ? begun : resumed).step(g);
+        all.push_back(step <= saved_at ? x[0] : y[0]);
+        if (step != saved_at) continue;
+        auto state = small_model::state_of(begun);
+        state.begin_reading();
+        resumed.state(state);
+      }
+      return all;
+    });
+  };
+  const auto unbroken = run(24);
+  for (const std::int64_t at : {9, 10, 11, 14, 16, 23}) BOOST_CHECK_MESSAGE(run(at) == unbroken, "saved at " << at);
+  for (int step = 1; step <= 24; ++step) {
+    const bool agrees = step <= 10 || step == 14 || step == 18 || step == 22;
+    BOOST_CHECK_MESSAGE((unbroken[0][std::size_t(step - 1)] == unbroken[1][std::size_t(step - 1)]) == agrees,
+                        "after step " << step);
+  }
+}
+
+// Server 0 has no step left and waits for the others, 100 steps long; then 8 workers push 2,000 times each.
+BOOST_AUTO_TEST_CASE(every_push_is_added_however_many_and_whoever_has_finished) {
+  const auto sums = [](int ranks, auto&& steps_of) {
+    return on(ranks, [&](auto& world) {
+      floats x(3);
+      tutti::strategy strategy{world, tutti::sum{}, tutti::asynchronous{.staleness = tutti::unbounded}};
+      auto trainer = strategy.bind(x, by_one);
+      for (int k = 0; k < steps_of(world.rank()); ++k) trainer.step(floats(3, -1));
+      trainer.finalize();
+      return x;
+    });
+  };
+  expect_all("rank 0 first", sums(3, [](int r) { return r == 0 ? 1 : 101; }), floats(3, 203));
+  expect_all("8 workers", sums(8, [](int) { return 2000; }), floats(3, 16000));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
