@@ -121,6 +121,7 @@ private:
                                  tutti::training_options{.clip = s_.clip});
     const auto steps = [&] { return int(trainer.steps()); };
     if (!s_.resume.empty()) resume(trainer, steps);
+    sent_before_ = double(comm_.sent().bytes); // the parameters of the beginning are no step's
     train_bound(trainer, model_, text_, s_, world_.rank(), updates_a_step,
                 [&](int step, double loss) {
                   seen_.add(step, loss);
