@@ -8,6 +8,7 @@
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/top_k.hpp>
 #include <tutti/collectives/arithmetic.hpp>
 #include <tutti/cuda/runtime.hpp>
 #include <tutti/kernels/context.hpp>
@@ -101,6 +102,25 @@ BOOST_AUTO_TEST_CASE(codecs_write_the_bytes_of_the_host) {
       check(on_device::codec::signs, tutti::sign_block{}, n, offset);
       check(on_device::codec::bfloat16, tutti::cast<tutti::bfloat16>{}, n, offset);
     }
+}
+
+BOOST_AUTO_TEST_CASE(the_k_largest_have_the_bytes_of_the_host) {
+  if (there_is_none()) return;
+  for (const std::size_t n : lengths)
+    for (const double fraction : {.01, .3})
+      for (const std::size_t offset : {0, 1}) {
+        const tutti::top_k codec{fraction};
+        if (codec.bytes<float>(n) == 4 * n) continue; // all values would travel
+        const auto values = random_values<float>(n, 9);
+        std::vector<std::byte> right(codec.bytes<float>(n));
+        codec.encode<float>(values, right.data());
+        BOOST_CHECK(on_device::top_k(values, fraction, offset) == right);
+      }
+}
+
+BOOST_AUTO_TEST_CASE(this_build_computes_as_the_source_says) {
+  if (there_is_none()) return;
+  on_device::require_exact_arithmetic();
 }
 
 BOOST_AUTO_TEST_CASE(steps_equal_the_host) {

@@ -5,7 +5,9 @@
 #include <tutti/cuda/device_buffer.hpp>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
+#include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/reduce.cuh>
+#include <tutti/cuda/top_k.cuh>
 #include <tutti/cuda/update.cuh>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
@@ -137,6 +139,16 @@ std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& 
   return out.values();
 }
 
+std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset) {
+  const cuda::stream on;
+  const tutti::top_k codec{fraction};
+  const placed<float> data{on, values, offset};
+  const placed<std::byte> wire{on, std::vector<std::byte>(codec.bytes<float>(values.size())), 0};
+  cuda::top_k_workspace with{on, values.size()};
+  cuda::encode(on, codec, data.read(), wire.span(), with);
+  return wire.values();
+}
+
 verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t offset) {
   const cuda::stream on;
   const many<float> from{on, tensors, offset};
@@ -165,5 +177,7 @@ rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wi
                tutti::adamw{}, 3, of, 0.7f);
   return {to.all[0].values(), to.all[1].values(), to.all[2].values()};
 }
+
+void require_exact_arithmetic() { cuda::require_exact_arithmetic(cuda::stream{}); }
 
 } // namespace on_device

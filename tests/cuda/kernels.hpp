@@ -30,6 +30,8 @@ encoded encode(codec by, const std::vector<float>& values, const std::vector<flo
 /// The mean of int8 messages of n values.
 std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n, std::size_t offset);
 
+std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset);
+
 struct verdict {
   double squares;
   float factor;
@@ -42,5 +44,7 @@ verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t
 rows<float> adamw_step(const rows<float>& in, rows<float> state, std::size_t offset);
 rows<float> sgd_step(const rows<float>& in, rows<float> state, std::size_t offset);
 rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wires, rows<float> state);
+
+void require_exact_arithmetic();
 
 } // namespace on_device

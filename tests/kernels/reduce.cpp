@@ -46,7 +46,7 @@ struct placed {
 };
 
 /// fill(rows) sets what there is beside pointers; run(rows) runs them.
-template <class T, int Most, class Run>
+template <class T, std::size_t Most, class Run>
 std::string by_kernel(const contributions<T>& of, const std::vector<T>& right, placed where, double total, Run&& run) {
   const std::size_t n = right.size();
   std::vector<guarded<T>> memory;
@@ -66,7 +66,7 @@ std::string by_kernel(const contributions<T>& of, const std::vector<T>& right, p
   return difference(out.values(), right);
 }
 
-template <class T, int K, class R>
+template <class T, std::size_t K, class R>
 void check(const R& r, double total) {
   const auto run = [&](auto& block, const kernels::rows<T, K>& all) { kernels::reduce<K>(block, r, all); };
   for (const std::size_t n : lengths) {
@@ -116,7 +116,7 @@ void check_weighted(const R& r, int count, std::vector<double> weights) {
 
 /// The last lane of a grid that is as large as it may be.
 struct last_block {
-  static constexpr int lanes = 32;
+  static constexpr std::size_t lanes = 32;
   std::size_t block() const { return blocks() - 1; }
   std::size_t blocks() const { return (std::size_t{1} << 30) / 32; }
   template <class F>

@@ -74,7 +74,7 @@ std::string check_values(const O& o, std::size_t n, std::size_t offset) {
     const kernels::rows<float, ranks> rows{{memory[0].data(), memory[1].data(), memory[2].data()}, nullptr, n,
                                            kernels::head_of(n, 4, memory[0].data(), what.values), 3};
     kernels::run_on_host<32>(2, [&](auto& block) {
-      kernels::reduce_and_update<ranks, int(tutti::slots_of<O>)>(block, tutti::mean{}, rows, o.template at<float>(4), what);
+      kernels::reduce_and_update<ranks, tutti::slots_of<O>>(block, tutti::mean{}, rows, o.template at<float>(4), what);
     });
   });
 }
@@ -97,7 +97,7 @@ std::string check_messages(const O& o, std::size_t n) {
   return by_kernel(before, right, 0, factor, [&](const auto& what) {
     const std::byte* in[16] = {wires[0].data(), wires[1].data(), wires[2].data()};
     kernels::run_on_host<64>(2, [&](auto& block) {
-      kernels::decode_reduce_and_update<kernels::int8_code, 256, int(tutti::slots_of<O>)>(
+      kernels::decode_reduce_and_update<kernels::int8_code, 256, tutti::slots_of<O>>(
           block, tutti::mean{}, in, ranks, 3, o.template at<float>(4), what);
     });
   });

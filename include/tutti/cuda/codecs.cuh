@@ -77,7 +77,7 @@ inline void require_message(const char* call, const device_span<const std::byte>
 
 inline messages checked_messages(const stream& on, const char* call, std::span<const device_span<const std::byte>> wires,
                                  std::size_t bytes) {
-  if (wires.empty() || wires.size() > std::size_t(tuning::static_contributions))
+  if (wires.empty() || wires.size() > tuning::static_contributions)
     throw error{{.code = error_code::invalid_argument,
                  .call = call,
                  .detail = std::to_string(wires.size()) + " messages were given - give 1 to " +
@@ -137,7 +137,7 @@ void encode(const stream& on, const error_feedback<C>& codec, const remembered_o
   if constexpr (detail::is_cast<C>) {
     static_assert(std::floating_point<T>, "tutti::cuda::encode: a cast that remembers takes float or double");
     const auto run = [&]<class W>(const cast<W>&) {
-      constexpr int length = 16 / int(sizeof(W));
+      constexpr std::size_t length = 16 / sizeof(W);
       W* const to = reinterpret_cast<W*>(wire.data());
       const std::size_t head =
           detail::kernels::head_of(n, length, values.data(), to, memory.before.data(), memory.after.data());

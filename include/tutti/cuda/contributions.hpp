@@ -45,9 +45,9 @@ void check_contributions(const stream& on, const char* call, std::span<const dev
   }
 }
 
-template <int K, class T>
+template <std::size_t K, class T>
 kernels::rows<T, K> rows_of(std::span<const device_span<const T>> in, const device_span<T>& out, double total) {
-  constexpr int length = kernels::packet<T>::length;
+  constexpr std::size_t length = kernels::packet<T>::length;
   const std::size_t n = out.size();
   kernels::rows<T, K> all{{}, out.data(), n, kernels::head_of(n, length, out.data()), total};
   for (std::size_t k = 0; k < in.size(); ++k) {

@@ -17,10 +17,10 @@ struct architectures {};
 using built_for = architectures<__CUDA_ARCH_LIST__>;
 
 /// A block of threads (kernels/context.hpp).
-template <int Lanes>
+template <std::size_t Lanes>
 class device_block {
 public:
-  static constexpr int lanes = Lanes;
+  static constexpr std::size_t lanes = Lanes;
 
   __host__ __device__ std::size_t block() const {
 #if defined(__CUDA_ARCH__)
@@ -62,7 +62,10 @@ public:
   template <class N>
   __host__ __device__ N add([[maybe_unused]] N& to, [[maybe_unused]] N n) {
 #if defined(__CUDA_ARCH__)
-    return atomicAdd(&to, n);
+    if constexpr (sizeof(N) == 8)
+      return atomicAdd(reinterpret_cast<unsigned long long*>(&to), static_cast<unsigned long long>(n));
+    else
+      return atomicAdd(&to, n);
 #else
     return n;
 #endif
@@ -76,9 +79,9 @@ inline unsigned blocks_for(std::size_t work) {
 }
 
 /// For n values that are moved in packets behind the first `head`, and one by one before and after them.
-inline unsigned packet_blocks(std::size_t n, std::size_t head, int length) {
+inline unsigned packet_blocks(std::size_t n, std::size_t head, std::size_t length) {
   if (head == n) return detail::blocks_for(n);
-  return detail::blocks_for((n - head) / std::size_t(length) + std::size_t(length));
+  return detail::blocks_for((n - head) / length + length);
 }
 
 /// Starts a kernel on the stream's device. Its own status is looked at, not the runtime's last error. No blocks, no launch.

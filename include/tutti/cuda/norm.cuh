@@ -21,7 +21,7 @@ namespace detail {
 namespace kernels = tutti::detail::kernels;
 
 /// Tensors whose addresses one launch has as parameters.
-inline constexpr int most_tensors = 512;
+inline constexpr std::size_t most_tensors = 512;
 
 template <class Built, class T>
 TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
@@ -91,7 +91,7 @@ void judge_norm(const stream& on, std::span<const device_span<const T>> tensors,
   std::size_t groups = 0;
   for (std::size_t first = 0; first == 0 || first < tensors.size(); first += detail::most_tensors, ++groups) {
     kernels::tensor_list<T, detail::most_tensors> list{};
-    list.count = int((std::min)(std::size_t(detail::most_tensors), tensors.size() - first));
+    list.count = int((std::min)(detail::most_tensors, tensors.size() - first));
     for (std::size_t k = 0; k < std::size_t(list.count); ++k) {
       const auto& t = tensors[first + k];
       list.data[k] = t.data();
@@ -114,7 +114,7 @@ void scale_and_cast(const stream& on, device_span<const T> from, device_span<U> 
   detail::require_length(call, to, from);
   detail::require_one_device(on, call, from, to, verdict);
   detail::require_apart(call, to, from);
-  constexpr int length = 16 / int((std::min)(sizeof(T), sizeof(U)));
+  constexpr std::size_t length = 16 / (std::min)(sizeof(T), sizeof(U));
   const std::size_t n = to.size(), head = detail::kernels::head_of(n, length, from.data(), to.data());
   detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::scale_kernel<Built, T, U>, from.data(), to.data(),
                  n, head, verdict.data());

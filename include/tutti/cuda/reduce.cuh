@@ -12,21 +12,21 @@ namespace tutti::cuda {
 
 namespace detail {
 
-template <class Built, class R, class T, int K>
+template <class Built, class R, class T, std::size_t K>
 TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::reduce_blocks<reducer_accumulator_t<R, T>, K>)
     reduce_kernel(R reducer, kernels::rows<T, K> of) {
   device_block<tuning::lanes> block;
   kernels::reduce<K>(block, reducer, of);
 }
 
-template <class Built, class R, class T, int Most>
+template <class Built, class R, class T, std::size_t Most>
 TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::reduce_blocks<reducer_accumulator_t<R, T>, 4>)
     reduce_weighted_kernel(R reducer, const __grid_constant__ kernels::weighted_rows<T, Most> of) {
   device_block<tuning::lanes> block;
   kernels::reduce_weighted<Most>(block, reducer, of);
 }
 
-template <int K, class Built, class R, class T>
+template <std::size_t K, class Built, class R, class T>
 void reduce_static(const stream& on, const R& reducer, std::span<const device_span<const T>> in, device_span<T> out) {
   if constexpr (K > 1)
     if (in.size() < std::size_t(K)) return detail::reduce_static<K - 1, Built>(on, reducer, in, out);
@@ -59,9 +59,9 @@ void reduce_weighted(const stream& on, const R& reducer, std::span<const device_
                      std::span<const double> weights, device_span<T> out) {
   detail::explain_reducer<R, T>();
   if constexpr (detail::reduces_in_kernels<R, T>) {
-    constexpr int most = tuning::most_contributions;
+    constexpr std::size_t most = tuning::most_contributions;
     const char* const call = "cuda::reduce_weighted";
-    detail::check_contributions<T>(on, call, in, out, std::size_t(most));
+    detail::check_contributions<T>(on, call, in, out, most);
     detail::kernels::weighted_rows<T, most> all{};
     all.all = detail::rows_of<most>(in, out, 0);
     all.all.total = detail::take_weights<R>(call, weights, in.size(), all.weights);

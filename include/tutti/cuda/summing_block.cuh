@@ -9,7 +9,7 @@ namespace tutti::cuda::detail {
 
 /// With the sums of kernels/context.hpp, in the order of CUB's warp reductions. One scratch serves all sums of a body: each
 /// ends with a barrier.
-template <int Lanes>
+template <std::size_t Lanes>
 class summing_block : public device_block<Lanes> {
   template <class X>
   using reduction = cub::BlockReduce<X, Lanes, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;

@@ -24,13 +24,13 @@ struct device_parameters {
 
 namespace detail {
 
-template <class Built, int K, int Slots, class R, class Moves, class T>
+template <class Built, std::size_t K, std::size_t Slots, class R, class Moves, class T>
 TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::column_blocks)
     update_kernel(R reducer, kernels::rows<T, K> of, Moves moves, kernels::updated<T, Slots> what) {
   device_block<tuning::lanes> block;
   kernels::reduce_and_update<K, Slots>(block, reducer, of, moves, what);
 }
-template <class Built, class Code, std::size_t Block, int Slots, class R, class Moves>
+template <class Built, class Code, std::size_t Block, std::size_t Slots, class R, class Moves>
 TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::column_blocks)
     decode_and_update_kernel(R reducer, const __grid_constant__ messages from, double total, Moves moves,
                              kernels::updated<float, Slots> what) {
@@ -46,8 +46,8 @@ constexpr void explain_optimizer() {
 }
 
 template <class T, std::size_t Slots>
-kernels::updated<T, int(Slots)> checked(const stream& on, const char* call, const device_parameters<T, Slots>& of, T factor) {
-  kernels::updated<T, int(Slots)> what{of.values.data(), {}, of.values.size(), factor};
+kernels::updated<T, Slots> checked(const stream& on, const char* call, const device_parameters<T, Slots>& of, T factor) {
+  kernels::updated<T, Slots> what{of.values.data(), {}, of.values.size(), factor};
   detail::require_one_device(on, call, of.values);
   for (std::size_t s = 0; s < Slots; ++s) {
     detail::require_one_device(on, call, of.slots[s]);
@@ -57,7 +57,7 @@ kernels::updated<T, int(Slots)> checked(const stream& on, const char* call, cons
   return what;
 }
 
-template <int K, class Built, class R, class O, class T, std::size_t Slots>
+template <std::size_t K, class Built, class R, class O, class T, std::size_t Slots>
 void update_static(const stream& on, const R& reducer, std::span<const device_span<const T>> in, const O& optimizer,
                    std::int64_t step, const device_parameters<T, Slots>& of, T factor) {
   if constexpr (K > 1)
@@ -66,12 +66,12 @@ void update_static(const stream& on, const R& reducer, std::span<const device_sp
   const char* const call = "cuda::update";
   const auto what = detail::checked(on, call, of, factor);
   auto rows = detail::rows_of<K, T>(in, of.values, double(K));
-  constexpr int length = kernels::packet<T>::length;
+  constexpr std::size_t length = kernels::packet<T>::length;
   for (const auto& slot : of.slots)
     if (kernels::head_of(rows.n, length, of.values.data(), slot.data()) != rows.head) rows.head = rows.n;
   const auto moves = optimizer.template at<T>(step);
   detail::launch(on, call, detail::packet_blocks(rows.n, rows.head, length),
-                 &update_kernel<Built, K, int(Slots), R, std::remove_const_t<decltype(moves)>, T>, reducer, rows, moves, what);
+                 &update_kernel<Built, K, Slots, R, std::remove_const_t<decltype(moves)>, T>, reducer, rows, moves, what);
 }
 
 } // namespace detail
@@ -115,7 +115,7 @@ void update(const stream& on, const C& codec, const R& reducer, std::span<const 
     const auto moves = optimizer.template at<float>(step);
     using code = typename detail::kernels::code_of<C>::type;
     detail::launch(on, call, detail::warps_for<C::block>(what.n),
-                   &detail::decode_and_update_kernel<Built, code, C::block, int(slots_of<O>), R, std::remove_const_t<decltype(moves)>>, reducer,
+                   &detail::decode_and_update_kernel<Built, code, C::block, slots_of<O>, R, std::remove_const_t<decltype(moves)>>, reducer,
                    from, double(wires.size()), moves, what);
   }
 }

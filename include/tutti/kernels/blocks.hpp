@@ -66,9 +66,9 @@ struct encoding {
 };
 
 /// What lanes of a block tell each other: values, and sums of magnitudes. Only signs have such a scale.
-template <int Lanes, bool Signs>
+template <std::size_t Lanes, bool Signs>
 struct block_scratch {};
-template <int Lanes>
+template <std::size_t Lanes>
 struct block_scratch<Lanes, true> {
   float values[Lanes / 32][256];
   double sums[Lanes / 32][8];
@@ -163,7 +163,7 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
                      const encoding<T>& of) {
   using A = accumulator_t<T>;
   namespace parts = coding_parts;
-  constexpr std::size_t warps = std::size_t(Context::lanes) / 32, bytes = parts::wire_bytes<Code, Block>;
+  constexpr std::size_t warps = Context::lanes / 32, bytes = parts::wire_bytes<Code, Block>;
   const rounding rounded;
   const std::size_t blocks = (of.n + Block - 1) / Block;
   struct held {
@@ -256,12 +256,12 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
 
 /// Messages of `count` ranks, decoded and reduced in one pass: out[i] = the fold of what they stand for, from the first
 /// to the last, lowered once.
-template <class Code, std::size_t Block, class Context, class R, class T, int Most>
+template <class Code, std::size_t Block, class Context, class R, class T, std::size_t Most>
 TUTTI_HD void decode_and_reduce(Context& ctx, const R& reducer, const std::byte* const (&wires)[Most], int count, T* out,
                                 std::size_t n, double total) {
   using A = reducer_accumulator_t<R, T>;
   namespace parts = coding_parts;
-  constexpr std::size_t warps = std::size_t(Context::lanes) / 32, bytes = parts::wire_bytes<Code, Block>;
+  constexpr std::size_t warps = Context::lanes / 32, bytes = parts::wire_bytes<Code, Block>;
   const rounding rounded;
   const std::size_t blocks = (n + Block - 1) / Block;
   ctx.each([&](unsigned lane) {

@@ -25,7 +25,7 @@ struct rounding_with_memory {
 
 template <class Context, class T, class W>
 TUTTI_HD void cast_with_memory(Context& ctx, const rounding_with_memory<T, W>& of) {
-  constexpr int length = 16 / int(sizeof(W));
+  constexpr std::size_t length = 16 / sizeof(W);
   const rounding rounded;
   const auto step = [&](T value, T& memory, T& sent) {
     const T x = add(multiply(rounded, of.decay, memory), value);
@@ -41,7 +41,7 @@ TUTTI_HD void cast_with_memory(Context& ctx, const rounding_with_memory<T, W>& o
         auto memory = load<length>(of.before + i);
         packet<T, length> sent;
         packet<W, length> wire;
-        for (int k = 0; k < length; ++k) wire.values[k] = step(values.values[k], memory.values[k], sent.values[k]);
+        for (std::size_t k = 0; k < length; ++k) wire.values[k] = step(values.values[k], memory.values[k], sent.values[k]);
         store(of.wire + i, wire);
         store(of.after + i, memory);
         if (of.sent) store(of.sent + i, sent);

@@ -30,10 +30,10 @@
 namespace tutti::detail::kernels {
 
 /// A block on the host: lanes one after the other, in an order that `seed` chooses. For tests.
-template <int Lanes>
+template <std::size_t Lanes>
 class host_block {
 public:
-  static constexpr int lanes = Lanes;
+  static constexpr std::size_t lanes = Lanes;
   static_assert(Lanes % 32 == 0, "tutti: lanes are whole warps");
 
   host_block(std::size_t block, std::size_t blocks, std::uint64_t seed) : block_{block}, blocks_{blocks} {
@@ -86,7 +86,7 @@ private:
 };
 
 /// body(context) of each of `blocks` blocks, one after the other, in an order that `seed` chooses.
-template <int Lanes, class Body>
+template <std::size_t Lanes, class Body>
 void run_on_host(std::size_t blocks, Body&& body, std::uint64_t seed = 1) {
   std::vector<std::size_t> order(blocks);
   std::iota(order.begin(), order.end(), std::size_t{0});

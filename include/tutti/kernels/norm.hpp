@@ -12,7 +12,7 @@
 namespace tutti::detail::kernels {
 
 /// Tensors of any lengths, cut into chunks, so that long and short ones are shared out evenly.
-template <class T, int Most>
+template <class T, std::size_t Most>
 struct tensor_list {
   const T* data[Most];
   std::size_t n[Most];
@@ -49,9 +49,9 @@ inline constexpr std::size_t chunk_rounds = 4;
 /// found[block] = the sum of the squares in double of every blocks-th chunk. Within a chunk lane l takes the values
 /// 4 l .. 4 l + 3, then those behind the 4 `lanes` that all lanes took, in order; then all lanes are added up (context.hpp).
 /// So the bits do not depend on where tensors begin in memory; they do on the number of blocks.
-template <class Context, class T, int Most>
+template <class Context, class T, std::size_t Most>
 TUTTI_HD void sum_squares(Context& ctx, const tensor_list<T, Most>& of, found_norm* found) {
-  constexpr std::size_t four = 4, stride = four * std::size_t(Context::lanes), chunk = stride * chunk_rounds;
+  constexpr std::size_t four = 4, stride = four * Context::lanes, chunk = stride * chunk_rounds;
   const rounding rounded;
   typename Context::template own<double> squares;
   typename Context::template own<std::uint32_t> bad;
@@ -105,7 +105,7 @@ TUTTI_HD void judge_norm(Context& ctx, const found_norm* found, std::size_t coun
   ctx.each([&](unsigned lane) {
     double all = 0;
     std::uint32_t wrong = 0;
-    for (std::size_t k = lane; k < count; k += std::size_t(Context::lanes)) {
+    for (std::size_t k = lane; k < count; k += Context::lanes) {
       all = add(all, found[k].squares);
       wrong |= found[k].bad != 0;
     }
@@ -129,7 +129,7 @@ template <class Context, class T, class U>
 TUTTI_HD void scale_and_cast(Context& ctx, const T* from, U* to, std::size_t n, std::size_t head,
                              const norm_verdict* verdict) {
   using A = accumulator_t<T>;
-  constexpr int length = sizeof(T) < sizeof(U) ? 16 / int(sizeof(T)) : 16 / int(sizeof(U));
+  constexpr std::size_t length = sizeof(T) < sizeof(U) ? 16 / sizeof(T) : 16 / sizeof(U);
   if (!verdict->finite) return;
   const rounding rounded;
   const A factor = static_cast<A>(verdict->factor);
@@ -139,7 +139,7 @@ TUTTI_HD void scale_and_cast(Context& ctx, const T* from, U* to, std::size_t n, 
       [&](std::size_t i) {
         const auto in = load<length>(from + i);
         packet<U, length> out;
-        for (int k = 0; k < length; ++k) out.values[k] = made(in.values[k]);
+        for (std::size_t k = 0; k < length; ++k) out.values[k] = made(in.values[k]);
         store(to + i, out);
       },
       [&](std::size_t i) { to[i] = made(from[i]); });

@@ -53,11 +53,16 @@ TUTTI_HD void compare(Key (&keys)[Size]) {
   keys[Low] = b < a ? b : a;
   keys[High] = b < a ? a : b;
 }
-template <class Key, std::size_t Size>
+/// By the comparators from First on; no more than 128 in one expression, as clang nests no deeper.
+template <std::size_t First = 0, class Key, std::size_t Size>
 TUTTI_HD void sort_in_registers(Key (&keys)[Size]) {
-  [&]<std::size_t... C>(std::index_sequence<C...>) {
-    (compare<comparator_at<Size, C>.low, comparator_at<Size, C>.high>(keys), ...);
-  }(std::make_index_sequence<comparators<Size>>{});
+  if constexpr (First < comparators<Size>) {
+    constexpr std::size_t n = comparators<Size> - First < 128 ? comparators<Size> - First : 128;
+    [&]<std::size_t... C>(std::index_sequence<C...>) {
+      (compare<comparator_at<Size, First + C>.low, comparator_at<Size, First + C>.high>(keys), ...);
+    }(std::make_index_sequence<n>{});
+    sort_in_registers<First + n>(keys);
+  }
 }
 
 /// Integers in the order -inf .. -0 < +0 .. +inf < NaN, and back. All NaNs are one.
@@ -123,12 +128,12 @@ struct columns {
 template <class Context, class Pick, class T, std::size_t Size>
 TUTTI_HD void pick_from_columns(Context& ctx, const Pick& pick, const columns<T, Size>& of) {
   static_assert(sizeof(accumulator_t<T>) == 4, "tutti: columns are sorted as floats");
-  const std::size_t step = ctx.blocks() * std::size_t(Context::lanes);
+  const std::size_t step = ctx.blocks() * Context::lanes;
   ctx.each([&](unsigned lane) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif
-    for (std::size_t i = ctx.block() * std::size_t(Context::lanes) + lane; i < of.n; i += step) {
+    for (std::size_t i = ctx.block() * Context::lanes + lane; i < of.n; i += step) {
       std::int32_t keys[Size];
       [&]<std::size_t... K>(std::index_sequence<K...>) { // behind all others where there are fewer
         ((keys[K] = int(K) < of.count ? key_of(element_cast<float>(of.in[K][i])) : 0x7fffffff), ...);

@@ -11,15 +11,15 @@
 namespace tutti::detail::kernels {
 
 /// `Length` values, read and written sixteen bytes at a time.
-template <class T, int Length = 16 / int(sizeof(T))>
+template <class T, std::size_t Length = 16 / sizeof(T)>
 struct alignas(16) packet {
-  static constexpr int length = Length;
+  static constexpr std::size_t length = Length;
   static_assert(Length * sizeof(T) % 16 == 0, "tutti: a packet is a multiple of sixteen bytes");
   T values[Length];
 };
 
 /// Of memory on a 16-byte boundary that is not read again soon: past the caches where that can be said.
-template <int Length, class T>
+template <std::size_t Length, class T>
 TUTTI_HD packet<T, Length> load(const T* from) {
   packet<T, Length> all;
 #if defined(__CUDA_ARCH__)
@@ -31,7 +31,7 @@ TUTTI_HD packet<T, Length> load(const T* from) {
 #endif
   return all;
 }
-template <int Length, class T>
+template <std::size_t Length, class T>
 TUTTI_HD void store(T* to, const packet<T, Length>& all) {
 #if defined(__CUDA_ARCH__)
   const auto* const from = reinterpret_cast<const uint4*>(&all);
@@ -77,20 +77,20 @@ TUTTI_HD void store_quad(T* to, const quad<T>& all) {
 /// How many values come before those that can be moved in packets of `length` values, of which every pointer then is on
 /// a 16-byte boundary; n where there is no such place, as pointers are unlike each other.
 template <class... T>
-std::size_t head_of(std::size_t n, int length, const T*... pointers) {
-  for (std::size_t head = 0; head < std::size_t(length) && head < n; ++head)
+std::size_t head_of(std::size_t n, std::size_t length, const T*... pointers) {
+  for (std::size_t head = 0; head < length && head < n; ++head)
     if ((... && (reinterpret_cast<std::uintptr_t>(pointers + head) % 16 == 0))) return head;
   return n;
 }
 
 /// packet(i) for values [i, i + Length), one(i) for those before the first and behind the last, by the lanes of all
 /// blocks. Not unrolled: what is in flight is chosen by the length of a packet, and registers are scarce.
-template <int Length, class Context, class Packet, class One>
+template <std::size_t Length, class Context, class Packet, class One>
 TUTTI_HD void in_packets(Context& ctx, std::size_t n, std::size_t head, Packet&& packet, One&& one) {
   const std::size_t packets = (n - head) / Length, tail = head + packets * Length;
-  const std::size_t step = ctx.blocks() * std::size_t(Context::lanes);
+  const std::size_t step = ctx.blocks() * Context::lanes;
   ctx.each([&](unsigned lane) {
-    const std::size_t me = ctx.block() * std::size_t(Context::lanes) + lane;
+    const std::size_t me = ctx.block() * Context::lanes + lane;
 #if defined(__CUDA_ARCH__)
 #pragma unroll 1
 #endif

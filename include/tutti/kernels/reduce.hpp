@@ -10,7 +10,7 @@
 namespace tutti::detail::kernels {
 
 /// Contributions to n values, and the sum of their weights.
-template <class T, int K>
+template <class T, std::size_t K>
 struct rows {
   const T* in[K];
   T* out;
@@ -20,7 +20,7 @@ struct rows {
 };
 
 /// The same, as many as there are, with what each weighs.
-template <class T, int Most>
+template <class T, std::size_t Most>
 struct weighted_rows {
   rows<T, Most> all;
   double weights[Most];
@@ -29,41 +29,41 @@ struct weighted_rows {
 
 /// out[i] = the fold of in[0][i], in[1][i], ... by a folding reducer, from the first to the last and in its accumulators,
 /// lowered once. `first` is the index of the first value in the caller's data. `out` may be one of the contributions.
-template <int K, class Context, class R, class T>
+template <std::size_t K, class Context, class R, class T>
 TUTTI_HD void reduce(Context& ctx, const R& reducer, const rows<T, K>& of, std::size_t first = 0) {
   using A = reducer_accumulator_t<R, T>;
-  constexpr int length = packet<T>::length;
+  constexpr std::size_t length = packet<T>::length;
   const auto one = [&](std::size_t i) {
     A all = tutti::detail::lift<R, T>(reducer, of.in[0][i], 1.0, first + i);
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-    for (int k = 1; k < K; ++k) all = reducer.combine(all, tutti::detail::lift<R, T>(reducer, of.in[k][i], 1.0, first + i));
+    for (std::size_t k = 1; k < K; ++k) all = reducer.combine(all, tutti::detail::lift<R, T>(reducer, of.in[k][i], 1.0, first + i));
     of.out[i] = tutti::detail::lower<T>(reducer, all, of.total, first + i);
   };
   const auto many = [&](std::size_t i) {
     A all[length];
     packet<T> next = load<length>(of.in[0] + i);
-    for (int j = 0; j < length; ++j) all[j] = tutti::detail::lift<R, T>(reducer, next.values[j], 1.0, first + i + j);
+    for (std::size_t j = 0; j < length; ++j) all[j] = tutti::detail::lift<R, T>(reducer, next.values[j], 1.0, first + i + j);
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-    for (int k = 1; k < K; ++k) {
+    for (std::size_t k = 1; k < K; ++k) {
       next = load<length>(of.in[k] + i);
-      for (int j = 0; j < length; ++j)
+      for (std::size_t j = 0; j < length; ++j)
         all[j] = reducer.combine(all[j], tutti::detail::lift<R, T>(reducer, next.values[j], 1.0, first + i + j));
     }
-    for (int j = 0; j < length; ++j) next.values[j] = tutti::detail::lower<T>(reducer, all[j], of.total, first + i + j);
+    for (std::size_t j = 0; j < length; ++j) next.values[j] = tutti::detail::lower<T>(reducer, all[j], of.total, first + i + j);
     store(of.out + i, next);
   };
   in_packets<length>(ctx, of.n, of.head, many, one);
 }
 
 /// The same of many contributions, each with its weight. What weighs nothing contributes the identity, whatever it holds.
-template <int Most, class Context, class R, class T>
+template <std::size_t Most, class Context, class R, class T>
 TUTTI_HD void reduce_weighted(Context& ctx, const R& reducer, const weighted_rows<T, Most>& of, std::size_t first = 0) {
   using A = reducer_accumulator_t<R, T>;
-  constexpr int length = packet<T>::length;
+  constexpr std::size_t length = packet<T>::length;
   const rounding rounded;
   const auto lifted = [&](T x, int k, std::size_t i) {
     if (of.weights[k] == 0) return reducer.template identity<A>();
@@ -84,15 +84,15 @@ TUTTI_HD void reduce_weighted(Context& ctx, const R& reducer, const weighted_row
   const auto many = [&](std::size_t i) {
     A all[length];
     packet<T> next = load<length>(of.all.in[0] + i);
-    for (int j = 0; j < length; ++j) all[j] = lifted(next.values[j], 0, i + j);
+    for (std::size_t j = 0; j < length; ++j) all[j] = lifted(next.values[j], 0, i + j);
 #if defined(__CUDA_ARCH__)
 #pragma unroll 4
 #endif
     for (int k = 1; k < of.count; ++k) {
       next = load<length>(of.all.in[k] + i);
-      for (int j = 0; j < length; ++j) all[j] = reducer.combine(all[j], lifted(next.values[j], k, i + j));
+      for (std::size_t j = 0; j < length; ++j) all[j] = reducer.combine(all[j], lifted(next.values[j], k, i + j));
     }
-    for (int j = 0; j < length; ++j) next.values[j] = tutti::detail::lower<T>(reducer, all[j], of.all.total, first + i + j);
+    for (std::size_t j = 0; j < length; ++j) next.values[j] = tutti::detail::lower<T>(reducer, all[j], of.all.total, first + i + j);
     store(of.all.out + i, next);
   };
   in_packets<length>(ctx, of.all.n, of.all.head, many, one);

@@ -12,7 +12,7 @@
 namespace tutti::detail::kernels {
 
 /// What an optimizer changes.
-template <class T, int Slots>
+template <class T, std::size_t Slots>
 struct updated {
   T* values;
   T* slots[Slots == 0 ? 1 : Slots];
@@ -22,7 +22,7 @@ struct updated {
 
 namespace update_parts {
 
-template <int Slots, class Moves, class T>
+template <std::size_t Slots, class Moves, class T>
 TUTTI_HD T moved(const Moves& moves, const rounding& rounded, T value, T gradient, T factor, T (&state)[Slots + 1]) {
   moves(rounded, value, multiply(rounded, factor, gradient), state);
   return value;
@@ -32,49 +32,49 @@ TUTTI_HD T moved(const Moves& moves, const rounding& rounded, T value, T gradien
 
 /// One step by the numbers `moves` of an optimizer (optimizers/optimizer.hpp), the gradient being the fold of K
 /// contributions. `of.head` is that of all pointers.
-template <int K, int Slots, class Context, class R, class Moves, class T>
+template <std::size_t K, std::size_t Slots, class Context, class R, class Moves, class T>
 TUTTI_HD void reduce_and_update(Context& ctx, const R& reducer, const rows<T, K>& of, const Moves& moves,
                                 const updated<T, Slots>& what) {
-  constexpr int length = packet<T>::length;
+  constexpr std::size_t length = packet<T>::length;
   const rounding rounded;
   const auto one = [&](std::size_t i) {
     T all = of.in[0][i], state[Slots + 1] = {};
-    for (int k = 1; k < K; ++k) all = reducer.combine(all, of.in[k][i]);
-    for (int s = 0; s < Slots; ++s) state[s] = what.slots[s][i];
+    for (std::size_t k = 1; k < K; ++k) all = reducer.combine(all, of.in[k][i]);
+    for (std::size_t s = 0; s < Slots; ++s) state[s] = what.slots[s][i];
     all = tutti::detail::lower<T>(reducer, all, of.total, i);
     what.values[i] = update_parts::moved<Slots>(moves, rounded, what.values[i], all, what.factor, state);
-    for (int s = 0; s < Slots; ++s) what.slots[s][i] = state[s];
+    for (std::size_t s = 0; s < Slots; ++s) what.slots[s][i] = state[s];
   };
   const auto many = [&](std::size_t i) {
     packet<T> all = load<length>(of.in[0] + i), slots[Slots + 1];
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
-    for (int k = 1; k < K; ++k) {
+    for (std::size_t k = 1; k < K; ++k) {
       const packet<T> next = load<length>(of.in[k] + i);
-      for (int j = 0; j < length; ++j) all.values[j] = reducer.combine(all.values[j], next.values[j]);
+      for (std::size_t j = 0; j < length; ++j) all.values[j] = reducer.combine(all.values[j], next.values[j]);
     }
-    for (int s = 0; s < Slots; ++s) slots[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
+    for (std::size_t s = 0; s < Slots; ++s) slots[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
     packet<T> values = load<length>(static_cast<const T*>(what.values + i));
-    for (int j = 0; j < length; ++j) {
+    for (std::size_t j = 0; j < length; ++j) {
       T state[Slots + 1] = {};
-      for (int s = 0; s < Slots; ++s) state[s] = slots[s].values[j];
+      for (std::size_t s = 0; s < Slots; ++s) state[s] = slots[s].values[j];
       const T g = tutti::detail::lower<T>(reducer, all.values[j], of.total, i + std::size_t(j));
       values.values[j] = update_parts::moved<Slots>(moves, rounded, values.values[j], g, what.factor, state);
-      for (int s = 0; s < Slots; ++s) slots[s].values[j] = state[s];
+      for (std::size_t s = 0; s < Slots; ++s) slots[s].values[j] = state[s];
     }
     store(what.values + i, values);
-    for (int s = 0; s < Slots; ++s) store(what.slots[s] + i, slots[s]);
+    for (std::size_t s = 0; s < Slots; ++s) store(what.slots[s] + i, slots[s]);
   };
   in_packets<length>(ctx, of.n, of.head, many, one);
 }
 
 /// The same, the gradient being the fold of `count` messages of a codec of blocks.
-template <class Code, std::size_t Block, int Slots, class Context, class R, class Moves, int Most>
+template <class Code, std::size_t Block, std::size_t Slots, class Context, class R, class Moves, std::size_t Most>
 TUTTI_HD void decode_reduce_and_update(Context& ctx, const R& reducer, const std::byte* const (&wires)[Most], int count,
                                        double total, const Moves& moves, const updated<float, Slots>& what) {
   namespace parts = coding_parts;
-  constexpr std::size_t warps = std::size_t(Context::lanes) / 32, bytes = parts::wire_bytes<Code, Block>;
+  constexpr std::size_t warps = Context::lanes / 32, bytes = parts::wire_bytes<Code, Block>;
   const rounding rounded;
   const std::size_t blocks = (what.n + Block - 1) / Block;
   ctx.each([&](unsigned lane) {
@@ -87,17 +87,17 @@ TUTTI_HD void decode_reduce_and_update(Context& ctx, const R& reducer, const std
       }
       float values[Block / 32], slots[Slots + 1][Block / 32];
       parts::read_values<Block>(static_cast<const float*>(what.values + begin), lane, length, values);
-      for (int s = 0; s < Slots; ++s)
+      for (std::size_t s = 0; s < Slots; ++s)
         parts::read_values<Block>(static_cast<const float*>(what.slots[s] + begin), lane, length, slots[s]);
       parts::each_value<Block>(lane, length, [&](std::size_t i, unsigned k) {
         float state[Slots + 1] = {};
-        for (int s = 0; s < Slots; ++s) state[s] = slots[s][k];
+        for (std::size_t s = 0; s < Slots; ++s) state[s] = slots[s][k];
         const float g = tutti::detail::lower<float>(reducer, all[k], total, begin + i);
         values[k] = update_parts::moved<Slots>(moves, rounded, values[k], g, what.factor, state);
-        for (int s = 0; s < Slots; ++s) slots[s][k] = state[s];
+        for (std::size_t s = 0; s < Slots; ++s) slots[s][k] = state[s];
       });
       parts::write_values<Block>(what.values + begin, lane, length, values);
-      for (int s = 0; s < Slots; ++s) parts::write_values<Block>(what.slots[s] + begin, lane, length, slots[s]);
+      for (std::size_t s = 0; s < Slots; ++s) parts::write_values<Block>(what.slots[s] + begin, lane, length, slots[s]);
     }
   });
 }
