@@ -173,8 +173,8 @@ rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wi
   const many<std::byte> from{on, wires, 0};
   const many<float> to{on, state, 0};
   const cuda::device_parameters<float, 2> of{to.all[0].span(), {to.all[1].span(), to.all[2].span()}};
-  cuda::update(on, tutti::int8_block{}, tutti::mean{}, std::span<const cuda::device_span<const std::byte>>{from.spans},
-               tutti::adamw{}, 3, of, 0.7f);
+  cuda::decode_and_update(on, tutti::int8_block{}, tutti::mean{},
+                          std::span<const cuda::device_span<const std::byte>>{from.spans}, tutti::adamw{}, 3, of, 0.7f);
   return {to.all[0].values(), to.all[1].values(), to.all[2].values()};
 }
 

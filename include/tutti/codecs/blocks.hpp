@@ -96,7 +96,7 @@ template <class Codes, std::size_t Block>
 struct block_codec {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
-  static constexpr execution runs = runs_on<Codes>;
+  static constexpr tutti::execution runs = runs_on<Codes>;
   static constexpr std::size_t block = Block;
 
   template <element T>

@@ -61,7 +61,7 @@ namespace detail {
 
 template <fp8 Format>
 struct fp8_codes {
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::size_t bits = 8;
 
   template <class T, class Count>

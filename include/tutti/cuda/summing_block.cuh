@@ -3,6 +3,11 @@
 
 #include <tutti/cuda/launch.cuh>
 
+#include <cub/version.cuh>
+#if CUB_VERSION < 300000
+#error "tutti: this is not the CUB that nvcc brings - let no older one come first among the include directories"
+#endif
+
 #include <cub/block/block_reduce.cuh>
 
 namespace tutti::cuda::detail {

@@ -103,13 +103,14 @@ void update(const stream& on, const R& reducer, std::span<const device_span<cons
 
 /// The same out of up to 16 messages of a codec of blocks.
 template <class C, class R, class O, class Built = detail::built_for>
-void update(const stream& on, const C& codec, const R& reducer, std::span<const device_span<const std::byte>> wires,
-            const O& optimizer, std::int64_t step, const device_parameters<float, slots_of<O>>& of, float factor = 1) {
+void decode_and_update(const stream& on, const C& codec, const R& reducer,
+                       std::span<const device_span<const std::byte>> wires, const O& optimizer, std::int64_t step,
+                       const device_parameters<float, slots_of<O>>& of, float factor = 1) {
   detail::explain_codec<C>();
   detail::explain_reducer<R, float>();
   detail::explain_optimizer<O>();
   if constexpr (detail::codes_in_kernels<C> && detail::reduces_in_kernels<R, float> && runs_on_device<O>) {
-    const char* const call = "cuda::update";
+    const char* const call = "cuda::decode_and_update";
     const detail::messages from = detail::checked_messages(on, call, wires, codec.template bytes<float>(of.values.size()));
     const auto what = detail::checked(on, call, of, factor);
     const auto moves = optimizer.template at<float>(step);

@@ -41,7 +41,7 @@ inline constexpr std::array<std::string_view, 2> moments{"exp_avg", "exp_avg_sq"
 
 /// Kingma, Ba, "Adam" (ICLR 2015), algorithm 1. `weight_decay` adds to the gradient (L2).
 struct adam {
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;
@@ -59,7 +59,7 @@ struct adam {
 /// Loshchilov, Hutter, "Decoupled weight decay regularization" (ICLR 2019), algorithm 2: parameters
 /// shrink by learning_rate * weight_decay in each step, apart from the gradient.
 struct adamw {
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;

@@ -28,7 +28,7 @@ struct sgd_moves {
 /// Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum" (ICML 2013), in
 /// the form that PyTorch uses, where the learning rate multiplies the velocity when it is applied.
 struct sgd {
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::array<std::string_view, 1> slots{"momentum_buffer"};
 
   double learning_rate = 0.1;

@@ -36,7 +36,7 @@ TUTTI_HD constexpr bool negative(A x) noexcept {
 
 struct sum {
   using part = reducer_part;
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T>;
 
@@ -57,7 +57,7 @@ struct sum {
 
 struct product {
   using part = reducer_part;
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 
@@ -74,7 +74,7 @@ struct product {
 /// IEEE 754-2019 `minimum`: a NaN if either is, always the canonical one; -0 is less than +0.
 struct min {
   using part = reducer_part;
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 
@@ -95,7 +95,7 @@ struct min {
 /// IEEE 754-2019 `maximum`: a NaN if either is, always the canonical one; +0 is greater than -0.
 struct max {
   using part = reducer_part;
-  static constexpr execution runs = execution::both;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 

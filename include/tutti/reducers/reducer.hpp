@@ -43,7 +43,7 @@
 // `const char* objection()`, why its numbers cannot work, nullptr when they can; and `static constexpr
 // determinism repeats`, what it promises of the bits, default run_to_run.
 // A combine or lift that multiplies and adds uses tutti::rounding (core/rounded.hpp), or -march=native
-// may fuse the two in a part of a loop. `static constexpr execution runs` says where its functions may be called
+// may fuse the two in a part of a loop. `static constexpr tutti::execution runs` says where its functions may be called
 // (core/execution.hpp), the host where it says nothing. State is part of the value: a reducer that carries numbers carries them
 // through every call.
 #pragma once
