@@ -33,52 +33,66 @@ inline cubin::kernel one(const std::vector<std::string>& words) {
   return found.front();
 }
 
-} // namespace cubins
-
 BOOST_AUTO_TEST_SUITE(cuda_cubin)
 
 BOOST_AUTO_TEST_CASE(no_kernel_touches_local_memory) {
-  const auto kernels = cubins::all();
+  const auto kernels = all();
   BOOST_CHECK_GE(kernels.size(), 70u);
   for (const auto& k : kernels) BOOST_CHECK_MESSAGE(k.local == 0, k.name);
 }
 
 BOOST_AUTO_TEST_CASE(a_reduction_of_eight_loads_eight_packets_and_stores_one) {
-  const auto k = cubins::one({"reduce_kernel<", "tutti::sum, float, 8ul>"});
+  const auto k = one({"reduce_kernel<", "tutti::sum, float, 8ul>"});
   BOOST_CHECK_EQUAL(k.wide_loads, 8u);
   BOOST_CHECK_EQUAL(k.wide_stores, 1u);
-  const auto half = cubins::one({"reduce_kernel<", "tutti::mean, tutti::bfloat16, 16ul>"});
+  const auto half = one({"reduce_kernel<", "tutti::mean, tutti::bfloat16, 16ul>"});
   BOOST_CHECK_EQUAL(half.wide_loads, 16u);
   BOOST_CHECK_EQUAL(half.wide_stores, 1u);
 }
 
 BOOST_AUTO_TEST_CASE(what_streams_moves_sixteen_bytes_at_a_time) {
   const auto wide = [](const cubin::kernel& k, std::size_t loads, std::size_t stores) {
-    BOOST_CHECK_MESSAGE(k.wide_loads >= loads && k.wide_stores >= stores, k.name << ": " << k.wide_loads << " and " << k.wide_stores);
+    BOOST_CHECK_MESSAGE(k.wide_loads >= loads && k.wide_stores >= stores,
+                        k.name << ": " << k.wide_loads << " and " << k.wide_stores);
   };
-  wide(cubins::one({"squares_kernel"}), 4, 0);
-  wide(cubins::one({"scale_kernel"}), 2, 1);
-  wide(cubins::one({"cast_kernel"}), 4, 3);
-  for (const char* code : {"int8_code", "fp8_code", "sign_code"}) wide(cubins::one({"encode_kernel", code}), 4, 4);
-  wide(cubins::one({"decode_kernel"}), 0, 2);
-  for (const auto& k : cubins::named({"update_kernel", "adam_moves"})) wide(k, 4, 3);
-  for (const auto& k : cubins::named({"reduce_weighted_kernel"})) wide(k, 2, 1);
+  wide(one({"squares_kernel"}), 4, 0);
+  wide(one({"scale_kernel"}), 2, 1);
+  wide(one({"cast_kernel"}), 4, 3);
+  for (const char* code : {"int8_code", "fp8_code", "sign_code"}) wide(one({"encode_kernel", code}), 4, 4);
+  wide(one({"decode_kernel"}), 0, 2);
+  for (const auto& k : named({"update_kernel", "adam_moves"})) wide(k, 4, 3);
+  for (const auto& k : named({"reduce_weighted_kernel"})) wide(k, 2, 1);
 }
 
 BOOST_AUTO_TEST_CASE(columns_stay_in_registers) {
   for (const char* size : {"32ul", "64ul"})
     for (const char* pick : {"middle", "mean_within"}) {
-      const auto k = cubins::one({"column_kernel", pick, size});
+      const auto k = one({"column_kernel", pick, size});
       BOOST_CHECK_EQUAL(k.local, 0u);
       BOOST_CHECK_EQUAL(k.stores, 1u);
     }
 }
 
+BOOST_AUTO_TEST_CASE(
+    registers_leave_room_for_as_many_blocks_as_were_asked_for) { // 65,536 of a multiprocessor, 256 threads
+  const auto at_most = [](const std::vector<std::string>& words, std::size_t most) {
+    for (const auto& k : named(words))
+      BOOST_CHECK_MESSAGE(k.registers > 0 && k.registers <= most, k.name << ": " << k.registers);
+  };
+  at_most({""}, 128);
+  at_most({"reduce_kernel<", "float, 8ul>"}, 64);
+  for (const char* name : {"squares_kernel", "scale_kernel", "cast_kernel", "encode_kernel", "decode_kernel",
+                           "count_kernel", "keep_kernel"})
+    at_most({name}, 64);
+}
+
 BOOST_AUTO_TEST_CASE(nothing_is_fused) { // but in divisions, which are made of multiply-adds
-  for (const auto& k : cubins::named({"reduce_kernel<", "tutti::sum,"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
-  for (const auto& k : cubins::named({"update_kernel", "tutti::sum,", "sgd_moves"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
-  BOOST_CHECK_EQUAL(cubins::named({"update_kernel", "tutti::sum,", "sgd_moves"}).size(), 4u);
-  for (const char* name : {"cast_kernel", "scale_kernel", "squares_kernel"}) BOOST_CHECK_EQUAL(cubins::one({name}).fused, 0u);
+  for (const auto& k : named({"reduce_kernel<", "tutti::sum,"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
+  for (const auto& k : named({"update_kernel", "tutti::sum,", "sgd_moves"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
+  BOOST_CHECK_EQUAL(named({"update_kernel", "tutti::sum,", "sgd_moves"}).size(), 4u);
+  for (const char* name : {"cast_kernel", "scale_kernel", "squares_kernel"}) BOOST_CHECK_EQUAL(one({name}).fused, 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace cubins

@@ -2,12 +2,12 @@
 #include "cuda/kernels.hpp"
 #include "kernels/memory.hpp"
 
+#include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/sign_block.hpp>
-#include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/collectives/arithmetic.hpp>
 #include <tutti/cuda/runtime.hpp>
@@ -35,30 +35,24 @@ inline bool there_is_none() {
   return true;
 }
 
-template <class T>
-rows<T> contributions(int count, std::size_t n, bool special = true) {
+template <class T> rows<T> contributions(int count, std::size_t n, bool special = true) {
   rows<T> all;
   for (int k = 0; k < count; ++k) all.push_back(random_values<T>(n, std::uint64_t(k) + 1, special));
   return all;
 }
 template <class T, class R, class C = tutti::identity>
-std::vector<T> wanted(const R& r, const std::vector<const std::byte*>& in, std::size_t n, const std::vector<double>& weights,
-                      double total, const C& codec = {}) {
+std::vector<T> wanted(const R& r, const std::vector<const std::byte*>& in, std::size_t n,
+                      const std::vector<double>& weights, double total, const C& codec = {}) {
   const auto math = tutti::detail::arithmetic_of<T>(r, codec);
   std::vector<T> out(n);
   math.unite(math, in, weights, reinterpret_cast<std::byte*>(out.data()), n, 0, total);
   return out;
 }
-template <class Row>
-std::vector<const std::byte*> addresses(const std::vector<Row>& of) {
+template <class Row> std::vector<const std::byte*> addresses(const std::vector<Row>& of) {
   std::vector<const std::byte*> in;
   for (const auto& row : of) in.push_back(reinterpret_cast<const std::byte*>(row.data()));
   return in;
 }
-
-} // namespace device_kernels
-
-using namespace device_kernels;
 
 BOOST_AUTO_TEST_SUITE(cuda_device)
 
@@ -73,23 +67,31 @@ BOOST_AUTO_TEST_CASE(reductions_equal_the_host) {
         BOOST_CHECK_EQUAL(difference(on_device::mean(in, offset), wanted<float>(tutti::mean{}, from, n, {}, k)), "");
         const auto halves = contributions<tutti::bfloat16>(k, n);
         BOOST_CHECK_EQUAL(difference(on_device::mean(halves, offset),
-                                     wanted<tutti::bfloat16>(tutti::mean{}, addresses(halves), n, {}, k)), "");
+                                     wanted<tutti::bfloat16>(tutti::mean{}, addresses(halves), n, {}, k)),
+                          "");
         if (k < 3) continue;
         const std::vector<double> weights(std::size_t(k), 0.5);
-        BOOST_CHECK_EQUAL(difference(on_device::weighted_mean(in, weights, offset),
-                                     wanted<float>(tutti::weighted_mean{}, from, n, std::vector<double>(std::size_t(k), 1.0), k)), "");
-        BOOST_CHECK_EQUAL(difference(on_device::median(in, offset), wanted<float>(tutti::median{}, from, n, {}, k)), "");
-        BOOST_CHECK_EQUAL(difference(on_device::trimmed_mean(in, 1, offset), wanted<float>(tutti::trimmed_mean{1}, from, n, {}, k)), "");
+        BOOST_CHECK_EQUAL(
+            difference(on_device::weighted_mean(in, weights, offset),
+                       wanted<float>(tutti::weighted_mean{}, from, n, std::vector<double>(std::size_t(k), 1.0), k)),
+            "");
+        BOOST_CHECK_EQUAL(difference(on_device::median(in, offset), wanted<float>(tutti::median{}, from, n, {}, k)),
+                          "");
+        BOOST_CHECK_EQUAL(
+            difference(on_device::trimmed_mean(in, 1, offset), wanted<float>(tutti::trimmed_mean{1}, from, n, {}, k)),
+            "");
       }
 }
 
 BOOST_AUTO_TEST_CASE(codecs_write_the_bytes_of_the_host) {
   if (there_is_none()) return;
   const auto check = [](on_device::codec by, const auto& codec, std::size_t n, std::size_t offset) {
-    const auto values = random_values<float>(n, 3, by != on_device::codec::bfloat16, 500), before = random_values<float>(n, 4, false);
+    const auto values = random_values<float>(n, 3, by != on_device::codec::bfloat16, 500),
+               before = random_values<float>(n, 4, false);
     std::vector<float> sent = values, after(n);
     std::vector<std::byte> wire(codec.template bytes<float>(n));
-    tutti::error_feedback<std::remove_cvref_t<decltype(codec)>>{codec, 0.75}.template encode<float>({before, after}, sent, wire.data(), {});
+    tutti::error_feedback<std::remove_cvref_t<decltype(codec)>>{codec, 0.75}.template encode<float>(
+        {before, after}, sent, wire.data(), {});
     const auto got = on_device::encode(by, values, before, 0.75, offset);
     BOOST_CHECK(got.wire == wire);
     BOOST_CHECK_EQUAL(difference(got.sent, sent), "");
@@ -138,7 +140,8 @@ BOOST_AUTO_TEST_CASE(steps_equal_the_host) {
     for (std::size_t s = 0; s < state.size(); ++s) BOOST_CHECK_EQUAL(difference(got[s], state[s]), "");
   };
   for (const std::size_t n : lengths) {
-    check(tutti::mean{}, tutti::adamw{}, n, [](const auto& in, const auto& state) { return on_device::adamw_step(in, state, 1); });
+    check(tutti::mean{}, tutti::adamw{}, n,
+          [](const auto& in, const auto& state) { return on_device::adamw_step(in, state, 1); });
     check(tutti::sum{}, tutti::sgd{.learning_rate = .1, .momentum = .9, .weight_decay = .01}, n,
           [](const auto& in, const auto& state) { return on_device::sgd_step(in, state, 0); });
   }
@@ -178,7 +181,8 @@ BOOST_AUTO_TEST_CASE(norms_have_the_bits_of_the_body_on_the_host) {
   std::vector<kernels::found_norm> found(blocks);
   kernels::run_on_host<lanes>(blocks, [&](auto& block) { kernels::sum_squares(block, list, found.data()); });
   kernels::norm_verdict right{};
-  kernels::run_on_host<lanes>(1, [&](auto& block) { kernels::judge_norm(block, found.data(), blocks, 0.5, 1.0, &right); });
+  kernels::run_on_host<lanes>(1,
+                              [&](auto& block) { kernels::judge_norm(block, found.data(), blocks, 0.5, 1.0, &right); });
   for (const std::size_t offset : {0, 1}) {
     const auto got = on_device::judge(tensors, 0.5, 1.0, offset);
     BOOST_CHECK_EQUAL(got.squares, right.squares);
@@ -191,3 +195,5 @@ BOOST_AUTO_TEST_CASE(norms_have_the_bits_of_the_body_on_the_host) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace device_kernels

@@ -3,9 +3,9 @@
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/cuda/codecs.cuh>
 #include <tutti/cuda/device_buffer.hpp>
+#include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
-#include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/cuda/top_k.cuh>
 #include <tutti/cuda/update.cuh>
@@ -20,8 +20,7 @@ namespace cuda = tutti::cuda;
 namespace {
 
 /// n values somewhere in memory of the device.
-template <class T>
-class placed {
+template <class T> class placed {
 public:
   placed(const cuda::stream& on, const std::vector<T>& values, std::size_t offset)
       : on_{on}, all_{on, values.size() + offset}, span_{all_.span().subspan(offset, values.size())} {
@@ -39,15 +38,15 @@ public:
 private:
   void copy(void* to, const void* from) const {
     if (span_.empty()) return;
-    cuda::check(cudaMemcpyAsync(to, from, span_.size() * sizeof(T), cudaMemcpyDefault, on_.handle()), "cudaMemcpyAsync");
+    cuda::check(cudaMemcpyAsync(to, from, span_.size() * sizeof(T), cudaMemcpyDefault, on_.handle()),
+                "cudaMemcpyAsync");
   }
   const cuda::stream& on_;
   cuda::device_buffer<T> all_;
   cuda::device_span<T> span_;
 };
 
-template <class T>
-class many {
+template <class T> class many {
 public:
   many(const cuda::stream& on, const std::vector<std::vector<T>>& rows, std::size_t offset) {
     for (const auto& row : rows) all.push_back(placed<T>{on, row, offset});
@@ -57,16 +56,14 @@ public:
   std::vector<cuda::device_span<const T>> spans;
 };
 
-template <class T, class R>
-std::vector<T> reduced(const R& reducer, const rows<T>& in, std::size_t offset) {
+template <class T, class R> std::vector<T> reduced(const R& reducer, const rows<T>& in, std::size_t offset) {
   const cuda::stream on;
   const many<T> from{on, in, offset};
   const placed<T> out{on, std::vector<T>(in[0].size()), offset};
   cuda::reduce<R, T>(on, reducer, from.spans, out.span());
   return out.values();
 }
-template <class R>
-std::vector<float> picked(const R& reducer, const rows<float>& in, std::size_t offset) {
+template <class R> std::vector<float> picked(const R& reducer, const rows<float>& in, std::size_t offset) {
   const cuda::stream on;
   const many<float> from{on, in, offset};
   const placed<float> out{on, std::vector<float>(in[0].size()), offset};
@@ -96,12 +93,10 @@ rows<float> stepped(const R& reducer, const O& o, const rows<float>& in, const r
 
 } // namespace
 
-template <class T>
-std::vector<T> sum(const rows<T>& in, std::size_t offset) {
+template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset) {
   return reduced<T>(tutti::sum{}, in, offset);
 }
-template <class T>
-std::vector<T> mean(const rows<T>& in, std::size_t offset) {
+template <class T> std::vector<T> mean(const rows<T>& in, std::size_t offset) {
   return reduced<T>(tutti::mean{}, in, offset);
 }
 template std::vector<float> sum(const rows<float>&, std::size_t);
@@ -115,7 +110,9 @@ std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double
   cuda::reduce_weighted<tutti::weighted_mean, float>(on, {}, from.spans, weights, out.span());
   return out.values();
 }
-std::vector<float> median(const rows<float>& in, std::size_t offset) { return picked(tutti::median{}, in, offset); }
+std::vector<float> median(const rows<float>& in, std::size_t offset) {
+  return picked(tutti::median{}, in, offset);
+}
 std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t offset) {
   return picked(tutti::trimmed_mean{trim}, in, offset);
 }
@@ -123,19 +120,24 @@ std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t off
 encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay,
                std::size_t offset) {
   switch (by) {
-  case codec::int8: return encoded_by(tutti::int8_block{}, values, memory, decay, offset);
-  case codec::fp8: return encoded_by(tutti::fp8_block<tutti::fp8::e4m3>{}, values, memory, decay, offset);
-  case codec::signs: return encoded_by(tutti::sign_block{}, values, memory, decay, offset);
-  case codec::bfloat16: break;
+  case codec::int8:
+    return encoded_by(tutti::int8_block{}, values, memory, decay, offset);
+  case codec::fp8:
+    return encoded_by(tutti::fp8_block<tutti::fp8::e4m3>{}, values, memory, decay, offset);
+  case codec::signs:
+    return encoded_by(tutti::sign_block{}, values, memory, decay, offset);
+  case codec::bfloat16:
+    break;
   }
   return encoded_by(tutti::cast<tutti::bfloat16>{}, values, memory, decay, offset);
 }
-std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n, std::size_t offset) {
+std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
+                                     std::size_t offset) {
   const cuda::stream on;
   const many<std::byte> from{on, wires, 0};
   const placed<float> out{on, std::vector<float>(n), offset};
-  cuda::decode_and_reduce(on, tutti::int8_block{}, tutti::mean{}, std::span<const cuda::device_span<const std::byte>>{from.spans},
-                          out.span());
+  cuda::decode_and_reduce(on, tutti::int8_block{}, tutti::mean{},
+                          std::span<const cuda::device_span<const std::byte>>{from.spans}, out.span());
   return out.values();
 }
 
@@ -157,7 +159,8 @@ verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t
   const placed<tutti::bfloat16> out{on, std::vector<tutti::bfloat16>(tensors[0].size()), offset};
   cuda::scale_and_cast(on, from.spans[0], out.span(), with.verdict());
   cuda::norm_verdict found;
-  cuda::check(cudaMemcpyAsync(&found, with.verdict().data(), sizeof found, cudaMemcpyDefault, on.handle()), "cudaMemcpyAsync");
+  cuda::check(cudaMemcpyAsync(&found, with.verdict().data(), sizeof found, cudaMemcpyDefault, on.handle()),
+              "cudaMemcpyAsync");
   const auto rounded = out.values();
   return {found.squares, found.factor, found.finite != 0, rounded};
 }
@@ -178,6 +181,8 @@ rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wi
   return {to.all[0].values(), to.all[1].values(), to.all[2].values()};
 }
 
-void require_exact_arithmetic() { cuda::require_exact_arithmetic(cuda::stream{}); }
+void require_exact_arithmetic() {
+  cuda::require_exact_arithmetic(cuda::stream{});
+}
 
 } // namespace on_device

@@ -9,13 +9,10 @@
 
 namespace on_device {
 
-template <class T>
-using rows = std::vector<std::vector<T>>;
+template <class T> using rows = std::vector<std::vector<T>>;
 
-template <class T>
-std::vector<T> sum(const rows<T>& in, std::size_t offset);
-template <class T>
-std::vector<T> mean(const rows<T>& in, std::size_t offset);
+template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset);
+template <class T> std::vector<T> mean(const rows<T>& in, std::size_t offset);
 std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double>& weights, std::size_t offset);
 std::vector<float> median(const rows<float>& in, std::size_t offset);
 std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t offset);
@@ -26,9 +23,11 @@ struct encoded {
 };
 enum class codec { int8, fp8, signs, bfloat16 };
 /// With error feedback around it.
-encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay, std::size_t offset);
+encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay,
+               std::size_t offset);
 /// The mean of int8 messages of n values.
-std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n, std::size_t offset);
+std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
+                                     std::size_t offset);
 
 std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset);
 

@@ -17,6 +17,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ using spans = std::vector<cuda::device_span<const float>>;
 /// All calls that a facade must not make.
 inline int waits_and_allocations() {
   int all = 0;
-  for (const char* call : {"cudaMallocAsync", "cudaFreeAsync", "cudaMallocHost", "cudaStreamSynchronize", "cudaEventSynchronize"})
+  for (const char* call :
+       {"cudaMallocAsync", "cudaFreeAsync", "cudaMallocHost", "cudaStreamSynchronize", "cudaEventSynchronize"})
     all += mock::calls(call);
   return all;
 }
@@ -51,10 +53,6 @@ struct given {
   spans in;
 };
 
-} // namespace facades
-
-using namespace facades;
-
 BOOST_AUTO_TEST_SUITE(cuda_facades)
 
 BOOST_AUTO_TEST_CASE(reductions_of_every_number_of_contributions) {
@@ -71,6 +69,31 @@ BOOST_AUTO_TEST_CASE(reductions_of_every_number_of_contributions) {
       BOOST_CHECK_EQUAL(cuda::detail::launches - launched, n == 0 ? 0 : 3);
       BOOST_CHECK(out.values() == std::vector<float>(n, float(k * (k + 1) / 2)));
     }
+}
+
+BOOST_AUTO_TEST_CASE(grids_of_more_values_than_an_int_counts) {
+  const std::size_t many = (std::size_t{1} << 32) + 1;
+  BOOST_CHECK_EQUAL(cuda::detail::blocks_for(0), 0u);
+  BOOST_CHECK_EQUAL(cuda::detail::blocks_for(1), 1u);
+  BOOST_CHECK_EQUAL(cuda::detail::blocks_for(257), 2u);
+  BOOST_CHECK_EQUAL(cuda::detail::blocks_for(many), cuda::tuning::most_blocks);
+  BOOST_CHECK_EQUAL(cuda::detail::packet_blocks(many, many, 4), cuda::tuning::most_blocks); // none is aligned
+  BOOST_CHECK_EQUAL(cuda::detail::packet_blocks(1024, 0, 4),
+                    2u); // a lane for each packet, and some for what is around them
+}
+
+BOOST_AUTO_TEST_CASE(nothing_of_the_callers_is_read_after_the_call) {
+  mock::begin();
+  const given of{3, 50};
+  const placed<float> out{of.on, std::vector<float>(50)};
+  {
+    auto in = std::make_unique<spans>(of.in);
+    auto weights = std::make_unique<std::vector<double>>(3, 1.0);
+    cuda::reduce_weighted<tutti::weighted_mean, float>(of.on, {}, *in, *weights, out.span());
+    for (auto& span : *in) span = {nullptr, 0, 0};
+    for (double& w : *weights) w = -1;
+  }
+  BOOST_CHECK(out.values() == std::vector<float>(50, 2));
 }
 
 BOOST_AUTO_TEST_CASE(many_contributions_and_their_weights) {
@@ -151,6 +174,10 @@ BOOST_AUTO_TEST_CASE(norms_of_more_tensors_than_a_launch_takes) {
   BOOST_CHECK_EQUAL(found.factor, float(50 / std::sqrt(15000)));
   BOOST_CHECK_EQUAL(float(out.values()[1]), float(tutti::bfloat16{4 * found.factor}));
 
+  cuda::judge_norm<float>(on, {}, with); // of nothing
+  cuda::check(cudaMemcpyAsync(&found, with.verdict().data(), sizeof found, cudaMemcpyDefault, on.handle()), "copy");
+  BOOST_CHECK(found.squares == 0 && found.finite == 1 && found.factor == 1);
+
   const auto refused = [&](std::size_t tensors, double scale, double clip) {
     return refusal([&] { cuda::judge_norm<float>(on, spans(tensors, one.read()), with, scale, clip); });
   };
@@ -176,16 +203,22 @@ BOOST_AUTO_TEST_CASE(messages_are_refused_that_are_too_short_or_begin_anywhere) 
   const auto refused = [&](std::size_t begin, std::size_t bytes) {
     return refusal([&] { cuda::encode(on, codec, data.read(), wire.span().subspan(begin, bytes)); });
   };
+  BOOST_CHECK(says(refusal([&] {
+                     cuda::encode(on, codec, data.read(),
+                                  cuda::device_span<std::byte>{reinterpret_cast<std::byte*>(data.span().data()),
+                                                               right.size(), 0});
+                   }),
+                   "a result overlaps with a part of what it is made of"));
   BOOST_CHECK(says(refused(0, right.size() - 1), "a message has 307 bytes, and codec.bytes<T>(n) is 308"));
   BOOST_CHECK(says(refused(2, right.size()), "begins between two multiples of four bytes"));
   BOOST_CHECK(says(refusal([&] {
-                     cuda::encode(on, tutti::error_feedback<tutti::int8_block>{{}, 2}, {memory.read(), memory.span()}, data.span(),
-                                  wire.span().first(right.size()));
+                     cuda::encode(on, tutti::error_feedback<tutti::int8_block>{{}, 2}, {memory.read(), memory.span()},
+                                  data.span(), wire.span().first(right.size()));
                    }),
                    "error_feedback::decay is not in [0, 1]"));
   BOOST_CHECK(says(refusal([&] {
-                     cuda::decode_and_reduce(on, codec, tutti::mean{}, std::span<const cuda::device_span<const std::byte>>{},
-                                             data.span());
+                     cuda::decode_and_reduce(on, codec, tutti::mean{},
+                                             std::span<const cuda::device_span<const std::byte>>{}, data.span());
                    }),
                    "0 messages were given - give 1 to 16"));
 }
@@ -234,11 +267,13 @@ BOOST_AUTO_TEST_CASE(builds_that_do_not_compute_as_the_source_says_are_refused) 
     cuda::require_exact_arithmetic(on);
   });
   tutti::detail::arithmetic_mode::set(0);
-  BOOST_CHECK(says(why, "unsafe_build: kernels of this program do not compute as the source says: subnormal numbers are flushed - "
-                        "drop -use_fast_math"));
+  BOOST_CHECK(says(
+      why, "unsafe_build: kernels of this program do not compute as the source says: subnormal numbers are flushed - "
+           "drop -use_fast_math"));
 #endif
-  BOOST_CHECK_EQUAL(cuda::detail::text_of(31), "sums are reassociated, subnormal numbers are flushed, divisions are approximations, "
-                                               "square roots are approximations, products are fused with sums");
+  BOOST_CHECK_EQUAL(cuda::detail::text_of(31),
+                    "sums are reassociated, subnormal numbers are flushed, divisions are approximations, "
+                    "square roots are approximations, products are fused with sums");
 }
 
 BOOST_AUTO_TEST_CASE(steps_of_optimizers) {
@@ -257,3 +292,5 @@ BOOST_AUTO_TEST_CASE(steps_of_optimizers) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace facades

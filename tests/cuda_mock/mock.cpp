@@ -6,14 +6,15 @@
 #include <deque>
 #include <list>
 #include <map>
-#include <mutex>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
 struct CUevent_st {
   int recorded = 0, over = 0; ///< how often
   int device = 0;
+  bool gone = false;
 };
 struct CUstream_st {
   struct work {
@@ -94,7 +95,8 @@ bool work_until(const std::function<bool()>& over) {
   }
   return true;
 }
-void push(cudaStream_t on, std::function<void()> run, std::function<bool()> ready = [] { return true; }) {
+void push(
+    cudaStream_t on, std::function<void()> run, std::function<bool()> ready = [] { return true; }) {
   on->queue.push_back({std::move(ready), std::move(run)});
   if (all.random.below(3) == 0) { // some other stream gets on meanwhile
     auto s = all.streams.begin();
@@ -130,31 +132,49 @@ void enqueue(cudaStream_t on, std::function<void()> work) {
   const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
   push(on, std::move(work));
 }
-void fail(const std::string& call, cudaError_t status, int n) { all.failures.push_back({call, status, n}); }
-int calls(const std::string& call) { return all.calls[call]; }
+void fail(const std::string& call, cudaError_t status, int n) {
+  all.failures.push_back({call, status, n});
+}
+int calls(const std::string& call) {
+  return all.calls[call];
+}
 int left_over() {
   int n = all.live_streams + all.live_events;
   for (const auto& a : all.memory) n += a.in_use;
   return n;
 }
-void unload() { all.unloaded = true; }
-void capture(cudaStream_t on, bool is_captured) { on->captured = is_captured; }
-void* device_memory(std::size_t bytes, int device) { return allocate(bytes, device, cudaMemoryTypeDevice, nullptr); }
+void unload() {
+  all.unloaded = true;
+}
+void capture(cudaStream_t on, bool is_captured) {
+  on->captured = is_captured;
+}
+void* device_memory(std::size_t bytes, int device) {
+  return allocate(bytes, device, cudaMemoryTypeDevice, nullptr);
+}
 
 } // namespace mock
 
 using namespace mock;
 
-#define MOCK_BEGINS(call)                                  \
-  const std::lock_guard<std::recursive_mutex> held_{one_at_a_time}; \
+#define MOCK_BEGINS(call)                                                                                              \
+  const std::lock_guard<std::recursive_mutex> held_{one_at_a_time};                                                    \
   if (const cudaError_t begins_ = begun(#call); begins_ != cudaSuccess) return begins_
 
 extern "C" {
 
-const char* cudaGetErrorName(cudaError_t status) { return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "an error"; }
-const char* cudaGetErrorString(cudaError_t) { return "as the mock was told"; }
-cudaError_t cudaGetLastError() { return std::exchange(last, cudaSuccess); }
-cudaError_t cudaPeekAtLastError() { return last; }
+const char* cudaGetErrorName(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "an error";
+}
+const char* cudaGetErrorString(cudaError_t) {
+  return "as the mock was told";
+}
+cudaError_t cudaGetLastError() {
+  return std::exchange(last, cudaSuccess);
+}
+cudaError_t cudaPeekAtLastError() {
+  return last;
+}
 
 cudaError_t cudaGetDeviceCount(int* count) {
   MOCK_BEGINS(cudaGetDeviceCount);
@@ -209,7 +229,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t of) {
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t on, cudaEvent_t e, unsigned) {
   MOCK_BEGINS(cudaStreamWaitEvent);
-  push(on, [] {}, [e, n = e->recorded] { return e->over >= n; });
+  if (e->gone) return answer(cudaErrorInvalidResourceHandle);
+  push(
+      on, [] {}, [e, n = e->recorded] { return e->over >= n; });
   return cudaSuccess;
 }
 
@@ -220,8 +242,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* to, unsigned) {
   *to = &all.events.back();
   return cudaSuccess;
 }
-cudaError_t cudaEventDestroy(cudaEvent_t) {
-  MOCK_BEGINS(cudaEventDestroy);
+cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  MOCK_BEGINS(cudaEventDestroy); // who waits for it already goes on waiting
+  e->gone = true;
   --all.live_events;
   return cudaSuccess;
 }

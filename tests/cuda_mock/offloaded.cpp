@@ -25,7 +25,8 @@ const std::size_t lengths[] = {5, 0, 300};
 /// Of a step, as a rank computes it from its parameters.
 std::vector<float> gradient_at(const std::vector<float>& values, int rank, int step) {
   std::vector<float> g;
-  for (std::size_t i = 0; i < values.size(); ++i) g.push_back(values[i] * 0.5f + float(rank + 1) * float(int(i + std::size_t(step)) % 7));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    g.push_back(values[i] * 0.5f + float(rank + 1) * float(int(i + std::size_t(step)) % 7));
   return g;
 }
 model at_first() {
@@ -34,12 +35,13 @@ model at_first() {
   return all;
 }
 /// In step 2 nobody has one of the last tensor.
-bool has_gradient(std::size_t k, int step) { return step != 2 || k != 2; }
+bool has_gradient(std::size_t k, int step) {
+  return step != 2 || k != 2;
+}
 
 constexpr int steps = 6;
 
-template <class Strategy>
-model on_the_host(Strategy& strategy, int rank) {
+template <class Strategy> model on_the_host(Strategy& strategy, int rank) {
   model values = at_first();
   std::vector<tutti::tensor<float>> parameters;
   for (std::size_t k = 0; k < values.size(); ++k) parameters.push_back({std::to_string(k), std::span{values[k]}});
@@ -49,15 +51,15 @@ model on_the_host(Strategy& strategy, int rank) {
     for (std::size_t k = 0; k < values.size(); ++k)
       g.push_back(has_gradient(k, s) ? gradient_at(values[k], rank, s) : std::vector<float>{});
     std::vector<tutti::tensor<const float>> gradients;
-    for (std::size_t k = 0; k < values.size(); ++k) gradients.push_back({std::to_string(k), std::span<const float>{g[k]}});
+    for (std::size_t k = 0; k < values.size(); ++k)
+      gradients.push_back({std::to_string(k), std::span<const float>{g[k]}});
     trainer.step(gradients);
   }
   trainer.finalize();
   return values;
 }
 
-template <class Strategy>
-model on_the_device(Strategy& strategy, int rank) {
+template <class Strategy> model on_the_device(Strategy& strategy, int rank) {
   const cuda::stream on;
   std::vector<placed<float>> values, gradients;
   std::vector<cuda::device_tensor<float>> parameters;
@@ -85,8 +87,7 @@ model on_the_device(Strategy& strategy, int rank) {
   return all;
 }
 
-template <class Sync>
-bool has_the_bits_of_the_host(const Sync& sync, std::uint64_t seed) {
+template <class Sync> bool has_the_bits_of_the_host(const Sync& sync, std::uint64_t seed) {
   mock::begin(seed);
   std::mutex lock;
   bool same = true;
@@ -98,10 +99,6 @@ bool has_the_bits_of_the_host(const Sync& sync, std::uint64_t seed) {
   });
   return same && mock::left_over() == 0;
 }
-
-} // namespace offloads
-
-using namespace offloads;
 
 BOOST_AUTO_TEST_SUITE(cuda_offloaded)
 
@@ -119,7 +116,9 @@ BOOST_AUTO_TEST_CASE(a_step_that_fails_leaves_the_device_as_it_was) {
     const placed<float> bad{on, {1, std::numeric_limits<float>::quiet_NaN(), 1}};
     auto trainer = cuda::bind(strategy, on, std::vector<cuda::device_tensor<float>>{{"w", values.span()}},
                               tutti::adamw{.learning_rate = .5});
-    const auto step = [&](std::vector<cuda::device_tensor<const float>> g) { return refusal([&] { trainer.step(g); }); };
+    const auto step = [&](std::vector<cuda::device_tensor<const float>> g) {
+      return refusal([&] { trainer.step(g); });
+    };
     BOOST_CHECK(says(step({{"w", bad.read()}}), "non_finite"));
     BOOST_CHECK(values.values() == (std::vector<float>{1, 2, 3}));
     BOOST_CHECK(says(step({}), "there are 0 gradients for 1 parameters"));
@@ -133,3 +132,5 @@ BOOST_AUTO_TEST_CASE(a_step_that_fails_leaves_the_device_as_it_was) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace offloads

@@ -43,10 +43,6 @@ inline bool reduces(std::size_t n, std::uint64_t seed) {
   return right == 2;
 }
 
-} // namespace staged
-
-using namespace staged;
-
 BOOST_AUTO_TEST_SUITE(cuda_staging)
 
 BOOST_AUTO_TEST_CASE(ranks_reduce_what_their_devices_hold) {
@@ -58,7 +54,8 @@ BOOST_AUTO_TEST_CASE(ranks_reduce_what_their_devices_hold) {
 BOOST_AUTO_TEST_CASE(where_pinned_memory_runs_out_results_are_the_same) {
   for (const int fails : {0, 1, 2}) {
     mock::begin();
-    for (int k = fails; k < 3; ++k) mock::fail("cudaMallocHost", cudaErrorMemoryAllocation, fails); // this one and all behind it
+    for (int k = fails; k < 3; ++k)
+      mock::fail("cudaMallocHost", cudaErrorMemoryAllocation, fails); // this one and all behind it
     tutti::self alone;
     const cuda::stream on;
     cuda::staging through{3};
@@ -98,3 +95,5 @@ BOOST_AUTO_TEST_CASE(what_staging_refuses) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace staged

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+namespace streams {
+
 using namespace mocked;
 
 BOOST_AUTO_TEST_SUITE(cuda_streams)
@@ -107,7 +109,9 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_had_says_so) {
   BOOST_CHECK_EQUAL(cudaPeekAtLastError(), cudaSuccess);
   mock::capture(on.handle(), true);
   const int before = mock::calls("cudaMallocAsync");
-  BOOST_CHECK(says(refusal([&] { cuda::device_buffer<float>{on, 8}; }),
+  BOOST_CHECK(says(refusal([&] {
+                     cuda::device_buffer<float>{on, 8};
+                   }),
                    "unsupported: this stream is being captured - allocate before the capture begins"));
   BOOST_CHECK_EQUAL(mock::calls("cudaMallocAsync"), before);
 }
@@ -151,3 +155,5 @@ BOOST_AUTO_TEST_CASE(spans_ask_what_memory_it_is) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace streams

@@ -19,8 +19,7 @@ using namespace kernel_memory;
 namespace kernels = tutti::detail::kernels;
 
 /// Values of which some blocks are zeros, and where `special` some hold a NaN or an infinity.
-template <class T>
-std::vector<T> blocks_of_values(std::size_t n, std::uint64_t seed, bool special) {
+template <class T> std::vector<T> blocks_of_values(std::size_t n, std::uint64_t seed, bool special) {
   auto all = random_values<T>(n, seed, special, special ? 500 : 40);
   for (std::size_t i = 256; i < n && i < 512; ++i) all[i] = i % 3 == 0 ? T(-0.0f) : T(0.0f);
   return all;
@@ -49,14 +48,19 @@ std::string check(const C& codec, std::size_t n, std::size_t offset, bool specia
   const guarded<T> kernel_sent{n, offset};
   const guarded<A> kept{before, offset}, kernel_after{n, offset};
   const guarded<std::byte> kernel_wire{wire.size(), 0};
-  const kernels::encoding<T> what{in.data(), kernel_sent.data(), kernel_wire.data(), n,
-                                  remembers ? kept.data() : nullptr, kernel_after.data(), decay};
-  kernels::run_on_host<64>(3, [&](auto& block) {
-    kernels::block_scratch<64, code::signs> scratch;
-    std::memset(static_cast<void*>(&scratch), 0xa5, sizeof scratch);
-    kernels::encode<code, C::block>(block, scratch, what);
-  }, n + offset);
-  if (!kernel_sent.guards_hold() || !kernel_after.guards_hold() || !kernel_wire.guards_hold()) return "a guard zone was written to";
+  const kernels::encoding<T> what{
+      in.data(), kernel_sent.data(), kernel_wire.data(), n, remembers ? kept.data() : nullptr, kernel_after.data(),
+      decay};
+  kernels::run_on_host<64>(
+      3,
+      [&](auto& block) {
+        kernels::block_scratch<64, code::signs> scratch;
+        std::memset(static_cast<void*>(&scratch), 0xa5, sizeof scratch);
+        kernels::encode<code, C::block>(block, scratch, what);
+      },
+      n + offset);
+  if (!kernel_sent.guards_hold() || !kernel_after.guards_hold() || !kernel_wire.guards_hold())
+    return "a guard zone was written to";
   if (kernel_wire.values() != wire) return "the bytes differ";
   if (auto why = difference(kernel_sent.values(), sent); !why.empty()) return "sent: " + why;
   if (remembers)
@@ -64,8 +68,7 @@ std::string check(const C& codec, std::size_t n, std::size_t offset, bool specia
   return {};
 }
 
-template <class C, class T>
-void check_all(const C& codec) {
+template <class C, class T> void check_all(const C& codec) {
   for (const std::size_t n : lengths)
     for (const std::size_t offset : {0, 1, 3})
       for (const bool remembers : {false, true}) {
@@ -74,15 +77,15 @@ void check_all(const C& codec) {
       }
 }
 
-template <class R, class C>
-std::string reduced(const R& r, const C& codec, int ranks, std::size_t n) {
+template <class R, class C> std::string reduced(const R& r, const C& codec, int ranks, std::size_t n) {
   using code = typename kernels::code_of<C>::type;
   std::vector<guarded<std::byte>> memory;
   const std::byte* wires[16] = {};
   std::vector<const std::byte*> in;
   for (int k = 0; k < ranks; ++k) {
     std::vector<std::byte> wire(codec.template bytes<float>(n));
-    codec.template encode<float>(std::span<const float>{blocks_of_values<float>(n, std::uint64_t(k), k == 1)}, wire.data());
+    codec.template encode<float>(std::span<const float>{blocks_of_values<float>(n, std::uint64_t(k), k == 1)},
+                                 wire.data());
     memory.emplace_back(wire, 4);
     in.push_back(wires[k] = memory.back().data());
   }
@@ -96,10 +99,6 @@ std::string reduced(const R& r, const C& codec, int ranks, std::size_t n) {
   if (!out.guards_hold()) return "a guard zone was written to";
   return difference(out.values(), right);
 }
-
-} // namespace block_kernels
-
-using namespace block_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_blocks)
 
@@ -119,7 +118,8 @@ BOOST_AUTO_TEST_CASE(ties_are_even_and_what_is_too_large_saturates) {
   BOOST_CHECK_EQUAL(int(static_cast<signed char>(code::code(1e30f, 1))), 127);
   BOOST_CHECK_EQUAL(int(static_cast<signed char>(code::code(-1e30f, 1))), -127);
   using e4m3 = kernels::fp8_code<tutti::fp8::e4m3>;
-  for (const float x : {447.f, 448.f, 464.f, 465.f, 1e30f, HUGE_VALF}) BOOST_CHECK_EQUAL(e4m3::value(e4m3::code(x, 1)), 448.f);
+  for (const float x : {447.f, 448.f, 464.f, 465.f, 1e30f, HUGE_VALF})
+    BOOST_CHECK_EQUAL(e4m3::value(e4m3::code(x, 1)), 448.f);
   BOOST_CHECK_EQUAL(e4m3::value(e4m3::code(256, 1)), 256.f);
   BOOST_CHECK(std::isnan(e4m3::value(e4m3::code(NAN, 1))));
   for (int c = 0; c < 256; ++c)
@@ -135,3 +135,5 @@ BOOST_AUTO_TEST_CASE(decoding_and_reducing_is_one_pass_with_the_bits_of_collecti
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace block_kernels

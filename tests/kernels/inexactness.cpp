@@ -1,5 +1,5 @@
-// The same compiled with -ffast-math (CMakeLists.txt), which is found out. The namespace has another name here, so that the
-// linker does not take these functions for those of the other files.
+// The same compiled with -ffast-math (CMakeLists.txt), which is found out. The namespace has another name here, so that
+// the linker does not take these functions for those of the other files.
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>

@@ -19,11 +19,11 @@ namespace kernel_memory {
 inline const std::vector<std::size_t> lengths{0, 1, 3, 7, 15, 16, 17, 31, 32, 33, 255, 256, 257, 1023, 1025, 4099};
 
 /// n values, `offset` of them past a 16-byte boundary, with 64 bytes on both sides that must stay as they are.
-template <class T>
-class guarded {
+template <class T> class guarded {
 public:
   explicit guarded(std::size_t n, std::size_t offset = 0)
-      : n_{n}, bytes_(n * sizeof(T) + 192), memory_{static_cast<unsigned char*>(::operator new(bytes_, std::align_val_t{64}))},
+      : n_{n}, bytes_(n * sizeof(T) + 192), memory_{static_cast<unsigned char*>(
+                                                ::operator new (bytes_, std::align_val_t{64}))},
         begin_{64 + offset * sizeof(T)} {
     std::memset(memory_.get(), 0xa5, bytes_);
   }
@@ -41,7 +41,7 @@ public:
 
 private:
   struct release {
-    void operator()(unsigned char* p) const noexcept { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(unsigned char* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
   std::size_t n_, bytes_;
   std::unique_ptr<unsigned char, release> memory_;
@@ -53,8 +53,12 @@ private:
 template <class T>
 std::vector<T> random_values(std::size_t n, std::uint64_t seed, bool special = true, std::uint32_t rare = 61) {
   using A = tutti::accumulator_t<T>;
-  const A others[] = {A(0), -A(0), std::numeric_limits<A>::denorm_min(), std::numeric_limits<A>::infinity(),
-                      -std::numeric_limits<A>::infinity(), std::numeric_limits<A>::quiet_NaN()};
+  const A others[] = {A(0),
+                      -A(0),
+                      std::numeric_limits<A>::denorm_min(),
+                      std::numeric_limits<A>::infinity(),
+                      -std::numeric_limits<A>::infinity(),
+                      std::numeric_limits<A>::quiet_NaN()};
   tutti::random_stream random{seed, std::uint32_t(n), 7};
   std::vector<T> all;
   for (std::size_t i = 0; i < n; ++i) {
@@ -65,8 +69,7 @@ std::vector<T> random_values(std::size_t n, std::uint64_t seed, bool special = t
 }
 
 /// Where bits differ, a NaN being like any other; nothing where they do not.
-template <class T>
-std::string difference(std::span<const T> a, std::span<const T> b) {
+template <class T> std::string difference(std::span<const T> a, std::span<const T> b) {
   if (a.size() != b.size()) return "lengths differ";
   for (std::size_t i = 0; i < a.size(); ++i) {
     const auto x = tutti::element_cast<double>(a[i]), y = tutti::element_cast<double>(b[i]);
@@ -76,8 +79,7 @@ std::string difference(std::span<const T> a, std::span<const T> b) {
   }
   return {};
 }
-template <class T>
-std::string difference(const std::vector<T>& a, const std::vector<T>& b) {
+template <class T> std::string difference(const std::vector<T>& a, const std::vector<T>& b) {
   return kernel_memory::difference(std::span<const T>{a}, std::span<const T>{b});
 }
 

@@ -33,21 +33,20 @@ kernels::norm_verdict judged(const std::vector<std::vector<T>>& tensors, std::si
     list.chunks_before[k + 1] = list.chunks_before[k] + (t.size() + chunk - 1) / chunk;
   }
   std::vector<kernels::found_norm> found(blocks, {-1, 99});
-  kernels::run_on_host<lanes>(blocks, [&](auto& block) { kernels::sum_squares(block, list, found.data()); }, seed);
+  kernels::run_on_host<lanes>(
+      blocks, [&](auto& block) { kernels::sum_squares(block, list, found.data()); }, seed);
   kernels::norm_verdict verdict{-1, -1, 99};
-  kernels::run_on_host<lanes>(1, [&](auto& block) {
-    kernels::judge_norm(block, found.data(), found.size(), scale, clip, &verdict);
-  }, seed);
+  kernels::run_on_host<lanes>(
+      1, [&](auto& block) { kernels::judge_norm(block, found.data(), found.size(), scale, clip, &verdict); }, seed);
   return verdict;
 }
 
 std::vector<std::vector<float>> some_tensors() {
-  return {random_values<float>(5, 1, false), {}, random_values<float>(3 * chunk + 7, 2, false), random_values<float>(chunk, 3, false)};
+  return {random_values<float>(5, 1, false),
+          {},
+          random_values<float>(3 * chunk + 7, 2, false),
+          random_values<float>(chunk, 3, false)};
 }
-
-} // namespace norm_kernels
-
-using namespace norm_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_norm)
 
@@ -70,8 +69,8 @@ BOOST_AUTO_TEST_CASE(small_numbers_worked_out_by_hand) {
   const std::vector<std::vector<float>> three_four{{3}, {0, 4}};
   BOOST_CHECK_EQUAL(judged(three_four, 0, 1, 0).squares, 25);
   BOOST_CHECK_EQUAL(judged(three_four, 0, 1, 0).factor, 1);
-  BOOST_CHECK_EQUAL(judged(three_four, 0, 1, 2.5).factor, 0.5f);      // as long as 2.5
-  BOOST_CHECK_EQUAL(judged(three_four, 0, 0.5, 0).squares, 6.25);     // unscaled
+  BOOST_CHECK_EQUAL(judged(three_four, 0, 1, 2.5).factor, 0.5f);     // as long as 2.5
+  BOOST_CHECK_EQUAL(judged(three_four, 0, 0.5, 0).squares, 6.25);    // unscaled
   BOOST_CHECK_EQUAL(judged(three_four, 0, 0.5, 1.25).factor, 0.25f); // unscaled, and half as long
   BOOST_CHECK_EQUAL(judged(three_four, 0, 0.5, 3).factor, 0.5f);
   BOOST_CHECK_EQUAL(judged<float>({}, 0, 1, 1).squares, 0);
@@ -99,9 +98,8 @@ BOOST_AUTO_TEST_CASE(scaling_and_rounding_leaves_out_what_is_not_finite) {
       const guarded<tutti::bfloat16> out{n, offset};
       const std::size_t head = kernels::head_of(n, 8, in.data(), out.data());
       const auto run = [&](kernels::norm_verdict verdict) {
-        kernels::run_on_host<lanes>(2, [&](auto& block) {
-          kernels::scale_and_cast(block, in.data(), out.data(), n, head, &verdict);
-        });
+        kernels::run_on_host<lanes>(
+            2, [&](auto& block) { kernels::scale_and_cast(block, in.data(), out.data(), n, head, &verdict); });
       };
       const std::vector<tutti::bfloat16> poisoned = out.values();
       run({1, 0.3f, 0});
@@ -115,3 +113,5 @@ BOOST_AUTO_TEST_CASE(scaling_and_rounding_leaves_out_what_is_not_finite) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace norm_kernels

@@ -37,8 +37,7 @@ std::string check(const R& r, const Pick& pick, int count, std::size_t n, std::u
   return difference(out.values(), right);
 }
 
-template <std::size_t Size>
-bool sorts_every_pattern() {
+template <std::size_t Size> bool sorts_every_pattern() {
   for (std::uint32_t pattern = 0; pattern < (1u << Size); ++pattern) { // zeros and ones are enough (Knuth, 5.3.4)
     std::int32_t keys[Size];
     for (std::size_t i = 0; i < Size; ++i) keys[i] = std::int32_t(pattern >> i & 1);
@@ -48,10 +47,6 @@ bool sorts_every_pattern() {
   }
   return true;
 }
-
-} // namespace order_kernels
-
-using namespace order_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_order_statistics)
 
@@ -82,3 +77,5 @@ BOOST_AUTO_TEST_CASE(trimmed_means_equal_the_reducer) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace order_kernels

@@ -17,11 +17,9 @@ namespace reduce_kernels {
 using namespace kernel_memory;
 namespace kernels = tutti::detail::kernels;
 
-template <class T>
-using contributions = std::vector<std::vector<T>>;
+template <class T> using contributions = std::vector<std::vector<T>>;
 
-template <class T>
-contributions<T> random_contributions(int count, std::size_t n) {
+template <class T> contributions<T> random_contributions(int count, std::size_t n) {
   contributions<T> all;
   for (int k = 0; k < count; ++k) all.push_back(random_values<T>(n, std::uint64_t(k) + 1));
   return all;
@@ -50,8 +48,7 @@ template <class T, std::size_t Most, class Run>
 std::string by_kernel(const contributions<T>& of, const std::vector<T>& right, placed where, double total, Run&& run) {
   const std::size_t n = right.size();
   std::vector<guarded<T>> memory;
-  for (const auto& row : of)
-    memory.emplace_back(row, where.offset + (where.uneven ? memory.size() % 2 : 0));
+  for (const auto& row : of) memory.emplace_back(row, where.offset + (where.uneven ? memory.size() % 2 : 0));
   guarded<T> separate{n, where.offset};
   const guarded<T>& out = where.onto < 0 ? separate : memory[std::size_t(where.onto)];
   kernels::rows<T, Most> all{{}, out.data(), n, kernels::head_of(n, kernels::packet<T>::length, out.data()), total};
@@ -66,8 +63,7 @@ std::string by_kernel(const contributions<T>& of, const std::vector<T>& right, p
   return difference(out.values(), right);
 }
 
-template <class T, std::size_t K, class R>
-void check(const R& r, double total) {
+template <class T, std::size_t K, class R> void check(const R& r, double total) {
   const auto run = [&](auto& block, const kernels::rows<T, K>& all) { kernels::reduce<K>(block, r, all); };
   for (const std::size_t n : lengths) {
     const auto of = random_contributions<T>(K, n);
@@ -75,7 +71,7 @@ void check(const R& r, double total) {
     for (std::size_t offset = 0; offset < 16 / sizeof(T); offset += sizeof(T) == 2 ? 3 : 1)
       BOOST_CHECK_EQUAL((by_kernel<T, K>(of, right, {.offset = offset}, total, run)), "");
     BOOST_CHECK_EQUAL((by_kernel<T, K>(of, right, {.offset = 1, .uneven = true}, total, run)), "");
-    for (const int onto : {0, K - 1})
+    for (const int onto : {0, int(K) - 1})
       BOOST_CHECK_EQUAL((by_kernel<T, K>(of, right, {.offset = 1, .onto = onto}, total, run)), "");
   }
 }
@@ -84,21 +80,16 @@ void check(const R& r, double total) {
 struct furthest {
   using part = tutti::reducer_part;
   static constexpr tutti::execution runs = tutti::execution::both;
-  template <class A>
-  TUTTI_HD constexpr A identity() const {
-    return A{0};
-  }
-  template <class A>
-  TUTTI_HD constexpr A combine(A a, A b) const {
+  template <class A> TUTTI_HD constexpr A identity() const { return A{0}; }
+  template <class A> TUTTI_HD constexpr A combine(A a, A b) const {
     const A x = a < 0 ? -a : a, y = b < 0 ? -b : b;
     return x > y ? a : x < y ? b : a > b ? a : b;
   }
 };
 
-constexpr int most = 1024;
+constexpr std::size_t most = 1024;
 
-template <class R>
-void check_weighted(const R& r, int count, std::vector<double> weights) {
+template <class R> void check_weighted(const R& r, int count, std::vector<double> weights) {
   double total = 0;
   for (const double w : weights) total += w;
   for (const std::size_t n : {std::size_t{0}, std::size_t{5}, std::size_t{257}}) {
@@ -119,15 +110,8 @@ struct last_block {
   static constexpr std::size_t lanes = 32;
   std::size_t block() const { return blocks() - 1; }
   std::size_t blocks() const { return (std::size_t{1} << 30) / 32; }
-  template <class F>
-  void each(F&& f) {
-    f(31u);
-  }
+  template <class F> void each(F&& f) { f(31u); }
 };
-
-} // namespace reduce_kernels
-
-using namespace reduce_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_reduce)
 
@@ -157,10 +141,13 @@ BOOST_AUTO_TEST_CASE(counts_have_sixty_four_bits) {
   kernels::rows<float, 1> of{{nullptr}, nullptr, n, 0, 1};
   std::size_t packets = 0, ones = 0, furthest_one = 0;
   last_block ctx;
-  kernels::in_packets<4>(ctx, of.n, of.head, [&](std::size_t i) { ++packets, furthest_one = i; }, [&](std::size_t) { ++ones; });
+  kernels::in_packets<4>(
+      ctx, of.n, of.head, [&](std::size_t i) { ++packets, furthest_one = i; }, [&](std::size_t) { ++ones; });
   BOOST_CHECK_EQUAL(packets, 1u);
   BOOST_CHECK_EQUAL(furthest_one, n - 5);
   BOOST_CHECK_EQUAL(ones, 0u); // the one behind the packets is another lane's
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace reduce_kernels

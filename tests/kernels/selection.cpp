@@ -36,26 +36,27 @@ std::string check(const std::vector<T>& values, std::size_t k, std::uint64_t see
   kernels::begin_selecting<T>(s, k);
   std::uint32_t scratch[kernels::digits];
   while (s.low > 0) {
-    kernels::run_on_host<lanes>(blocks, [&](auto& b) { kernels::count_digits(b, scratch, in.data(), n, head, s); }, seed);
-    kernels::run_on_host<lanes>(1, [&](auto& b) { kernels::choose_digit(b, s); }, seed);
+    kernels::run_on_host<lanes>(
+        blocks, [&](auto& b) { kernels::count_digits(b, scratch, in.data(), n, head, s); }, seed);
+    kernels::run_on_host<lanes>(
+        1, [&](auto& b) { kernels::choose_digit(b, s); }, seed);
   }
   std::vector<kernels::tile_count> counts(tiles, {~0ull, ~0ull});
   kernels::tile_count one, many[lanes];
-  kernels::run_on_host<lanes>(blocks, [&](auto& b) { kernels::count_tiles(b, one, in.data(), n, s, counts.data()); }, seed);
-  kernels::run_on_host<lanes>(1, [&](auto& b) { kernels::add_up_tiles(b, many, tiles, counts.data()); }, seed);
-  kernels::run_on_host<lanes>(blocks, [&](auto& b) {
-    kernels::keep_values(b, many, in.data(), n, s, counts.data(), indices.data(), kept.data());
-  }, seed);
+  kernels::run_on_host<lanes>(
+      blocks, [&](auto& b) { kernels::count_tiles(b, one, in.data(), n, s, counts.data()); }, seed);
+  kernels::run_on_host<lanes>(
+      1, [&](auto& b) { kernels::add_up_tiles(b, many, tiles, counts.data()); }, seed);
+  kernels::run_on_host<lanes>(
+      blocks,
+      [&](auto& b) { kernels::keep_values(b, many, in.data(), n, s, counts.data(), indices.data(), kept.data()); },
+      seed);
   for (const std::uint64_t c : s.count)
     if (c != 0) return "a count is left";
   if (!kept.guards_hold() || !indices.guards_hold()) return "a guard zone was written to";
   if (indices.values() != right_indices) return "other indices";
   return std::memcmp(kept.data(), right.data(), k * sizeof(T)) == 0 ? "" : "other values";
 }
-
-} // namespace selection_kernels
-
-using namespace selection_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_selection)
 
@@ -81,3 +82,5 @@ BOOST_AUTO_TEST_CASE(of_equal_ones_those_with_the_lowest_index) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace selection_kernels

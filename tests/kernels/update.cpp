@@ -20,15 +20,15 @@ namespace update_kernels {
 using namespace kernel_memory;
 namespace kernels = tutti::detail::kernels;
 
-template <class O>
-struct model {
+template <class O> struct model {
   static constexpr std::size_t slots = tutti::slots_of<O>;
   std::vector<float> values;
   std::array<std::vector<float>, slots> state;
 
   explicit model(std::size_t n) : values{random_values<float>(n, 50, false)} {
     for (std::size_t s = 0; s < slots; ++s)
-      for (const float x : random_values<float>(n, 60 + s, false)) state[s].push_back(x < 0 ? -x : x); // v is no less than 0
+      for (const float x : random_values<float>(n, 60 + s, false))
+        state[s].push_back(x < 0 ? -x : x); // v is no less than 0
   }
   void step(const O& o, std::int64_t step, const std::vector<float>& gradient, float factor) {
     tutti::optimizer_slots<float, slots> spans;
@@ -59,8 +59,7 @@ std::string by_kernel(const model<O>& before, const model<O>& right, std::size_t
 constexpr int ranks = 3;
 constexpr float factor = 0.7f;
 
-template <class O>
-std::string check_values(const O& o, std::size_t n, std::size_t offset) {
+template <class O> std::string check_values(const O& o, std::size_t n, std::size_t offset) {
   std::vector<std::vector<float>> of;
   for (std::uint64_t k = 0; k < ranks; ++k) of.push_back(random_values<float>(n, k, false));
   std::vector<float> gradient(n);
@@ -71,16 +70,18 @@ std::string check_values(const O& o, std::size_t n, std::size_t offset) {
   std::vector<guarded<float>> memory;
   for (const auto& row : of) memory.emplace_back(row, offset);
   return by_kernel(before, right, offset, factor, [&](const auto& what) {
-    const kernels::rows<float, ranks> rows{{memory[0].data(), memory[1].data(), memory[2].data()}, nullptr, n,
-                                           kernels::head_of(n, 4, memory[0].data(), what.values), 3};
+    const kernels::rows<float, ranks> rows{{memory[0].data(), memory[1].data(), memory[2].data()},
+                                           nullptr,
+                                           n,
+                                           kernels::head_of(n, 4, memory[0].data(), what.values),
+                                           3};
     kernels::run_on_host<32>(2, [&](auto& block) {
       kernels::reduce_and_update<ranks, tutti::slots_of<O>>(block, tutti::mean{}, rows, o.template at<float>(4), what);
     });
   });
 }
 
-template <class O>
-std::string check_messages(const O& o, std::size_t n) {
+template <class O> std::string check_messages(const O& o, std::size_t n) {
   const tutti::int8_block codec;
   std::vector<std::vector<std::byte>> wires;
   std::vector<float> gradient(n), decoded(n);
@@ -97,8 +98,8 @@ std::string check_messages(const O& o, std::size_t n) {
   return by_kernel(before, right, 0, factor, [&](const auto& what) {
     const std::byte* in[16] = {wires[0].data(), wires[1].data(), wires[2].data()};
     kernels::run_on_host<64>(2, [&](auto& block) {
-      kernels::decode_reduce_and_update<kernels::int8_code, 256, tutti::slots_of<O>>(
-          block, tutti::mean{}, in, ranks, 3, o.template at<float>(4), what);
+      kernels::decode_reduce_and_update<kernels::int8_code, 256, tutti::slots_of<O>>(block, tutti::mean{}, in, ranks, 3,
+                                                                                     o.template at<float>(4), what);
     });
   });
 }
@@ -112,18 +113,20 @@ std::string check_cast(std::size_t n, std::size_t offset, bool keeps) {
   const guarded<float> in{values, offset}, memory{before, offset}, out{n, offset};
   const guarded<tutti::bfloat16> to{n, offset};
   const kernels::rounding_with_memory<float, tutti::bfloat16> what{
-      in.data(), to.data(), memory.data(), memory.data(), keeps ? out.data() : nullptr, n,
-      kernels::head_of(n, 8, in.data(), memory.data(), to.data(), out.data()), 0.75f};
+      in.data(),
+      to.data(),
+      memory.data(),
+      memory.data(),
+      keeps ? out.data() : nullptr,
+      n,
+      kernels::head_of(n, 8, in.data(), memory.data(), to.data(), out.data()),
+      0.75f};
   kernels::run_on_host<32>(2, [&](auto& block) { kernels::cast_with_memory(block, what); });
   if (!to.guards_hold() || !memory.guards_hold() || !out.guards_hold()) return "a guard zone was written to";
   if (n > 0 && std::memcmp(to.data(), wire.data(), wire.size()) != 0) return "the bytes differ";
   if (auto why = difference(memory.values(), after); !why.empty()) return "remembered: " + why;
   return keeps ? difference(out.values(), sent) : std::string{};
 }
-
-} // namespace update_kernels
-
-using namespace update_kernels;
 
 BOOST_AUTO_TEST_SUITE(kernels_update)
 
@@ -151,3 +154,5 @@ BOOST_AUTO_TEST_CASE(casts_remember_as_error_feedback_does) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace update_kernels

@@ -17,26 +17,27 @@ namespace tutti::cuda::detail {
 namespace kernels = tutti::detail::kernels;
 
 /// As the sentences of a reduction in a kernel need it.
-template <class R, class T>
-constexpr void explain_reducer() {
-  static_assert(reducer_of<R, T>, "tutti::cuda::reduce: this is no reducer of these elements - see tutti/reducers/reducer.hpp");
+template <class R, class T> constexpr void explain_reducer() {
+  static_assert(reducer_of<R, T>,
+                "tutti::cuda::reduce: this is no reducer of these elements - see tutti/reducers/reducer.hpp");
   static_assert(!reducer_of<R, T> || folding_reducer<R, T>,
                 "tutti::cuda::reduce: this reducer needs every contribution at once, and this kernel folds them - use "
                 "tutti::cuda::median or tutti::cuda::trimmed_mean, or a folding reducer");
-  static_assert(!folding_reducer<R, T> || runs_on_device<R>,
-                "tutti::cuda::reduce: this reducer runs on the host alone - mark its functions TUTTI_HD, call nothing in "
-                "them that is the host's, and say static constexpr tutti::execution runs = tutti::execution::both");
+  static_assert(
+      !folding_reducer<R, T> || runs_on_device<R>,
+      "tutti::cuda::reduce: this reducer runs on the host alone - mark its functions TUTTI_HD, call nothing in "
+      "them that is the host's, and say static constexpr tutti::execution runs = tutti::execution::both");
 }
-template <class R, class T>
-inline constexpr bool reduces_in_kernels = folding_reducer<R, T> && runs_on_device<R>;
+template <class R, class T> inline constexpr bool reduces_in_kernels = folding_reducer<R, T>&& runs_on_device<R>;
 
 template <class T>
 void check_contributions(const stream& on, const char* call, std::span<const device_span<const T>> in,
                          const device_span<T>& out, std::size_t most) {
   if (in.empty() || in.size() > most)
-    throw error{{.code = error_code::invalid_argument,
-                 .call = call,
-                 .detail = std::to_string(in.size()) + " contributions were given - give 1 to " + std::to_string(most)}};
+    throw error{
+        {.code = error_code::invalid_argument,
+         .call = call,
+         .detail = std::to_string(in.size()) + " contributions were given - give 1 to " + std::to_string(most)}};
   detail::require_one_device(on, call, out);
   for (const auto& one : in) {
     detail::require_length(call, out, one);

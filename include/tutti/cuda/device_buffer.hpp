@@ -16,19 +16,20 @@ namespace tutti::cuda {
 /// n values on the device of a stream, move-only; what they are is not said. Work of that stream may use them at once.
 /// Another stream waits for the home stream first, and is named by used_on() behind the last work that it is given with
 /// them: the memory goes back when that is done, and not before. The stream outlives the buffer.
-/// Cost: cudaMallocAsync and cudaFreeAsync, which wait for nobody. Errors: out_of_memory; unsupported while the stream is
-/// captured; transport.
-template <class T>
-class device_buffer {
-  static_assert(std::is_trivially_copyable_v<T>, "tutti::cuda::device_buffer: values are moved as bytes - use a trivially "
-                                                 "copyable type");
+/// Cost: cudaMallocAsync and cudaFreeAsync, which wait for nobody. Errors: out_of_memory; unsupported while the stream
+/// is captured; transport.
+template <class T> class device_buffer {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "tutti::cuda::device_buffer: values are moved as bytes - use a trivially "
+                "copyable type");
 
 public:
   device_buffer() = default;
   device_buffer(const stream& home, std::size_t n) : home_{&home}, n_{n} {
     if (n == 0) return;
     detail::refuse_capture(home, "cuda::device_buffer", "allocate before the capture begins");
-    if (n > (std::numeric_limits<std::size_t>::max)() / sizeof(T)) cuda::check(cudaErrorMemoryAllocation, "cuda::device_buffer");
+    if (n > (std::numeric_limits<std::size_t>::max)() / sizeof(T))
+      cuda::check(cudaErrorMemoryAllocation, "cuda::device_buffer");
     const current_device held{home.device()};
     void* memory = nullptr;
     cuda::check(cudaMallocAsync(&memory, n * sizeof(T), home.handle()), "cudaMallocAsync");

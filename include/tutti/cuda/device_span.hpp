@@ -11,8 +11,7 @@
 
 namespace tutti::cuda {
 
-template <class T>
-class device_span {
+template <class T> class device_span {
 public:
   using element_type = T;
   using value_type = std::remove_cv_t<T>;
@@ -24,8 +23,8 @@ public:
   /// The same where it is known on which device.
   constexpr device_span(T* data, std::size_t n, int device) noexcept : data_{data}, n_{n}, device_{device} {}
   template <class U>
-    requires(std::same_as<const U, T> && !std::same_as<U, T>)
-  constexpr device_span(const device_span<U>& of) noexcept : data_{of.data()}, n_{of.size()}, device_{of.device()} {}
+  requires(std::same_as<const U, T> && !std::same_as<U, T>) constexpr device_span(const device_span<U>& of) noexcept
+      : data_{of.data()}, n_{of.size()}, device_{of.device()} {}
 
   constexpr T* data() const noexcept { return data_; }
   constexpr std::size_t size() const noexcept { return n_; }
@@ -64,8 +63,7 @@ private:
 namespace detail {
 
 /// Spans and a stream of one device.
-template <class... T>
-void require_one_device(const stream& on, const char* call, const device_span<T>&... spans) {
+template <class... T> void require_one_device(const stream& on, const char* call, const device_span<T>&... spans) {
   const auto require = [&](const auto& span) {
     if (span.empty() || span.device() == on.device()) return;
     throw error{{.code = error_code::invalid_argument,
@@ -77,11 +75,10 @@ void require_one_device(const stream& on, const char* call, const device_span<T>
 }
 
 /// Spans that are the same or have nothing in common; `out` is written, `in` is read.
-template <class A, class B>
-void require_apart(const char* call, const device_span<A>& out, const device_span<B>& in) {
+template <class A, class B> void require_apart(const char* call, const device_span<A>& out, const device_span<B>& in) {
   const auto begin = [](const auto& s) { return reinterpret_cast<std::uintptr_t>(s.data()); };
   const auto end = [&](const auto& s) { return begin(s) + s.size() * sizeof(*s.data()); };
-  const bool same = begin(out) == begin(in) && end(out) == end(in);
+  const bool same = sizeof(A) == sizeof(B) && begin(out) == begin(in) && end(out) == end(in);
   if (out.empty() || in.empty() || same || end(out) <= begin(in) || end(in) <= begin(out)) return;
   throw error{{.code = error_code::invalid_argument,
                .call = call,
@@ -89,8 +86,7 @@ void require_apart(const char* call, const device_span<A>& out, const device_spa
                          "same length, or be apart from all"}};
 }
 
-template <class A, class B>
-void require_length(const char* call, const device_span<A>& a, const device_span<B>& b) {
+template <class A, class B> void require_length(const char* call, const device_span<A>& a, const device_span<B>& b) {
   if (a.size() == b.size()) return;
   throw error{{.code = error_code::invalid_argument,
                .call = call,

@@ -13,7 +13,8 @@ namespace tutti::cuda {
 namespace detail {
 
 template <class Built>
-TUTTI_KERNEL void __launch_bounds__(tuning::lanes) exactness_kernel(tutti::detail::kernels::trial_numbers numbers, std::uint32_t* wrong) {
+TUTTI_KERNEL void __launch_bounds__(tuning::lanes)
+    exactness_kernel(tutti::detail::kernels::trial_numbers numbers, std::uint32_t* wrong) {
   device_block<tuning::lanes> block;
   block.each([&](unsigned lane) {
     if (lane == 0) *wrong = tutti::detail::kernels::inexactness(numbers);
@@ -39,11 +40,11 @@ inline std::string text_of(std::uint32_t wrong) {
 
 /// Called where a program begins to use kernels whose bits count, once for each file that is compiled with flags of its
 /// own. Waits for the stream. Errors: unsafe_build, naming what was found; unsupported in a capture.
-template <class Built = detail::built_for>
-void require_exact_arithmetic(const stream& on) {
+template <class Built = detail::built_for> void require_exact_arithmetic(const stream& on) {
   const char* const call = "cuda::require_exact_arithmetic";
   const device_buffer<std::uint32_t> found{on, 1};
-  detail::launch(on, call, 1u, &detail::exactness_kernel<Built>, tutti::detail::kernels::trial_numbers{}, found.span().data());
+  detail::launch(on, call, 1u, &detail::exactness_kernel<Built>, tutti::detail::kernels::trial_numbers{},
+                 found.span().data());
   std::uint32_t wrong = 0;
   cuda::check(cudaMemcpyAsync(&wrong, found.span().data(), sizeof wrong, cudaMemcpyDeviceToHost, on.handle()), call);
   on.wait();

@@ -1,6 +1,7 @@
 // How a kernel is started, and the block that its body sees.
 #pragma once
 
+#include <tutti/cuda/grid.hpp>
 #include <tutti/cuda/stream.hpp>
 #include <tutti/cuda/tuning.hpp>
 
@@ -12,13 +13,11 @@ namespace tutti::cuda::detail {
 /// The architectures that this file is compiled for. Kernels and what starts them are templates over it: two files that
 /// are compiled for others have kernels and facades of their own, and no linker takes one for the other
 /// (NVIDIA/cub#545).
-template <int...>
-struct architectures {};
+template <int...> struct architectures {};
 using built_for = architectures<__CUDA_ARCH_LIST__>;
 
 /// A block of threads (kernels/context.hpp).
-template <std::size_t Lanes>
-class device_block {
+template <std::size_t Lanes> class device_block {
 public:
   static constexpr std::size_t lanes = Lanes;
 
@@ -36,16 +35,14 @@ public:
     return 1;
 #endif
   }
-  template <class F>
-  __host__ __device__ void each([[maybe_unused]] F&& f) {
+  template <class F> __host__ __device__ void each([[maybe_unused]] F&& f) {
 #if defined(__CUDA_ARCH__)
     f(threadIdx.x);
     __syncthreads();
 #endif
   }
 
-  template <class X>
-  struct own {
+  template <class X> struct own {
     X value{};
     __host__ __device__ X& operator[](unsigned) { return value; }
   };
@@ -59,39 +56,26 @@ public:
     }
 #endif
   }
-  template <class N>
-  __host__ __device__ N add([[maybe_unused]] N& to, [[maybe_unused]] N n) {
+  template <class N> __host__ __device__ N add([[maybe_unused]] N& to, [[maybe_unused]] N n) {
 #if defined(__CUDA_ARCH__)
     if constexpr (sizeof(N) == 8)
       return atomicAdd(reinterpret_cast<unsigned long long*>(&to), static_cast<unsigned long long>(n));
-    else
-      return atomicAdd(&to, n);
+    else return atomicAdd(&to, n);
 #else
     return n;
 #endif
   }
 };
 
-/// As many blocks as `work` lanes need, at most tuning::most_blocks.
-inline unsigned blocks_for(std::size_t work) {
-  const std::size_t blocks = work / tuning::lanes + (work % tuning::lanes != 0);
-  return unsigned(blocks < tuning::most_blocks ? blocks : tuning::most_blocks);
-}
-
-/// For n values that are moved in packets behind the first `head`, and one by one before and after them.
-inline unsigned packet_blocks(std::size_t n, std::size_t head, std::size_t length) {
-  if (head == n) return detail::blocks_for(n);
-  return detail::blocks_for((n - head) / length + length);
-}
-
-/// Starts a kernel on the stream's device. Its own status is looked at, not the runtime's last error. No blocks, no launch.
+/// Starts a kernel on the stream's device. Its own status is looked at, not the runtime's last error. No blocks, no
+/// launch.
 template <class... P>
 void launch(const stream& on, const char* call, unsigned blocks, void (*kernel)(P...), P... arguments) {
   if (blocks == 0) return;
   const current_device held{on.device()};
   void* all[] = {static_cast<void*>(&arguments)...};
-  cuda::check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3{blocks}, dim3{unsigned(tuning::lanes)}, all, 0,
-                               on.handle()),
+  cuda::check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3{blocks}, dim3{unsigned(tuning::lanes)}, all,
+                               0, on.handle()),
               call);
 }
 

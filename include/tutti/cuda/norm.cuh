@@ -32,8 +32,8 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
   kernels::sum_squares(block, of, found);
 }
 template <class Built>
-TUTTI_KERNEL void __launch_bounds__(tuning::lanes)
-    judge_kernel(const kernels::found_norm* found, std::size_t count, double scale, double clip, norm_verdict* verdict) {
+TUTTI_KERNEL void __launch_bounds__(tuning::lanes) judge_kernel(const kernels::found_norm* found, std::size_t count,
+                                                                double scale, double clip, norm_verdict* verdict) {
   using block_type = summing_block<tuning::lanes>;
   __shared__ typename block_type::scratch scratch;
   block_type block{scratch};
@@ -69,11 +69,11 @@ private:
   device_buffer<norm_verdict> verdict_;
 };
 
-/// Leaves the verdict on `tensors` in the workspace: `scale` times them is the gradient, and one that is longer than `clip`
-/// is to become as long; 0 clips nothing. Squares are added up in double, in an order that depends on the lengths of the
-/// tensors alone: the same bits wherever they are and on every GPU, and those of the body on the host. Returns when the
-/// work is enqueued; allocates nothing. Cost: one read, a launch for each 512 tensors and one more. Errors:
-/// invalid_argument, transport.
+/// Leaves the verdict on `tensors` in the workspace: `scale` times them is the gradient, and one that is longer than
+/// `clip` is to become as long; 0 clips nothing. Squares are added up in double, in an order that depends on the
+/// lengths of the tensors alone: the same bits wherever they are and on every GPU, and those of the body on the host.
+/// Returns when the work is enqueued; allocates nothing. Cost: one read, a launch for each 512 tensors and one more.
+/// Errors: invalid_argument, transport.
 template <class T, class Built = detail::built_for>
 void judge_norm(const stream& on, std::span<const device_span<const T>> tensors, norm_workspace& with, double scale = 1,
                 double clip = 0) {
@@ -102,22 +102,23 @@ void judge_norm(const stream& on, std::span<const device_span<const T>> tensors,
                    with.found().data() + groups * tuning::norm_blocks);
   }
   detail::launch(on, call, 1u, &detail::judge_kernel<Built>,
-                 static_cast<const kernels::found_norm*>(with.found().data()), groups * tuning::norm_blocks, scale, clip,
-                 with.writable_verdict().data());
+                 static_cast<const kernels::found_norm*>(with.found().data()), groups * tuning::norm_blocks, scale,
+                 clip, with.writable_verdict().data());
 }
 
 /// to = from times the verdict's factor, rounded to U; where the verdict is not finite `to` stays as it is. `to` may be
 /// `from` where they are of one type. Cost: one read and one write. Errors: invalid_argument, transport.
 template <class T, class U, class Built = detail::built_for>
-void scale_and_cast(const stream& on, device_span<const T> from, device_span<U> to, device_span<const norm_verdict> verdict) {
+void scale_and_cast(const stream& on, device_span<const T> from, device_span<U> to,
+                    device_span<const norm_verdict> verdict) {
   const char* const call = "cuda::scale_and_cast";
   detail::require_length(call, to, from);
   detail::require_one_device(on, call, from, to, verdict);
   detail::require_apart(call, to, from);
   constexpr std::size_t length = 16 / (std::min)(sizeof(T), sizeof(U));
   const std::size_t n = to.size(), head = detail::kernels::head_of(n, length, from.data(), to.data());
-  detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::scale_kernel<Built, T, U>, from.data(), to.data(),
-                 n, head, verdict.data());
+  detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::scale_kernel<Built, T, U>, from.data(),
+                 to.data(), n, head, verdict.data());
 }
 
 } // namespace tutti::cuda

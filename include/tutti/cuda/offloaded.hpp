@@ -17,8 +17,7 @@
 namespace tutti::cuda {
 
 /// A tensor (core/tensor.hpp) whose values are in the memory of a device.
-template <class T>
-struct device_tensor {
+template <class T> struct device_tensor {
   std::string name;
   device_span<T> values;
   std::vector<std::int64_t> shape = {};
@@ -27,8 +26,7 @@ struct device_tensor {
 namespace detail {
 
 /// Tensors of the host beside those of a device, in memory that it copies from and to.
-template <class T>
-class mirror {
+template <class T> class mirror {
 public:
   mirror(const stream& on, const char* call, std::span<const device_tensor<T>> of) : slot_{bytes_of(of)} {
     auto* next = reinterpret_cast<T*>(slot_.data());
@@ -63,28 +61,26 @@ private:
 
 } // namespace detail
 
-/// A trainer of strategy.bind and the tensors of a device that it trains: cuda::bind makes it. Its optimizer and what that
-/// remembers are on the host, which spares the device's memory (Ren et al., "ZeRO-Offload", USENIX ATC 2021); the same
-/// trainer, so all policies, checkpoints and bits are those of the host. One stream's; used by one thread.
-template <class T, class Trainer>
-class offloaded_trainer {
+/// A trainer of strategy.bind and the tensors of a device that it trains: cuda::bind makes it. Its optimizer and what
+/// that remembers are on the host, which spares the device's memory (Ren et al., "ZeRO-Offload", USENIX ATC 2021); the
+/// same trainer, so all policies, checkpoints and bits are those of the host. One stream's; used by one thread.
+template <class T, class Trainer> class offloaded_trainer {
 public:
   template <class Strategy, class Optimizer, class... More>
   offloaded_trainer(Strategy& strategy, const stream& on, std::vector<device_tensor<T>> parameters, Optimizer optimizer,
                     const More&... more)
       : on_{on}, parameters_{std::move(parameters)}, values_{on, "cuda::bind", parameters_},
-        gradients_{on, "cuda::bind", parameters_},
-        trainer_{strategy.bind(fetched(), std::move(optimizer), more...)} {
+        gradients_{on, "cuda::bind", parameters_}, trainer_{strategy.bind(fetched(), std::move(optimizer), more...)} {
     publish();
   }
   offloaded_trainer(const offloaded_trainer&) = delete;
   offloaded_trainer& operator=(const offloaded_trainer&) = delete;
 
-  /// One step with gradients that the stream was given before, as many as there are parameters and as long; a tensor that
-  /// has none has no values. Each is offered as soon as it is on the host, the last one first, while others are still on
-  /// their way. Returns when the parameters are on their way back: what the stream is given next finds them. Collective where
-  /// the policy's step is. Errors: those of trainer::step, after which the parameters are as they were; invalid_argument;
-  /// unsupported while the stream is captured; transport.
+  /// One step with gradients that the stream was given before, as many as there are parameters and as long; a tensor
+  /// that has none has no values. Each is offered as soon as it is on the host, the last one first, while others are
+  /// still on their way. Returns when the parameters are on their way back: what the stream is given next finds them.
+  /// Collective where the policy's step is. Errors: those of trainer::step, after which the parameters are as they
+  /// were; invalid_argument; unsupported while the stream is captured; transport.
   void step(std::span<const device_tensor<const T>> gradients) {
     detail::refuse_capture(on_, call, "the trainer works on the host, which takes part in every step");
     if (gradients.size() != parameters_.size()) refuse_count(gradients.size());
@@ -123,12 +119,10 @@ public:
     trainer_.finalize();
     publish();
   }
-  template <class Folder, class... How>
-  void save(const Folder& folder, const How&... how) {
+  template <class Folder, class... How> void save(const Folder& folder, const How&... how) {
     trainer_.save(folder, how...);
   }
-  template <class Folder>
-  std::vector<std::string> load(const Folder& folder) {
+  template <class Folder> std::vector<std::string> load(const Folder& folder) {
     values_.slot().wait();
     auto differences = trainer_.load(folder);
     publish();
@@ -163,8 +157,9 @@ private:
   Trainer trainer_;
 };
 
-/// strategy.bind(parameters, optimizer, more...) of tensors in device memory, which the stream was given before. Collective.
-/// Strategy, stream and values outlive what is returned. Errors: those of bind; unsupported while the stream is captured.
+/// strategy.bind(parameters, optimizer, more...) of tensors in device memory, which the stream was given before.
+/// Collective. Strategy, stream and values outlive what is returned. Errors: those of bind; unsupported while the
+/// stream is captured.
 template <class T, class Strategy, class Optimizer, class... More>
 auto bind(Strategy& strategy, const stream& on, std::vector<device_tensor<T>> parameters, Optimizer optimizer,
           const More&... more) {

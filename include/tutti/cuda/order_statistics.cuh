@@ -36,10 +36,10 @@ void gather_columns(const stream& on, const char* call, const Pick& pick, std::s
 
 } // namespace detail
 
-/// The bits of tutti::median on the host: of each coordinate the middle value of up to 64 contributions, or the mean of the
-/// two in the middle. A NaN is larger than all numbers. Of float, bfloat16 and half. `out` may be one of the contributions.
-/// Returns when the work is enqueued; allocates nothing. Cost: one read of each and one write; a sort in registers, by a
-/// network of 4, 8, 16, 32 or 64. Errors: invalid_argument, transport.
+/// The bits of tutti::median on the host: of each coordinate the middle value of up to 64 contributions, or the mean of
+/// the two in the middle. A NaN is larger than all numbers. Of float, bfloat16 and half. `out` may be one of the
+/// contributions. Returns when the work is enqueued; allocates nothing. Cost: one read of each and one write; a sort in
+/// registers, by a network of 4, 8, 16, 32 or 64. Errors: invalid_argument, transport.
 template <class T, class Built = detail::built_for>
 void reduce(const stream& on, const median&, std::span<const device_span<const T>> in, device_span<T> out) {
   detail::check_contributions<T>(on, "cuda::reduce", in, out, detail::most_in_column);
@@ -48,7 +48,8 @@ void reduce(const stream& on, const median&, std::span<const device_span<const T
 
 /// The bits of tutti::trimmed_mean on the host, as above.
 template <class T, class Built = detail::built_for>
-void reduce(const stream& on, const trimmed_mean& reducer, std::span<const device_span<const T>> in, device_span<T> out) {
+void reduce(const stream& on, const trimmed_mean& reducer, std::span<const device_span<const T>> in,
+            device_span<T> out) {
   const char* const call = "cuda::reduce";
   const auto refuse = [&](std::string why) {
     throw error{{.code = error_code::invalid_argument, .call = call, .detail = std::move(why)}};

@@ -31,7 +31,8 @@ void reduce_static(const stream& on, const R& reducer, std::span<const device_sp
   if constexpr (K > 1)
     if (in.size() < std::size_t(K)) return detail::reduce_static<K - 1, Built>(on, reducer, in, out);
   const auto all = detail::rows_of<K>(in, out, double(K));
-  detail::launch(on, "cuda::reduce", detail::packet_blocks(all.n, all.head, kernels::packet<T>::length), &reduce_kernel<Built, R, T, K>, reducer, all);
+  detail::launch(on, "cuda::reduce", detail::packet_blocks(all.n, all.head, kernels::packet<T>::length),
+                 &reduce_kernel<Built, R, T, K>, reducer, all);
 }
 
 } // namespace detail
@@ -52,8 +53,8 @@ void reduce(const stream& on, const R& reducer, std::span<const device_span<cons
   }
 }
 
-/// The same of 1 to 1,024 contributions, each with its weight where the reducer has weights, and none else: addresses and
-/// weights are parameters of the kernel. What weighs nothing contributes nothing, whatever it holds.
+/// The same of 1 to 1,024 contributions, each with its weight where the reducer has weights, and none else: addresses
+/// and weights are parameters of the kernel. What weighs nothing contributes nothing, whatever it holds.
 template <class R, class T, class Built = detail::built_for>
 void reduce_weighted(const stream& on, const R& reducer, std::span<const device_span<const T>> in,
                      std::span<const double> weights, device_span<T> out) {

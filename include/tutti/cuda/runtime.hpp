@@ -24,8 +24,7 @@ inline void check(cudaError_t status, const char* call) {
                .detail = no_code ? "this program holds no code for this GPU, or newer code than its driver reads - "
                                    "compile it with CMAKE_CUDA_ARCHITECTURES of the GPU"
                                  : "",
-               .native =
-                   std::string{cudaGetErrorName(status)} + ": " + cudaGetErrorString(status)}};
+               .native = std::string{cudaGetErrorName(status)} + ": " + cudaGetErrorString(status)}};
 }
 
 /// How many GPUs this process can use; 0 where there is none, or no driver for one.

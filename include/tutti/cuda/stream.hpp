@@ -43,8 +43,8 @@ private:
   int device_ = 0;
 };
 
-/// A stream and the device that it is on. The default streams are refused: they wait for others by accident, which hides
-/// races, and their handles are equal where streams are not.
+/// A stream and the device that it is on. The default streams are refused: they wait for others by accident, which
+/// hides races, and their handles are equal where streams are not.
 class stream {
 public:
   /// A stream of its own, which waits for no other; of the current device where none is named.
@@ -56,15 +56,17 @@ public:
   /// Somebody else's, who keeps it for as long as this lives. Errors: invalid_argument for a default stream.
   static stream of(cudaStream_t handle) {
     if (handle == nullptr || handle == cudaStreamLegacy || handle == cudaStreamPerThread)
-      throw error{{.code = error_code::invalid_argument,
-                   .call = "cuda::stream",
-                   .detail = "this is a default stream - give one that cudaStreamCreateWithFlags or cuda::stream made"}};
+      throw error{
+          {.code = error_code::invalid_argument,
+           .call = "cuda::stream",
+           .detail = "this is a default stream - give one that cudaStreamCreateWithFlags or cuda::stream made"}};
     stream all{handle};
     cuda::check(cudaStreamGetDevice(handle, &all.device_), "cudaStreamGetDevice");
     return all;
   }
   stream(stream&& from) noexcept
-      : handle_{std::exchange(from.handle_, nullptr)}, device_{from.device_}, owned_{std::exchange(from.owned_, false)} {}
+      : handle_{std::exchange(from.handle_, nullptr)}, device_{from.device_}, owned_{
+                                                                                  std::exchange(from.owned_, false)} {}
   stream& operator=(stream&& from) noexcept {
     std::swap(handle_, from.handle_);
     std::swap(device_, from.device_);

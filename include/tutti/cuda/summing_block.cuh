@@ -12,12 +12,10 @@
 
 namespace tutti::cuda::detail {
 
-/// With the sums of kernels/context.hpp, in the order of CUB's warp reductions. One scratch serves all sums of a body: each
-/// ends with a barrier.
-template <std::size_t Lanes>
-class summing_block : public device_block<Lanes> {
-  template <class X>
-  using reduction = cub::BlockReduce<X, Lanes, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
+/// With the sums of kernels/context.hpp, in the order of CUB's warp reductions. One scratch serves all sums of a body:
+/// each ends with a barrier.
+template <std::size_t Lanes> class summing_block : public device_block<Lanes> {
+  template <class X> using reduction = cub::BlockReduce<X, Lanes, cub::BLOCK_REDUCE_WARP_REDUCTIONS>;
 
 public:
   struct scratch {
@@ -29,8 +27,7 @@ public:
   };
   __device__ explicit summing_block(scratch& with) : scratch_{with} {}
 
-  template <class X>
-  using own = typename device_block<Lanes>::template own<X>;
+  template <class X> using own = typename device_block<Lanes>::template own<X>;
 
   __host__ __device__ double sum([[maybe_unused]] own<double>& of) {
 #if defined(__CUDA_ARCH__)
@@ -49,8 +46,7 @@ public:
 
 private:
   /// What the first lane has.
-  template <class X>
-  __device__ X to_all(X x) {
+  template <class X> __device__ X to_all(X x) {
     if (threadIdx.x == 0) *reinterpret_cast<X*>(&scratch_.sum) = x;
     __syncthreads();
     const X all = *reinterpret_cast<X*>(&scratch_.sum);

@@ -32,8 +32,7 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
   selection_block block;
   kernels::count_digits(block, scratch, values, n, head, *s);
 }
-template <class Built>
-TUTTI_KERNEL void __launch_bounds__(tuning::lanes) choose_kernel(kernels::selecting* s) {
+template <class Built> TUTTI_KERNEL void __launch_bounds__(tuning::lanes) choose_kernel(kernels::selecting* s) {
   selection_block block;
   kernels::choose_digit(block, *s);
 }
@@ -80,16 +79,17 @@ private:
   device_buffer<detail::kernels::tile_count> tiles_;
 };
 
-/// Writes the bytes that codec.encode(values) writes on the host, of a top_k whose message is indices and values: exactly k,
-/// of equal magnitudes those with the lowest index, from run to run. Of float and double, fewer than 2^32 values. Returns
-/// when the work is enqueued; allocates nothing. Cost: five reads of the values, double eight. Errors: invalid_argument;
-/// unsupported where all values would travel; transport.
+/// Writes the bytes that codec.encode(values) writes on the host, of a top_k whose message is indices and values:
+/// exactly k, of equal magnitudes those with the lowest index, from run to run. Of float and double, fewer than 2^32
+/// values. Returns when the work is enqueued; allocates nothing. Cost: five reads of the values, double eight. Errors:
+/// invalid_argument; unsupported where all values would travel; transport.
 template <class T, class Built = detail::built_for>
 void encode(const stream& on, const top_k& codec, device_span<const T> values, device_span<std::byte> wire,
             top_k_workspace& with) {
   namespace kernels = detail::kernels;
-  static_assert(sizeof(T) % 4 == 0, "tutti::cuda::encode: top_k takes float or double, whose values follow their indices "
-                                    "aligned - convert shorter ones first");
+  static_assert(sizeof(T) % 4 == 0,
+                "tutti::cuda::encode: top_k takes float or double, whose values follow their indices "
+                "aligned - convert shorter ones first");
   const char* const call = "cuda::encode";
   const auto refuse = [&](error_code code, const char* why) {
     throw error{{.code = code, .call = call, .detail = why}};
@@ -107,14 +107,16 @@ void encode(const stream& on, const top_k& codec, device_span<const T> values, d
   auto* const indices = reinterpret_cast<std::uint32_t*>(wire.data());
   auto* const kept = reinterpret_cast<T*>(wire.data() + k * sizeof(std::uint32_t));
   if (reinterpret_cast<std::uintptr_t>(kept) % alignof(T) != 0)
-    refuse(error_code::invalid_argument, "the values of this message would not be aligned - begin it four bytes further on");
+    refuse(error_code::invalid_argument,
+           "the values of this message would not be aligned - begin it four bytes further on");
 
   constexpr std::size_t length = kernels::packet<T>::length;
   const std::size_t head = kernels::head_of(n, length, values.data());
   kernels::selecting* const s = with.selecting().data();
   detail::launch(on, call, 1u, &detail::begin_kernel<Built, T>, s, k);
   for (int low = kernels::key_bits<T>; low > 0; low -= kernels::next_digit(low)) {
-    detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::count_kernel<Built, T>, values.data(), n, head, s);
+    detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::count_kernel<Built, T>, values.data(), n,
+                   head, s);
     detail::launch(on, call, 1u, &detail::choose_kernel<Built>, s);
   }
   const std::size_t tiles = top_k_workspace::tiles_of(n);

@@ -10,9 +10,9 @@ namespace tutti::cuda::tuning {
 /// Threads of a block, everywhere.
 inline constexpr std::size_t lanes = 256;
 
-/// Blocks that ptxas is to leave room for on each multiprocessor. With __launch_bounds__(256) alone it squeezes the K-way
-/// kernels to 30 to 38 registers, and one spills; with these none does (nvcc 13.0, sm_75, 80, 90, 100, 120; with 4
-/// everywhere a few do on the last two).
+/// Blocks that ptxas is to leave room for on each multiprocessor. With __launch_bounds__(256) alone it squeezes the
+/// K-way kernels to 30 to 38 registers, and one spills; with these none does (nvcc 13.0, sm_75, 80, 90, 100, 120; with
+/// 4 everywhere a few do on the last two).
 template <class Accumulator, std::size_t Contributions>
 inline constexpr int reduce_blocks = sizeof(Accumulator) > 4 || Contributions > 12 ? 2 : 4;
 

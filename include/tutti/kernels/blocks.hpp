@@ -23,8 +23,7 @@ struct int8_code {
   TUTTI_HD static std::uint8_t code(float x, float inverse) { return std::uint8_t(nearest(x * inverse, 127)); }
   TUTTI_HD static float value(std::uint8_t code) { return float(static_cast<signed char>(code)); }
 };
-template <fp8 Format>
-struct fp8_code {
+template <fp8 Format> struct fp8_code {
   static constexpr bool signs = false;
   static constexpr float levels = largest_fp8<Format>;
   TUTTI_HD static std::uint8_t code(float x, float inverse) { return to_fp8<Format>(x * inverse); }
@@ -34,30 +33,24 @@ struct sign_code {
   static constexpr bool signs = true;
 };
 
-template <class C>
-struct code_of; ///< of a codec, and the values of its blocks
-template <std::size_t Block>
-struct code_of<basic_int8_block<Block>> {
-  using type = int8_code;
-};
-template <fp8 Format, std::size_t Block>
-struct code_of<basic_fp8_block<Format, Block>> {
+template <class C> struct code_of; ///< of a codec, and the values of its blocks
+template <std::size_t Block> struct code_of<basic_int8_block<Block>> { using type = int8_code; };
+template <fp8 Format, std::size_t Block> struct code_of<basic_fp8_block<Format, Block>> {
   using type = fp8_code<Format>;
 };
-template <std::size_t Block>
-struct code_of<basic_sign_block<Block>> {
-  using type = sign_code;
-};
+template <std::size_t Block> struct code_of<basic_sign_block<Block>> { using type = sign_code; };
 
 /// The codecs that kernels know.
 template <class C>
-concept block_code = requires { typename code_of<C>::type; } && (C::block == 256 || C::block == 128);
+concept block_code = requires {
+  typename code_of<C>::type;
+}
+&&(C::block == 256 || C::block == 128);
 
 /// What encode() is given; the memory of error feedback, or none.
-template <class T>
-struct encoding {
+template <class T> struct encoding {
   const T* values;
-  T* sent;             ///< what decoding gives, in place of the values, say; null: not written
+  T* sent; ///< what decoding gives, in place of the values, say; null: not written
   std::byte* wire;
   std::size_t n;
   const accumulator_t<T>* before; ///< null: nothing is remembered
@@ -66,10 +59,8 @@ struct encoding {
 };
 
 /// What lanes of a block tell each other: values, and sums of magnitudes. Only signs have such a scale.
-template <std::size_t Lanes, bool Signs>
-struct block_scratch {};
-template <std::size_t Lanes>
-struct block_scratch<Lanes, true> {
+template <std::size_t Lanes, bool Signs> struct block_scratch {};
+template <std::size_t Lanes> struct block_scratch<Lanes, true> {
   float values[Lanes / 32][256];
   double sums[Lanes / 32][8];
 };
@@ -77,11 +68,12 @@ struct block_scratch<Lanes, true> {
 namespace coding_parts {
 
 /// Where the k-th of the values that a lane has stands in its block.
-TUTTI_HD constexpr std::size_t index_of(unsigned lane, unsigned k) { return k / 4 * 128 + 4 * (lane % 32) + k % 4; }
+TUTTI_HD constexpr std::size_t index_of(unsigned lane, unsigned k) {
+  return k / 4 * 128 + 4 * (lane % 32) + k % 4;
+}
 
 /// f(index in the block, how manieth of the lane) of the values that a lane has, as far as there are so many.
-template <std::size_t Block, class F>
-TUTTI_HD void each_value(unsigned lane, std::size_t count, F&& f) {
+template <std::size_t Block, class F> TUTTI_HD void each_value(unsigned lane, std::size_t count, F&& f) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
@@ -198,7 +190,9 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
     });
     ctx.warp_most(most);
     if constexpr (Code::signs) { // the order of sign_codes: eight sums of every eighth magnitude
-      const auto size = [&](unsigned lane, std::size_t i) { return double(bits_as<float>(magnitude(scratch.values[lane / 32][i]))); };
+      const auto size = [&](unsigned lane, std::size_t i) {
+        return double(bits_as<float>(magnitude(scratch.values[lane / 32][i])));
+      };
       ctx.each([&](unsigned lane) {
         if (lane % 32 >= 8) return;
         double all = 0;
@@ -210,7 +204,8 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
         double all = 0;
         for (const double sum : scratch.sums[lane / 32]) all = add(all, sum);
         for (std::size_t i = count / 8 * 8; i < count; ++i) all = add(all, size(lane, i));
-        scales[lane] = most[lane] < infinite_magnitude ? static_cast<float>(divide(all, double(count > 0 ? count : 1))) : nan_of<float>;
+        scales[lane] = most[lane] < infinite_magnitude ? static_cast<float>(divide(all, double(count > 0 ? count : 1)))
+                                                       : nan_of<float>;
       });
     }
     ctx.each([&](unsigned lane) {
@@ -218,16 +213,15 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
       if (count == 0) return;
       std::byte* const wire = of.wire + begin / Block * bytes;
       float scale;
-      if constexpr (Code::signs)
-        scale = scales[lane];
-      else
-        scale = scale_of(most[lane], Code::levels);
+      if constexpr (Code::signs) scale = scales[lane];
+      else scale = scale_of(most[lane], Code::levels);
       if (lane % 32 == 0) parts::put_scale(wire, scale);
       [[maybe_unused]] const float inverse = detail::inverse(scale);
       if constexpr (Code::signs) {
         if (const unsigned i = 8 * (lane % 32); i < count && i < Block) {
           unsigned signs = 0;
-          for (unsigned k = 0; k < 8 && i + k < count; ++k) signs |= unsigned(scratch.values[lane / 32][i + k] < 0) << k;
+          for (unsigned k = 0; k < 8 && i + k < count; ++k)
+            signs |= unsigned(scratch.values[lane / 32][i + k] < 0) << k;
           wire[sizeof(float) + lane % 32] = static_cast<std::byte>(signs);
         }
       }
@@ -257,8 +251,8 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
 /// Messages of `count` ranks, decoded and reduced in one pass: out[i] = the fold of what they stand for, from the first
 /// to the last, lowered once.
 template <class Code, std::size_t Block, class Context, class R, class T, std::size_t Most>
-TUTTI_HD void decode_and_reduce(Context& ctx, const R& reducer, const std::byte* const (&wires)[Most], int count, T* out,
-                                std::size_t n, double total) {
+TUTTI_HD void decode_and_reduce(Context& ctx, const R& reducer, const std::byte* const (&wires)[Most], int count,
+                                T* out, std::size_t n, double total) {
   using A = reducer_accumulator_t<R, T>;
   namespace parts = coding_parts;
   constexpr std::size_t warps = Context::lanes / 32, bytes = parts::wire_bytes<Code, Block>;

@@ -9,10 +9,9 @@
 
 namespace tutti::detail::kernels {
 
-/// x = decay * before + values; wire = x rounded to W; after = x - wire. `after` may be `before`; `sent` is wire as T again, where it is wanted;
-/// it may be `values`.
-template <class T, class W>
-struct rounding_with_memory {
+/// x = decay * before + values; wire = x rounded to W; after = x - wire. `after` may be `before`; `sent` is wire as T
+/// again, where it is wanted; it may be `values`.
+template <class T, class W> struct rounding_with_memory {
   const T* values;
   W* wire;
   const T* before;
@@ -41,7 +40,8 @@ TUTTI_HD void cast_with_memory(Context& ctx, const rounding_with_memory<T, W>& o
         auto memory = load<length>(of.before + i);
         packet<T, length> sent;
         packet<W, length> wire;
-        for (std::size_t k = 0; k < length; ++k) wire.values[k] = step(values.values[k], memory.values[k], sent.values[k]);
+        for (std::size_t k = 0; k < length; ++k)
+          wire.values[k] = step(values.values[k], memory.values[k], sent.values[k]);
         store(of.wire + i, wire);
         store(of.after + i, memory);
         if (of.sent) store(of.sent + i, sent);

@@ -30,8 +30,7 @@
 namespace tutti::detail::kernels {
 
 /// A block on the host: lanes one after the other, in an order that `seed` chooses. For tests.
-template <std::size_t Lanes>
-class host_block {
+template <std::size_t Lanes> class host_block {
 public:
   static constexpr std::size_t lanes = Lanes;
   static_assert(Lanes % 32 == 0, "tutti: lanes are whole warps");
@@ -45,19 +44,16 @@ public:
   std::size_t block() const noexcept { return block_; }
   std::size_t blocks() const noexcept { return blocks_; }
 
-  template <class F>
-  void each(F&& f) {
+  template <class F> void each(F&& f) {
     for (const unsigned lane : order_) f(lane);
   }
 
-  template <class X>
-  struct own {
+  template <class X> struct own {
     std::array<X, Lanes> values{};
     X& operator[](unsigned lane) noexcept { return values[lane]; }
   };
 
-  template <class X>
-  X sum(own<X>& of) const {
+  template <class X> X sum(own<X>& of) const {
     X all{};
     for (std::size_t warp = 0; warp < Lanes; warp += 32) {
       std::array<X, 32> x;
@@ -75,10 +71,7 @@ public:
       for (std::size_t l = 0; l < 32; ++l) of.values[warp + l] = most;
     }
   }
-  template <class N>
-  N add(N& to, N n) const noexcept {
-    return std::exchange(to, static_cast<N>(to + n));
-  }
+  template <class N> N add(N& to, N n) const noexcept { return std::exchange(to, static_cast<N>(to + n)); }
 
 private:
   std::size_t block_, blocks_;
@@ -86,8 +79,7 @@ private:
 };
 
 /// body(context) of each of `blocks` blocks, one after the other, in an order that `seed` chooses.
-template <std::size_t Lanes, class Body>
-void run_on_host(std::size_t blocks, Body&& body, std::uint64_t seed = 1) {
+template <std::size_t Lanes, class Body> void run_on_host(std::size_t blocks, Body&& body, std::uint64_t seed = 1) {
   std::vector<std::size_t> order(blocks);
   std::iota(order.begin(), order.end(), std::size_t{0});
   random_stream random{seed, 0, 1};

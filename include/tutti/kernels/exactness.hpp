@@ -25,9 +25,11 @@ TUTTI_HD inline std::uint32_t inexactness(const trial_numbers& x) {
   if (bits_as<std::uint32_t>(x.tiny * x.one) != 0x000116c2u) wrong |= flushes;
   // An approximation is off in the last place of some of these.
   for (float k = 1; k < 64; k += 2)
-    if (bits_as<std::uint32_t>(x.one / (k * x.three)) != bits_as<std::uint32_t>(float(1.0 / double(k * x.three)))) wrong |= divides;
+    if (bits_as<std::uint32_t>(x.one / (k * x.three)) != bits_as<std::uint32_t>(float(1.0 / double(k * x.three))))
+      wrong |= divides;
   for (float k = 1; k < 64; k += 1)
-    if (bits_as<std::uint32_t>(std::sqrt(k * x.two)) != bits_as<std::uint32_t>(float(std::sqrt(double(k * x.two))))) wrong |= takes_roots;
+    if (bits_as<std::uint32_t>(std::sqrt(k * x.two)) != bits_as<std::uint32_t>(float(std::sqrt(double(k * x.two)))))
+      wrong |= takes_roots;
   if (rounded(x.a * x.a) + x.b != 0) wrong |= fuses; // exactly a^2 is -b + 2^-24
   return wrong;
 }

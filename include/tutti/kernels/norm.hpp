@@ -12,8 +12,7 @@
 namespace tutti::detail::kernels {
 
 /// Tensors of any lengths, cut into chunks, so that long and short ones are shared out evenly.
-template <class T, std::size_t Most>
-struct tensor_list {
+template <class T, std::size_t Most> struct tensor_list {
   const T* data[Most];
   std::size_t n[Most];
   std::size_t chunks_before[Most + 1]; ///< of the tensors before each; behind the last, of all
@@ -28,27 +27,25 @@ struct found_norm {
 
 /// What all of it comes to.
 struct norm_verdict {
-  double squares;      ///< of the unscaled gradient; not finite where a value is not
-  float factor;        ///< that gradients are to be multiplied by: unscaled, and clipped
+  double squares;       ///< of the unscaled gradient; not finite where a value is not
+  float factor;         ///< that gradients are to be multiplied by: unscaled, and clipped
   std::uint32_t finite; ///< whether all values are, and the sum of their squares is
 };
 
-template <class T>
-TUTTI_HD bool is_finite_value(T x) {
+template <class T> TUTTI_HD bool is_finite_value(T x) {
   using A = accumulator_t<T>; // whose bits are looked at: of half and bfloat16 no finite value becomes infinite
   const A a = element_cast<A>(x);
   if constexpr (sizeof(A) == 8)
     return (bits_as<std::uint64_t>(a) & ~(std::uint64_t{1} << 63)) < std::uint64_t{0x7ff} << 52;
-  else
-    return (bits_as<std::uint32_t>(a) & 0x7fffffffu) < 0x7f800000u;
+  else return (bits_as<std::uint32_t>(a) & 0x7fffffffu) < 0x7f800000u;
 }
 
 /// Values of a lane in each chunk, and so the chunk: a constant, as the order of the sum depends on it.
 inline constexpr std::size_t chunk_rounds = 4;
 
 /// found[block] = the sum of the squares in double of every blocks-th chunk. Within a chunk lane l takes the values
-/// 4 l .. 4 l + 3, then those behind the 4 `lanes` that all lanes took, in order; then all lanes are added up (context.hpp).
-/// So the bits do not depend on where tensors begin in memory; they do on the number of blocks.
+/// 4 l .. 4 l + 3, then those behind the 4 `lanes` that all lanes took, in order; then all lanes are added up
+/// (context.hpp). So the bits do not depend on where tensors begin in memory; they do on the number of blocks.
 template <class Context, class T, std::size_t Most>
 TUTTI_HD void sum_squares(Context& ctx, const tensor_list<T, Most>& of, found_norm* found) {
   constexpr std::size_t four = 4, stride = four * Context::lanes, chunk = stride * chunk_rounds;
@@ -95,7 +92,8 @@ TUTTI_HD void sum_squares(Context& ctx, const tensor_list<T, Most>& of, found_no
   });
 }
 
-/// One block: adds up what others found; `scale` unscales, and a gradient longer than `clip` (0: none is) becomes as long.
+/// One block: adds up what others found; `scale` unscales, and a gradient longer than `clip` (0: none is) becomes as
+/// long.
 template <class Context>
 TUTTI_HD void judge_norm(Context& ctx, const found_norm* found, std::size_t count, double scale, double clip,
                          norm_verdict* verdict) {

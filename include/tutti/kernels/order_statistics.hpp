@@ -20,8 +20,7 @@ struct comparator {
 };
 
 /// f(low, high) for every comparator of the network of Size values, a power of two.
-template <class F>
-constexpr void each_comparator(std::size_t size, F&& f) {
+template <class F> constexpr void each_comparator(std::size_t size, F&& f) {
   for (std::size_t p = 1; p < size; p *= 2)
     for (std::size_t k = p; k >= 1; k /= 2)
       for (std::size_t j = k % p; j + k < size; j += 2 * k)
@@ -44,23 +43,21 @@ inline constexpr std::array<comparator, comparators<Size>> network = [] {
   return all;
 }();
 /// One of them: read outside of functions, as kernels may not call std::array's operator.
-template <std::size_t Size, std::size_t C>
-inline constexpr comparator comparator_at = network<Size>[C];
+template <std::size_t Size, std::size_t C> inline constexpr comparator comparator_at = network<Size>[C];
 
-template <std::size_t Low, std::size_t High, class Key, std::size_t Size>
-TUTTI_HD void compare(Key (&keys)[Size]) {
+template <std::size_t Low, std::size_t High, class Key, std::size_t Size> TUTTI_HD void compare(Key (&keys)[Size]) {
   const Key a = keys[Low], b = keys[High];
   keys[Low] = b < a ? b : a;
   keys[High] = b < a ? a : b;
 }
 /// By the comparators from First on; no more than 128 in one expression, as clang nests no deeper.
-template <std::size_t First = 0, class Key, std::size_t Size>
-TUTTI_HD void sort_in_registers(Key (&keys)[Size]) {
+template <std::size_t First = 0, class Key, std::size_t Size> TUTTI_HD void sort_in_registers(Key (&keys)[Size]) {
   if constexpr (First < comparators<Size>) {
     constexpr std::size_t n = comparators<Size> - First < 128 ? comparators<Size> - First : 128;
     [&]<std::size_t... C>(std::index_sequence<C...>) {
       (compare<comparator_at<Size, First + C>.low, comparator_at<Size, First + C>.high>(keys), ...);
-    }(std::make_index_sequence<n>{});
+    }
+    (std::make_index_sequence<n>{});
     sort_in_registers<First + n>(keys);
   }
 }
@@ -71,12 +68,13 @@ TUTTI_HD inline std::int32_t key_of(float x) {
   const std::int32_t one_nan = (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : bits;
   return one_nan ^ ((one_nan >> 31) & 0x7fffffff);
 }
-TUTTI_HD inline float value_of_key(std::int32_t key) { return bits_as<float>(key ^ ((key >> 31) & 0x7fffffff)); }
+TUTTI_HD inline float value_of_key(std::int32_t key) {
+  return bits_as<float>(key ^ ((key >> 31) & 0x7fffffff));
+}
 
 /// The middle value; of an even number the mean of the two in the middle, as on the host.
 struct middle {
-  template <std::size_t Size>
-  TUTTI_HD float operator()(const std::int32_t (&sorted)[Size], int count) const {
+  template <std::size_t Size> TUTTI_HD float operator()(const std::int32_t (&sorted)[Size], int count) const {
     std::int32_t low_key = 0, high_key = 0;
     each<Size>([&](int i) { // ored up: of a choice ptxas makes a table, in memory
       low_key |= sorted[i] & -std::int32_t(i == (count - 1) / 2);
@@ -87,8 +85,7 @@ struct middle {
     return add(low / 2, high / 2);
   }
 
-  template <std::size_t Size, class F>
-  TUTTI_HD static void each(F&& f) {
+  template <std::size_t Size, class F> TUTTI_HD static void each(F&& f) {
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
@@ -100,23 +97,19 @@ struct middle {
 struct mean_within {
   int trim;
 
-  template <std::size_t Size>
-  TUTTI_HD float operator()(const std::int32_t (&sorted)[Size], int count) const {
+  template <std::size_t Size> TUTTI_HD float operator()(const std::int32_t (&sorted)[Size], int count) const {
     float total = 0;
     middle::each<Size>([&](int i) {
       const float x = value_of_key(sorted[i]);
-      if (i == trim)
-        total = x;
-      else if (i > trim && i < count - trim)
-        total = add(total, x);
+      if (i == trim) total = x;
+      else if (i > trim && i < count - trim) total = add(total, x);
     });
     return divide(total, float(count - 2 * trim));
   }
 };
 
 /// `count` contributions to n values, at most Size.
-template <class T, std::size_t Size>
-struct columns {
+template <class T, std::size_t Size> struct columns {
   const T* in[Size];
   T* out;
   std::size_t n;
@@ -137,7 +130,8 @@ TUTTI_HD void pick_from_columns(Context& ctx, const Pick& pick, const columns<T,
       std::int32_t keys[Size];
       [&]<std::size_t... K>(std::index_sequence<K...>) { // behind all others where there are fewer
         ((keys[K] = int(K) < of.count ? key_of(element_cast<float>(of.in[K][i])) : 0x7fffffff), ...);
-      }(std::make_index_sequence<Size>{});
+      }
+      (std::make_index_sequence<Size>{});
       sort_in_registers(keys);
       of.out[i] = element_cast<T>(pick(keys, of.count));
     }

@@ -11,16 +11,14 @@
 namespace tutti::detail::kernels {
 
 /// `Length` values, read and written sixteen bytes at a time.
-template <class T, std::size_t Length = 16 / sizeof(T)>
-struct alignas(16) packet {
+template <class T, std::size_t Length = 16 / sizeof(T)> struct alignas(16) packet {
   static constexpr std::size_t length = Length;
   static_assert(Length * sizeof(T) % 16 == 0, "tutti: a packet is a multiple of sixteen bytes");
   T values[Length];
 };
 
 /// Of memory on a 16-byte boundary that is not read again soon: past the caches where that can be said.
-template <std::size_t Length, class T>
-TUTTI_HD packet<T, Length> load(const T* from) {
+template <std::size_t Length, class T> TUTTI_HD packet<T, Length> load(const T* from) {
   packet<T, Length> all;
 #if defined(__CUDA_ARCH__)
   auto* const to = reinterpret_cast<uint4*>(&all);
@@ -31,8 +29,7 @@ TUTTI_HD packet<T, Length> load(const T* from) {
 #endif
   return all;
 }
-template <std::size_t Length, class T>
-TUTTI_HD void store(T* to, const packet<T, Length>& all) {
+template <std::size_t Length, class T> TUTTI_HD void store(T* to, const packet<T, Length>& all) {
 #if defined(__CUDA_ARCH__)
   const auto* const from = reinterpret_cast<const uint4*>(&all);
 #pragma unroll
@@ -43,18 +40,13 @@ TUTTI_HD void store(T* to, const packet<T, Length>& all) {
 }
 
 /// Whether quads of T may begin there.
-template <class T>
-TUTTI_HD bool takes_quads(const T* p) {
+template <class T> TUTTI_HD bool takes_quads(const T* p) {
   return reinterpret_cast<std::uintptr_t>(p) % (sizeof(T) * 4 < 16 ? sizeof(T) * 4 : 16) == 0;
 }
 
 /// Four values, at once where that is sixteen bytes or less. The memory is aligned to as much.
-template <class T>
-struct alignas(sizeof(T) * 4 < 16 ? sizeof(T) * 4 : 16) quad {
-  T values[4];
-};
-template <class T>
-TUTTI_HD quad<T> load_quad(const T* from) {
+template <class T> struct alignas(sizeof(T) * 4 < 16 ? sizeof(T) * 4 : 16) quad { T values[4]; };
+template <class T> TUTTI_HD quad<T> load_quad(const T* from) {
 #if defined(__CUDA_ARCH__)
   if constexpr (sizeof(T) == 4) return __builtin_bit_cast(quad<T>, __ldcs(reinterpret_cast<const uint4*>(from)));
   if constexpr (sizeof(T) == 2) return __builtin_bit_cast(quad<T>, __ldcs(reinterpret_cast<const uint2*>(from)));
@@ -64,8 +56,7 @@ TUTTI_HD quad<T> load_quad(const T* from) {
   std::memcpy(static_cast<void*>(&all), from, sizeof all);
   return all;
 }
-template <class T>
-TUTTI_HD void store_quad(T* to, const quad<T>& all) {
+template <class T> TUTTI_HD void store_quad(T* to, const quad<T>& all) {
 #if defined(__CUDA_ARCH__)
   if constexpr (sizeof(T) == 4) return __stcs(reinterpret_cast<uint4*>(to), __builtin_bit_cast(uint4, all));
   if constexpr (sizeof(T) == 2) return __stcs(reinterpret_cast<uint2*>(to), __builtin_bit_cast(uint2, all));
@@ -76,8 +67,7 @@ TUTTI_HD void store_quad(T* to, const quad<T>& all) {
 
 /// How many values come before those that can be moved in packets of `length` values, of which every pointer then is on
 /// a 16-byte boundary; n where there is no such place, as pointers are unlike each other.
-template <class... T>
-std::size_t head_of(std::size_t n, std::size_t length, const T*... pointers) {
+template <class... T> std::size_t head_of(std::size_t n, std::size_t length, const T*... pointers) {
   for (std::size_t head = 0; head < length && head < n; ++head)
     if ((... && (reinterpret_cast<std::uintptr_t>(pointers + head) % 16 == 0))) return head;
   return n;

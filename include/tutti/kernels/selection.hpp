@@ -1,8 +1,8 @@
 // The k values of largest magnitude (codecs/selection.hpp), found digit by digit and kept in their order.
 //
-// A selection is a sequence of kernels over the same memory: for each digit of the keys, from the highest on, count() and
-// choose(); then tally(), place() and keep(). Between two of them every block is done. Exactly k values are kept, of equal
-// magnitudes those with the lowest index, whatever the order in which blocks run.
+// A selection is a sequence of kernels over the same memory: for each digit of the keys, from the highest on, count()
+// and choose(); then tally(), place() and keep(). Between two of them every block is done. Exactly k values are kept,
+// of equal magnitudes those with the lowest index, whatever the order in which blocks run.
 #pragma once
 
 #include <tutti/codecs/selection.hpp>
@@ -26,22 +26,22 @@ struct selecting {
 };
 
 /// Of values of T, keys have so many bits.
-template <class T>
-inline constexpr int key_bits = sizeof(magnitude_key(T{})) == 4 ? 31 : 63;
+template <class T> inline constexpr int key_bits = sizeof(magnitude_key(T{})) == 4 ? 31 : 63;
 
 /// By one lane of anyone: the beginning. 1 <= k <= n.
-template <class T>
-TUTTI_HD void begin_selecting(selecting& s, std::size_t k) {
+template <class T> TUTTI_HD void begin_selecting(selecting& s, std::size_t k) {
   s.least = 0;
   s.equal = k;
   s.low = key_bits<T>;
 }
-TUTTI_HD constexpr int next_digit(int low) { return low < digit_bits ? low : digit_bits; }
+TUTTI_HD constexpr int next_digit(int low) {
+  return low < digit_bits ? low : digit_bits;
+}
 
 /// Counts the next digit of all keys that begin with the digits that are chosen. `scratch` is the block's.
 template <class Context, class T>
-TUTTI_HD void count_digits(Context& ctx, std::uint32_t (&scratch)[digits], const T* values, std::size_t n, std::size_t head,
-                           selecting& s) {
+TUTTI_HD void count_digits(Context& ctx, std::uint32_t (&scratch)[digits], const T* values, std::size_t n,
+                           std::size_t head, selecting& s) {
   constexpr std::size_t length = packet<T>::length;
   const int bits = next_digit(s.low), low = s.low - bits;
   const std::uint64_t above = s.least >> s.low;
@@ -66,8 +66,7 @@ TUTTI_HD void count_digits(Context& ctx, std::uint32_t (&scratch)[digits], const
 }
 
 /// One block: the digit below which nothing is kept.
-template <class Context>
-TUTTI_HD void choose_digit(Context& ctx, selecting& s) {
+template <class Context> TUTTI_HD void choose_digit(Context& ctx, selecting& s) {
   const int bits = next_digit(s.low);
   ctx.each([&](unsigned lane) {
     if (lane != 0) return;
@@ -83,8 +82,7 @@ TUTTI_HD void choose_digit(Context& ctx, selecting& s) {
 
 /// Values of a tile, of which each lane has as many one behind the other.
 inline constexpr std::size_t tile_rounds = 8;
-template <class Context>
-inline constexpr std::size_t tile = Context::lanes * tile_rounds;
+template <class Context> inline constexpr std::size_t tile = Context::lanes* tile_rounds;
 
 /// Of a tile, and of all tiles before it.
 struct tile_count {

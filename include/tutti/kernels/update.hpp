@@ -12,8 +12,7 @@
 namespace tutti::detail::kernels {
 
 /// What an optimizer changes.
-template <class T, std::size_t Slots>
-struct updated {
+template <class T, std::size_t Slots> struct updated {
   T* values;
   T* slots[Slots == 0 ? 1 : Slots];
   std::size_t n;
@@ -46,7 +45,7 @@ TUTTI_HD void reduce_and_update(Context& ctx, const R& reducer, const rows<T, K>
     for (std::size_t s = 0; s < Slots; ++s) what.slots[s][i] = state[s];
   };
   const auto many = [&](std::size_t i) {
-    packet<T> all = load<length>(of.in[0] + i), slots[Slots + 1];
+    packet<T> all = load<length>(of.in[0] + i), remembered[Slots + 1];
 #if defined(__CUDA_ARCH__)
 #pragma unroll
 #endif
@@ -54,17 +53,17 @@ TUTTI_HD void reduce_and_update(Context& ctx, const R& reducer, const rows<T, K>
       const packet<T> next = load<length>(of.in[k] + i);
       for (std::size_t j = 0; j < length; ++j) all.values[j] = reducer.combine(all.values[j], next.values[j]);
     }
-    for (std::size_t s = 0; s < Slots; ++s) slots[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
+    for (std::size_t s = 0; s < Slots; ++s) remembered[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
     packet<T> values = load<length>(static_cast<const T*>(what.values + i));
     for (std::size_t j = 0; j < length; ++j) {
       T state[Slots + 1] = {};
-      for (std::size_t s = 0; s < Slots; ++s) state[s] = slots[s].values[j];
+      for (std::size_t s = 0; s < Slots; ++s) state[s] = remembered[s].values[j];
       const T g = tutti::detail::lower<T>(reducer, all.values[j], of.total, i + std::size_t(j));
       values.values[j] = update_parts::moved<Slots>(moves, rounded, values.values[j], g, what.factor, state);
-      for (std::size_t s = 0; s < Slots; ++s) slots[s].values[j] = state[s];
+      for (std::size_t s = 0; s < Slots; ++s) remembered[s].values[j] = state[s];
     }
     store(what.values + i, values);
-    for (std::size_t s = 0; s < Slots; ++s) store(what.slots[s] + i, slots[s]);
+    for (std::size_t s = 0; s < Slots; ++s) store(what.slots[s] + i, remembered[s]);
   };
   in_packets<length>(ctx, of.n, of.head, many, one);
 }

@@ -4,6 +4,7 @@
 
 #include "cuda_mock/mock.hpp"
 
+#include <tutti/cuda/grid.hpp>
 #include <tutti/cuda/stream.hpp>
 #include <tutti/cuda/tuning.hpp>
 #include <tutti/kernels/context.hpp>
@@ -21,8 +22,7 @@
 
 namespace tutti::cuda::detail {
 
-template <int...>
-struct architectures {};
+template <int...> struct architectures {};
 using built_for = architectures<0>;
 
 /// The block that is run.
@@ -31,26 +31,15 @@ struct running {
 };
 inline running now{0, 1};
 
-template <std::size_t Lanes>
-class device_block : public tutti::detail::kernels::host_block<Lanes> {
+template <std::size_t Lanes> class device_block : public tutti::detail::kernels::host_block<Lanes> {
 public:
   device_block() : tutti::detail::kernels::host_block<Lanes>{now.block, now.blocks, 5} {}
 };
-template <std::size_t Lanes>
-class summing_block : public device_block<Lanes> {
+template <std::size_t Lanes> class summing_block : public device_block<Lanes> {
 public:
   struct scratch {};
   explicit summing_block(scratch&) {}
 };
-
-inline unsigned blocks_for(std::size_t work) {
-  const std::size_t blocks = work / tuning::lanes + (work % tuning::lanes != 0);
-  return unsigned(blocks < tuning::most_blocks ? blocks : tuning::most_blocks);
-}
-inline unsigned packet_blocks(std::size_t n, std::size_t head, std::size_t length) {
-  if (head == n) return detail::blocks_for(n);
-  return detail::blocks_for((n - head) / length + length);
-}
 
 /// How many launches there were.
 inline int launches = 0;
