@@ -33,6 +33,21 @@ done
 
 install_packages programs bench
 
+# Kernels are compiled by nvcc, and are right before they are fast.
+if [[ $name == cuda ]]; then
+  PATH=$PATH:/usr/local/cuda/bin
+  command -v nvcc >/dev/null || { echo "bench/run.sh: nvcc is not installed, and cuda needs it" >&2; exit 2; }
+  echo "== building in build/bench-cuda" >&2
+  mkdir -p build/bench-cuda
+  { cmake --preset cuda -B build/bench-cuda -DTUTTI_BUILD_EXAMPLES=OFF &&
+      cmake --build build/bench-cuda -j "$jobs" --target label_bench_cuda test_cuda; } >build/bench-cuda/log 2>&1 || {
+    cat build/bench-cuda/log >&2
+    exit 1
+  }
+  build/bench-cuda/tests/test_cuda --run_test=cuda_device >&2
+  exec build/bench-cuda/bench/bench_cuda "${arguments[@]}"
+fi
+
 echo "== building in build/bench" >&2
 mkdir -p build/bench
 { cmake --preset release -B build/bench -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_EXAMPLES=OFF &&

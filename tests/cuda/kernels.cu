@@ -1,102 +1,188 @@
 #include "cuda/kernels.hpp"
 
+#include <tutti/codecs/int_block.hpp>
+#include <tutti/cuda/codecs.cuh>
+#include <tutti/cuda/device_buffer.hpp>
+#include <tutti/cuda/exact_arithmetic.cuh>
+#include <tutti/cuda/norm.cuh>
+#include <tutti/cuda/order_statistics.cuh>
 #include <tutti/cuda/reduce.cuh>
+#include <tutti/cuda/top_k.cuh>
+#include <tutti/cuda/update.cuh>
+#include <tutti/optimizers/adam.hpp>
+#include <tutti/optimizers/sgd.hpp>
+#include <tutti/reducers/elementary.hpp>
 
-#include <cstring>
+namespace on_device {
 
-namespace kernels {
+namespace cuda = tutti::cuda;
 
 namespace {
 
-/// n elements of T, `offset` elements past a 16-byte boundary, in host or device memory, between guard
-/// zones of 64 bytes that must stay as they are.
-class guarded {
+/// n values somewhere in memory of the device.
+template <class T> class placed {
 public:
-  guarded(bool device, std::size_t bytes, std::size_t offset) : device_{device}, bytes_{bytes} {
-    const std::size_t all = bytes + 256;
-    if (device)
-      tutti::cuda::check(cudaMalloc(&memory_, all), "cudaMalloc");
-    else
-      memory_ = ::operator new(all, std::align_val_t{64});
-    std::vector<unsigned char> poison(all, 0xa5);
-    copy(memory_, poison.data(), all);
-    data = static_cast<unsigned char*>(memory_) + 64 + offset;
+  placed(const cuda::stream& on, const std::vector<T>& values, std::size_t offset)
+      : on_{on}, all_{on, values.size() + offset}, span_{all_.span().subspan(offset, values.size())} {
+    copy(span_.data(), values.data());
   }
-  guarded(const guarded&) = delete;
-  ~guarded() {
-    if (device_)
-      cudaFree(memory_);
-    else
-      ::operator delete(memory_, std::align_val_t{64});
+  cuda::device_span<T> span() const { return span_; }
+  cuda::device_span<const T> read() const { return span_; }
+  std::vector<T> values() const {
+    std::vector<T> to(span_.size());
+    copy(to.data(), span_.data());
+    on_.wait();
+    return to;
   }
-  void copy(void* to, const void* from, std::size_t n) const {
-    if (n == 0) return;
-    if (device_)
-      tutti::cuda::check(cudaMemcpy(to, from, n, cudaMemcpyDefault), "cudaMemcpy");
-    else
-      std::memcpy(to, from, n);
-  }
-  bool guards_hold() const {
-    std::vector<unsigned char> all(bytes_ + 256);
-    copy(all.data(), memory_, all.size());
-    const std::size_t begin = std::size_t(data - static_cast<unsigned char*>(memory_));
-    for (std::size_t i = 0; i < all.size(); ++i)
-      if ((i < begin || i >= begin + bytes_) && all[i] != 0xa5) return false;
-    return true;
-  }
-
-  unsigned char* data;
 
 private:
-  bool device_;
-  std::size_t bytes_;
-  void* memory_ = nullptr;
+  void copy(void* to, const void* from) const {
+    if (span_.empty()) return;
+    cuda::check(cudaMemcpyAsync(to, from, span_.size() * sizeof(T), cudaMemcpyDefault, on_.handle()),
+                "cudaMemcpyAsync");
+  }
+  const cuda::stream& on_;
+  cuda::device_buffer<T> all_;
+  cuda::device_span<T> span_;
 };
 
-template <class T>
-std::vector<T> run(const reduction<T>& what, bool device) {
-  const std::size_t n = what.in[0].size(), bytes = n * sizeof(T);
-  std::vector<guarded*> memory;
-  std::vector<const T*> in;
-  for (const auto& row : what.in) {
-    const std::size_t further = what.uneven ? memory.size() % 2 : 0;
-    memory.push_back(new guarded(device, bytes, (what.offset + further) * sizeof(T)));
-    memory.back()->copy(memory.back()->data, row.data(), bytes);
-    in.push_back(reinterpret_cast<const T*>(memory.back()->data));
+template <class T> class many {
+public:
+  many(const cuda::stream& on, const std::vector<std::vector<T>>& rows, std::size_t offset) {
+    for (const auto& row : rows) all.push_back(placed<T>{on, row, offset});
+    for (const auto& one : all) spans.push_back(one.read());
   }
-  guarded out{device, bytes, what.offset * sizeof(T)};
-  T* to = reinterpret_cast<T*>(out.data);
-  if (device) {
-    tutti::cuda::reduce<T>(nullptr, in, to, n, what.total);
-    tutti::cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
-  } else {
-    tutti::cuda::reduce_on_host<T>(in, to, n, what.total);
-  }
-  std::vector<T> result(n);
-  out.copy(result.data(), out.data, bytes);
-  bool whole = out.guards_hold();
-  for (guarded* m : memory) {
-    whole = whole && m->guards_hold();
-    delete m;
-  }
-  if (!whole) throw tutti::error{{.detail = "a guard zone was written to"}};
+  std::vector<placed<T>> all;
+  std::vector<cuda::device_span<const T>> spans;
+};
+
+template <class T, class R> std::vector<T> reduced(const R& reducer, const rows<T>& in, std::size_t offset) {
+  const cuda::stream on;
+  const many<T> from{on, in, offset};
+  const placed<T> out{on, std::vector<T>(in[0].size()), offset};
+  cuda::reduce<R, T>(on, reducer, from.spans, out.span());
+  return out.values();
+}
+template <class R> std::vector<float> picked(const R& reducer, const rows<float>& in, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, in, offset};
+  const placed<float> out{on, std::vector<float>(in[0].size()), offset};
+  cuda::reduce<float>(on, reducer, from.spans, out.span());
+  return out.values();
+}
+template <class C>
+encoded encoded_by(const C& codec, const std::vector<float>& values, const std::vector<float>& memory, double decay,
+                   std::size_t offset) {
+  const cuda::stream on;
+  const placed<float> data{on, values, offset}, kept{on, memory, offset};
+  const placed<std::byte> wire{on, std::vector<std::byte>(codec.template bytes<float>(values.size())), 0};
+  cuda::encode(on, tutti::error_feedback<C>{codec, decay}, {kept.read(), kept.span()}, data.span(), wire.span());
+  return {wire.values(), data.values(), kept.values()};
+}
+template <class R, class O>
+rows<float> stepped(const R& reducer, const O& o, const rows<float>& in, const rows<float>& state, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, in, offset}, to{on, state, offset};
+  cuda::device_parameters<float, tutti::slots_of<O>> of{to.all[0].span(), {}};
+  for (std::size_t s = 0; s < of.slots.size(); ++s) of.slots[s] = to.all[s + 1].span();
+  cuda::update(on, reducer, std::span<const cuda::device_span<const float>>{from.spans}, o, 3, of, 0.7f);
+  rows<float> result;
+  for (const auto& one : to.all) result.push_back(one.values());
   return result;
 }
 
 } // namespace
 
-template <class T>
-std::vector<T> reduction<T>::on_host() const {
-  return run(*this, false);
+template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset) {
+  return reduced<T>(tutti::sum{}, in, offset);
 }
-template <class T>
-std::vector<T> reduction<T>::on_device() const {
-  return run(*this, true);
+template <class T> std::vector<T> mean(const rows<T>& in, std::size_t offset) {
+  return reduced<T>(tutti::mean{}, in, offset);
+}
+template std::vector<float> sum(const rows<float>&, std::size_t);
+template std::vector<float> mean(const rows<float>&, std::size_t);
+template std::vector<tutti::bfloat16> mean(const rows<tutti::bfloat16>&, std::size_t);
+
+std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double>& weights, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, in, offset};
+  const placed<float> out{on, std::vector<float>(in[0].size()), offset};
+  cuda::reduce_weighted<tutti::weighted_mean, float>(on, {}, from.spans, weights, out.span());
+  return out.values();
+}
+std::vector<float> median(const rows<float>& in, std::size_t offset) {
+  return picked(tutti::median{}, in, offset);
+}
+std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t offset) {
+  return picked(tutti::trimmed_mean{trim}, in, offset);
 }
 
-template struct reduction<float>;
-template struct reduction<double>;
-template struct reduction<tutti::bfloat16>;
-template struct reduction<tutti::half>;
+encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay,
+               std::size_t offset) {
+  switch (by) {
+  case codec::int8:
+    return encoded_by(tutti::int8_block{}, values, memory, decay, offset);
+  case codec::fp8:
+    return encoded_by(tutti::fp8_block<tutti::fp8::e4m3>{}, values, memory, decay, offset);
+  case codec::signs:
+    return encoded_by(tutti::sign_block{}, values, memory, decay, offset);
+  case codec::bfloat16:
+    break;
+  }
+  return encoded_by(tutti::cast<tutti::bfloat16>{}, values, memory, decay, offset);
+}
+std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
+                                     std::size_t offset) {
+  const cuda::stream on;
+  const many<std::byte> from{on, wires, 0};
+  const placed<float> out{on, std::vector<float>(n), offset};
+  cuda::decode_and_reduce(on, tutti::int8_block{}, tutti::mean{},
+                          std::span<const cuda::device_span<const std::byte>>{from.spans}, out.span());
+  return out.values();
+}
 
-} // namespace kernels
+std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset) {
+  const cuda::stream on;
+  const tutti::top_k codec{fraction};
+  const placed<float> data{on, values, offset};
+  const placed<std::byte> wire{on, std::vector<std::byte>(codec.bytes<float>(values.size())), 0};
+  cuda::top_k_workspace with{on, values.size()};
+  cuda::encode(on, codec, data.read(), wire.span(), with);
+  return wire.values();
+}
+
+verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, tensors, offset};
+  cuda::norm_workspace with{on, tensors.size()};
+  cuda::judge_norm<float>(on, from.spans, with, scale, clip);
+  const placed<tutti::bfloat16> out{on, std::vector<tutti::bfloat16>(tensors[0].size()), offset};
+  cuda::scale_and_cast(on, from.spans[0], out.span(), with.verdict());
+  cuda::norm_verdict found;
+  cuda::check(cudaMemcpyAsync(&found, with.verdict().data(), sizeof found, cudaMemcpyDefault, on.handle()),
+              "cudaMemcpyAsync");
+  const auto rounded = out.values();
+  return {found.squares, found.factor, found.finite != 0, rounded};
+}
+
+rows<float> adamw_step(const rows<float>& in, rows<float> state, std::size_t offset) {
+  return stepped(tutti::mean{}, tutti::adamw{}, in, state, offset);
+}
+rows<float> sgd_step(const rows<float>& in, rows<float> state, std::size_t offset) {
+  return stepped(tutti::sum{}, tutti::sgd{.learning_rate = .1, .momentum = .9, .weight_decay = .01}, in, state, offset);
+}
+rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wires, rows<float> state) {
+  const cuda::stream on;
+  const many<std::byte> from{on, wires, 0};
+  const many<float> to{on, state, 0};
+  const cuda::device_parameters<float, 2> of{to.all[0].span(), {to.all[1].span(), to.all[2].span()}};
+  cuda::decode_and_update(on, tutti::int8_block{}, tutti::mean{},
+                          std::span<const cuda::device_span<const std::byte>>{from.spans}, tutti::adamw{}, 3, of, 0.7f);
+  return {to.all[0].values(), to.all[1].values(), to.all[2].values()};
+}
+
+void require_exact_arithmetic() {
+  cuda::require_exact_arithmetic(cuda::stream{});
+}
+
+} // namespace on_device

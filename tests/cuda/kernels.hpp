@@ -1,22 +1,49 @@
-// What tests/cuda/kernels.cu offers to the tests: kernels behind plain functions.
+// What tests/cuda/kernels.cu offers to the tests: every kernel that is built, behind plain functions of vectors. They
+// need a GPU; `offset` values lie between the start of an allocation and what is given.
 #pragma once
+
+#include <tutti/core/float16.hpp>
 
 #include <cstddef>
 #include <vector>
 
-namespace kernels {
+namespace on_device {
 
-/// Reduces on the host, and where there is a GPU on the device; inputs and output start `offset`
-/// elements past a 16-byte boundary.
-template <class T>
-struct reduction {
-  std::vector<std::vector<T>> in;
-  std::size_t offset = 0;
-  double total = 1;
-  bool uneven = false; ///< every second input starts an element further on
+template <class T> using rows = std::vector<std::vector<T>>;
 
-  std::vector<T> on_host() const;
-  std::vector<T> on_device() const;
+template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset);
+template <class T> std::vector<T> mean(const rows<T>& in, std::size_t offset);
+std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double>& weights, std::size_t offset);
+std::vector<float> median(const rows<float>& in, std::size_t offset);
+std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t offset);
+
+struct encoded {
+  std::vector<std::byte> wire;
+  std::vector<float> sent, memory;
 };
+enum class codec { int8, fp8, signs, bfloat16 };
+/// With error feedback around it.
+encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay,
+               std::size_t offset);
+/// The mean of int8 messages of n values.
+std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
+                                     std::size_t offset);
 
-} // namespace kernels
+std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset);
+
+struct verdict {
+  double squares;
+  float factor;
+  bool finite;
+  std::vector<tutti::bfloat16> rounded; ///< the first tensor, scaled
+};
+verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t offset);
+
+/// Parameters, then slots: after a step by the mean, or the sum, of 1, 2, 4 or 8 contributions.
+rows<float> adamw_step(const rows<float>& in, rows<float> state, std::size_t offset);
+rows<float> sgd_step(const rows<float>& in, rows<float> state, std::size_t offset);
+rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wires, rows<float> state);
+
+void require_exact_arithmetic();
+
+} // namespace on_device

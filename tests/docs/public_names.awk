@@ -27,7 +27,7 @@ FNR == 1 {
 
 function is_public(   k) {
   for (k = 1; k <= depth; ++k)
-    if (space[k] ~ /(^|::)detail$/) return 0
+    if (space[k] ~ /(^|::)detail($|::)/) return 0
   return depth > 0
 }
 

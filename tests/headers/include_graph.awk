@@ -1,6 +1,6 @@
 # Reads public headers (paths relative to include/) and reports every include that may not be.
 #
-#   core <- reducers, communicators, topologies, codecs, optimizers <- sync, collectives <- carriers
+#   core <- reducers, communicators, topologies, codecs, optimizers <- kernels, sync, collectives <- carriers
 #        <- training <- federated <- strategy <- adapters
 #
 # A folder includes itself and what lies to its left. mpi and cuda are leaves: they may include what
@@ -10,7 +10,7 @@ BEGIN {
   level["core"] = 0
   level["reducers"] = level["communicators"] = level["topologies"] = 1
   level["codecs"] = level["optimizers"] = 1
-  level["sync"] = level["collectives"] = 2
+  level["sync"] = level["collectives"] = level["kernels"] = 2
   level["carriers"] = 3
   level["training"] = 4
   level["federated"] = 5

@@ -34,6 +34,25 @@ void all_reduces(tutti::self& comm, std::vector<float>& data) {
 #endif
 }
 
+struct on_devices_alone : tutti::sum {
+  static constexpr tutti::execution runs = tutti::execution::device;
+};
+struct in_kernels_alone : tutti::cast<tutti::half> {
+  static constexpr tutti::execution runs = tutti::execution::device;
+};
+
+void folds_on_the_host(tutti::self& comm, std::vector<float>& data) {
+  // REJECT device_reducer: tutti: this reducer runs in kernels alone, .* say execution::both, or give the data to cuda::reduce
+  // REJECT device_codec: tutti: this codec runs in kernels alone, .* give one with execution::both
+#if defined REJECT_device_reducer
+  tutti::all_reduce(comm, data, on_devices_alone{});
+#elif defined REJECT_device_codec
+  tutti::all_reduce(comm, data, in_kernels_alone{});
+#else
+  tutti::all_reduce(comm, data, tutti::sum{}, tutti::cast<tutti::half>{});
+#endif
+}
+
 void starts(tutti::self& comm, std::vector<float>& data) {
   // REJECT no_part_async: tutti: an argument is not a part
 #if defined REJECT_no_part_async

@@ -9,30 +9,29 @@
 #include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
 #include <tutti/core/element.hpp>
+#include <tutti/core/limits.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 
 namespace tutti::detail {
 
 /// As the codecs compute with it.
 template <element T>
-constexpr float float_of(T x) noexcept {
+TUTTI_HD constexpr float float_of(T x) noexcept {
   return static_cast<float>(element_cast<accumulator_t<T>>(x));
 }
 template <element T>
-constexpr T value_of(float x) noexcept {
+TUTTI_HD constexpr T value_of(float x) noexcept {
   return element_cast<T>(static_cast<accumulator_t<T>>(x));
 }
 
 /// Ordered as magnitudes are; an infinity is above all numbers, and a NaN above that.
-constexpr std::int32_t magnitude(float x) noexcept {
-  return std::bit_cast<std::int32_t>(x) & 0x7fffffff;
+TUTTI_HD constexpr std::int32_t magnitude(float x) noexcept {
+  return detail::bits_as<std::int32_t>(x) & 0x7fffffff;
 }
 inline constexpr std::int32_t infinite_magnitude = 0x7f800000;
 
@@ -48,20 +47,20 @@ std::int32_t largest_magnitude(const T* __restrict values, Count n) noexcept {
 
 /// The distance of codes of a block whose largest magnitude is `most`, and stands for the code `levels`: never so small
 /// that 1 / scale overflows.
-inline float scale_of(std::int32_t most, float levels) noexcept {
-  if (most >= infinite_magnitude) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = std::bit_cast<float>(most) / levels;
-  return scale < (std::numeric_limits<float>::min)() ? (std::numeric_limits<float>::min)() : scale;
+TUTTI_HD inline float scale_of(std::int32_t most, float levels) noexcept {
+  if (most >= infinite_magnitude) return nan_of<float>;
+  const float scale = detail::bits_as<float>(most) / levels;
+  return scale < least_normal_of<float> ? least_normal_of<float> : scale;
 }
 /// 1 / scale, or 0 of a scale that is a NaN: then codes count for nothing.
-inline float inverse(float scale) noexcept { return scale == scale ? 1 / scale : 0; }
+TUTTI_HD inline float inverse(float scale) noexcept { return scale == scale ? 1 / scale : 0; }
 
-/// The nearest whole number, of two the even one, clamped to [-limit, limit] before it is converted. x is no NaN.
-inline std::int32_t nearest(float x, float limit) noexcept {
+/// The nearest whole number, of two the even one, clamped to [-limit, limit] before it is converted. A NaN is the least.
+TUTTI_HD inline std::int32_t nearest(float x, float limit) noexcept {
   constexpr float magic = 0x1.8p23f; // behind which one unit is the last place
-  x = x < -limit ? -limit : x;
+  x = x > -limit ? x : -limit;
   x = x > limit ? limit : x;
-  return std::bit_cast<std::int32_t>(x + magic) - std::bit_cast<std::int32_t>(magic);
+  return detail::bits_as<std::int32_t>(x + magic) - detail::bits_as<std::int32_t>(magic);
 }
 
 template <class X>
@@ -97,6 +96,7 @@ template <class Codes, std::size_t Block>
 struct block_codec {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
+  static constexpr tutti::execution runs = runs_on<Codes>;
   static constexpr std::size_t block = Block;
 
   template <element T>

@@ -17,6 +17,7 @@ template <element W>
 struct cast {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::additive;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr bool elementwise = true;
 
   template <element T>

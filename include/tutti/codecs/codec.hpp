@@ -37,11 +37,15 @@
 //   additive  partial results travel as accumulators and may be combined anywhere: any topology
 //   opaque    encodings can only be decoded and folded where all of them meet: direct, star
 //
+// `static constexpr tutti::execution runs` says where there is code for it (core/execution.hpp): of `both` CUDA kernels write
+// the same bytes, and host is meant where it says nothing.
+//
 // A codec of several stages (PowerSGD) is a sequence of additive ones: stage(k, ...) yields float
 // values whose mean over the ranks is handed to stage k + 1; see `staged_codec`.
 #pragma once
 
 #include <tutti/core/element.hpp>
+#include <tutti/core/execution.hpp>
 #include <tutti/core/part.hpp>
 
 #include <concepts>

@@ -27,6 +27,7 @@ template <codec C>
 struct error_feedback {
   using part = codec_part;
   static constexpr codec_kind kind = C::kind;
+  static constexpr tutti::execution runs = runs_on<C>;
   static constexpr bool remembers = true;
 
   C inner{};

@@ -22,7 +22,7 @@ struct fp8_facts {
   static constexpr int bias = Format == fp8::e4m3 ? 7 : 15;
   static constexpr int shift = 23 - mantissa;
   static constexpr std::int32_t rebias = (127 - bias) << 23;
-  static constexpr float least_normal = std::bit_cast<float>(std::int32_t((128 - bias) << 23)); ///< 2^(1 - bias)
+  static constexpr float least_normal = detail::bits_as<float>(std::int32_t((128 - bias) << 23)); ///< 2^(1 - bias)
   static constexpr float unit = least_normal / float(1 << mantissa);                            ///< the least number
 };
 
@@ -31,36 +31,37 @@ struct fp8_facts {
 /// The nearest number of the format, of two the one with an even mantissa; what is larger than all becomes the largest,
 /// an infinity too, and never a NaN; a NaN becomes one.
 template <fp8 Format>
-constexpr std::uint8_t to_fp8(float x) noexcept {
+TUTTI_HD constexpr std::uint8_t to_fp8(float x) noexcept {
   using facts = detail::fp8_facts<Format>;
-  const std::int32_t bits = std::bit_cast<std::int32_t>(x);
-  const float size = std::bit_cast<float>(bits & 0x7fffffff);
+  const std::int32_t bits = detail::bits_as<std::int32_t>(x);
+  const float size = detail::bits_as<float>(bits & 0x7fffffff);
   const float most = size < largest_fp8<Format> ? size : largest_fp8<Format>;
-  const std::int32_t u = std::bit_cast<std::int32_t>(most);
+  const std::int32_t u = detail::bits_as<std::int32_t>(most);
   const std::int32_t normal =
       (u - facts::rebias + ((1 << (facts::shift - 1)) - 1) + ((u >> facts::shift) & 1)) >> facts::shift;
   constexpr float magic = 0x1.8p23f * facts::unit; // behind which the last place is the least number
-  const std::int32_t tiny = std::bit_cast<std::int32_t>(most + magic) - std::bit_cast<std::int32_t>(magic);
+  const std::int32_t tiny = detail::bits_as<std::int32_t>(most + magic) - detail::bits_as<std::int32_t>(magic);
   const std::int32_t code = size == size ? (most < facts::least_normal ? tiny : normal) : 0x7f;
   return std::uint8_t(code | ((bits >> 24) & 0x80));
 }
 template <fp8 Format>
-constexpr float from_fp8(std::uint8_t code) noexcept {
+TUTTI_HD constexpr float from_fp8(std::uint8_t code) noexcept {
   using facts = detail::fp8_facts<Format>;
   const std::int32_t size = code & 0x7f;
-  const float normal = std::bit_cast<float>((size << facts::shift) + facts::rebias);
+  const float normal = detail::bits_as<float>((size << facts::shift) + facts::rebias);
   const float tiny = float(size) * facts::unit;
   const float all = size < (1 << facts::mantissa) ? tiny : normal;
   const bool none = Format == fp8::e4m3 ? size == 0x7f : size > 0x7c;
   const std::int32_t special = none ? 0x7fc00000 : detail::infinite_magnitude;
   const bool is_special = Format == fp8::e4m3 ? none : size >= 0x7c;
-  return std::bit_cast<float>((is_special ? special : std::bit_cast<std::int32_t>(all)) | (code & 0x80) << 24);
+  return detail::bits_as<float>((is_special ? special : detail::bits_as<std::int32_t>(all)) | (code & 0x80) << 24);
 }
 
 namespace detail {
 
 template <fp8 Format>
 struct fp8_codes {
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::size_t bits = 8;
 
   template <class T, class Count>

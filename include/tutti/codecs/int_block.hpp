@@ -11,6 +11,7 @@ namespace tutti {
 namespace detail {
 
 struct int8_codes {
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::size_t bits = 8;
 
   template <class T, class Count>

@@ -4,7 +4,6 @@
 #include <tutti/core/element.hpp>
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,11 +14,11 @@ namespace tutti::detail {
 /// Bits of |x| in float, or in double for doubles: ordered as magnitudes are, an infinity above all numbers and a NaN
 /// above that.
 template <element T>
-constexpr auto magnitude_key(T x) noexcept {
+TUTTI_HD constexpr auto magnitude_key(T x) noexcept {
   if constexpr (std::is_same_v<T, double>)
-    return std::bit_cast<std::uint64_t>(x) & ~(std::uint64_t{1} << 63);
+    return detail::bits_as<std::uint64_t>(x) & ~(std::uint64_t{1} << 63);
   else
-    return std::bit_cast<std::uint32_t>(element_cast<float>(x)) & 0x7fffffffu;
+    return detail::bits_as<std::uint32_t>(element_cast<float>(x)) & 0x7fffffffu;
 }
 
 /// The k-th largest key, and how many equal ones are among the k largest. 1 <= k <= n. Digit by digit from the top: the

@@ -14,6 +14,7 @@ namespace tutti {
 namespace detail {
 
 struct sign_codes {
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::size_t bits = 1;
 
   /// The mean magnitude.

@@ -45,6 +45,7 @@ inline constexpr const char* refused_fraction =
 struct top_k {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr bool biased = true;
   static constexpr bool keeps_results = true;
 

@@ -92,8 +92,9 @@ struct carried_sentences {
 template <class Reducer, class T>
 struct reducible {
   static constexpr bool is_reducer = reducer_of<Reducer, T>;
+  static constexpr bool on_host = runs_on_host<Reducer>;
   static constexpr bool accepts = !is_reducer || accepts_element<Reducer, T>;
-  static constexpr bool value = is_reducer && accepts;
+  static constexpr bool value = is_reducer && accepts && on_host;
 };
 template <class Reducer, class T>
 struct reducible_sentences {
@@ -105,6 +106,8 @@ struct reducible_sentences {
   static_assert(!element<T> || facts::is_reducer,
                 "tutti: this reducer has neither combine(a, a) with identity<A>(), nor "
                 "gather(span), nor an agreement for these elements - see tutti/reducers/reducer.hpp");
+  static_assert(facts::on_host, "tutti: this reducer runs in kernels alone, and this call folds on the host - mark its "
+                                "functions TUTTI_HD and say execution::both, or give the data to cuda::reduce");
   static_assert(facts::accepts || !std::integral<T>,
                 "tutti: this reducer divides, and a division of integers would be truncated - use "
                 "tutti::sum, or convert the data to float or double");
@@ -130,6 +133,7 @@ struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
   static constexpr bool coded = codec_of<Codec, T>;
+  static constexpr bool on_host = runs_on_host<Codec>;
   static constexpr bool has_memory = !std::is_same_v<Memory, no_codec_memory>;
   static constexpr bool stateless = !coded || has_memory || stateless_codec_of<Codec, T>;
   static constexpr bool remembers_something = !coded || !has_memory || uses_memory<Codec, T>;
@@ -138,7 +142,7 @@ struct compatible {
   static constexpr bool opaque_meets =
       !coded || kind_of<Codec> != codec_kind::opaque || gathers_or_default<Topology>();
   static constexpr bool value =
-      meets && coded && stateless && remembers_something && remembers_these && real && opaque_meets;
+      meets && coded && on_host && stateless && remembers_something && remembers_these && real && opaque_meets;
 };
 template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible_sentences {
@@ -147,6 +151,8 @@ struct compatible_sentences {
                               "them pairwise - use tutti::direct or tutti::star");
   static_assert(facts::coded,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
+  static_assert(facts::on_host, "tutti: this codec runs in kernels alone, and this call encodes on the host - give one "
+                                "with execution::both");
   static_assert(facts::stateless, "tutti: this codec remembers what it left out, and the call has no memory - give it a "
                                   "tutti::codec_memory of the same elements, which outlives it");
   static_assert(facts::remembers_something, "tutti: a memory is given, and this codec remembers nothing - leave it out, or "

@@ -12,6 +12,9 @@
 #define TUTTI_HD
 #endif
 
+// A kernel, which other shared libraries do not see.
+#define TUTTI_KERNEL __attribute__((visibility("hidden"))) __global__
+
 // Whether the compiler could fuse a multiplication and an addition on this target.
 #if defined(__GNUC__) && (!defined(__x86_64__) || defined(__FMA__))
 #define TUTTI_MAY_FUSE 1

@@ -107,7 +107,7 @@ concept real_element = element<T> && (std::floating_point<T> || std::same_as<T, 
 
 /// Between an element and its accumulator, or between two elements.
 template <class To, class From>
-constexpr To element_cast(From x) noexcept {
+TUTTI_HD constexpr To element_cast(From x) noexcept {
   if constexpr (std::same_as<To, From>)
     return x;
   else if constexpr (std::same_as<To, bfloat16> || std::same_as<To, half>)
@@ -119,7 +119,7 @@ constexpr To element_cast(From x) noexcept {
 }
 
 template <element T>
-constexpr bool is_finite(T x) noexcept {
+TUTTI_HD constexpr bool is_finite(T x) noexcept {
   if constexpr (std::same_as<T, bfloat16>)
     return (x.bits & 0x7f80u) != 0x7f80u;
   else if constexpr (std::same_as<T, half>)

@@ -3,7 +3,6 @@
 
 #include <tutti/core/config.hpp>
 
-#include <bit>
 #include <concepts>
 #include <cstdint>
 
@@ -20,24 +19,32 @@ namespace tutti {
 /// target has no such instruction; loops are vectorised (adam, 4,096 floats, -O3 -march=native:
 /// .19 ns a value against .18). The lighter means do not hold: g++ 12 forgets
 /// __builtin_assoc_barrier when it vectorises, clang 14 its pragma under -ffp-contract=fast, and an
-/// attribute of the function does not reach the lambdas in it.
+/// attribute of the function does not reach the lambdas in it. In CUDA kernels it costs an addition of -0, which says how
+/// it rounds, and so is fused with nothing.
 class rounding {
 public:
-  rounding() noexcept {
-#if TUTTI_MAY_FUSE
+  TUTTI_HD rounding() noexcept {
+#if TUTTI_MAY_FUSE && !defined(__CUDA_ARCH__)
     asm("" : "+r"(zero32_));
     asm("" : "+r"(zero64_));
 #endif
   }
 
   template <std::floating_point T>
-  T operator()(T x) const noexcept {
+  TUTTI_HD T operator()(T x) const noexcept {
+#if defined(__CUDA_ARCH__)
     if constexpr (sizeof(T) == 4)
-      return std::bit_cast<T>(std::bit_cast<std::uint32_t>(x) ^ zero32_);
+      return __fadd_rn(x, -0.0f);
+    else
+      return __dadd_rn(x, -0.0);
+#else
+    if constexpr (sizeof(T) == 4)
+      return __builtin_bit_cast(T, __builtin_bit_cast(std::uint32_t, x) ^ zero32_);
     else if constexpr (sizeof(T) == 8)
-      return std::bit_cast<T>(std::bit_cast<std::uint64_t>(x) ^ zero64_);
+      return __builtin_bit_cast(T, __builtin_bit_cast(std::uint64_t, x) ^ zero64_);
     else
       return x;
+#endif
   }
 
 private:

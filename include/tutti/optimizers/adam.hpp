@@ -22,7 +22,7 @@ public:
         b2_{T(o.beta2)}, c1_{T(1 - o.beta1)}, c2_{T(1 - o.beta2)}, tiny_{T(o.epsilon)},
         decay_{T(coupled_decay)}, shrink_{T(1 - rounding{}(o.learning_rate * decoupled_decay))} {}
 
-  void operator()(const rounding& rounded, T& p, T gradient, T* state) const {
+  TUTTI_HD void operator()(const rounding& rounded, T& p, T gradient, T* state) const {
     const T g = gradient + rounded(decay_ * p);
     state[0] = rounded(b1_ * state[0]) + rounded(c1_ * g);
     state[1] = rounded(b2_ * state[1]) + rounded(c2_ * (g * g));
@@ -52,6 +52,7 @@ inline constexpr std::array<std::string_view, 2> moments{"exp_avg", "exp_avg_sq"
 
 /// Kingma, Ba, "Adam" (ICLR 2015), algorithm 1. `weight_decay` adds to the gradient (L2).
 struct adam {
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;
@@ -70,6 +71,7 @@ struct adam {
 /// Loshchilov, Hutter, "Decoupled weight decay regularization" (ICLR 2019), algorithm 2: parameters
 /// shrink by learning_rate * weight_decay in each step, apart from the gradient.
 struct adamw {
+  static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr auto slots = detail::moments;
 
   double learning_rate = 1e-3;

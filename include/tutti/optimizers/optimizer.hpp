@@ -7,6 +7,8 @@
 //     (rounded, p, g, state)  moves the parameter p by its gradient g; state[k] is its k-th slot
 //     (rounded, p, g, state, before)  optional, beside it: the same with the value that the parameter had when its
 //                             gradient was taken, where that is another one: of pushes to servers
+//   runs                      where what at() returns may be called (core/execution.hpp): execution::both where it is
+//                             marked TUTTI_HD and no lambda; the host where nothing is said
 //   learning_rate             a public member, so that a program may schedule it
 //   wrong()                   optional: what is wrong with its numbers, a text that is empty when nothing is; asked by
 //                             whatever takes an optimizer, which refuses it on every rank
@@ -20,6 +22,7 @@
 #pragma once
 
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/execution.hpp>
 #include <tutti/core/rounded.hpp>
 
 #include <array>

@@ -4,11 +4,10 @@
 // Determinism: run_to_run. Integer sums and products wrap modulo 2^n.
 #pragma once
 
+#include <tutti/core/limits.hpp>
 #include <tutti/reducers/reducer.hpp>
 
-#include <bit>
 #include <cstdint>
-#include <limits>
 
 namespace tutti {
 
@@ -16,7 +15,7 @@ namespace detail {
 
 /// Integer arithmetic modulo 2^n, without undefined behaviour.
 template <class A, class Operation>
-constexpr A wrapping(A a, A b, Operation operation) noexcept {
+TUTTI_HD constexpr A wrapping(A a, A b, Operation operation) noexcept {
   if constexpr (std::integral<A>) {
     using wide = std::conditional_t<(sizeof(A) < sizeof(unsigned)), unsigned,
                                     std::make_unsigned_t<A>>;
@@ -28,20 +27,21 @@ constexpr A wrapping(A a, A b, Operation operation) noexcept {
 
 /// The sign bit, also of a zero.
 template <std::floating_point A>
-constexpr bool negative(A x) noexcept {
+TUTTI_HD constexpr bool negative(A x) noexcept {
   using bits = std::conditional_t<sizeof(A) == 4, std::uint32_t, std::uint64_t>;
-  return (std::bit_cast<bits>(x) >> (8 * sizeof(A) - 1)) != 0;
+  return (detail::bits_as<bits>(x) >> (8 * sizeof(A) - 1)) != 0;
 }
 
 } // namespace detail
 
 struct sum {
   using part = reducer_part;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T>;
 
   template <class A>
-  constexpr A identity() const noexcept {
+  TUTTI_HD constexpr A identity() const noexcept {
     if constexpr (std::floating_point<A>)
       return -A{0}; // -0 + x is x for every x; +0 + -0 is not -0
     else if constexpr (complex_element<A>)
@@ -50,22 +50,23 @@ struct sum {
       return A{0};
   }
   template <class A>
-  constexpr A combine(A a, A b) const noexcept {
+  TUTTI_HD constexpr A combine(A a, A b) const noexcept {
     return detail::wrapping(a, b, [](auto x, auto y) { return x + y; });
   }
 };
 
 struct product {
   using part = reducer_part;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 
   template <class A>
-  constexpr A identity() const noexcept {
+  TUTTI_HD constexpr A identity() const noexcept {
     return A{1};
   }
   template <class A>
-  constexpr A combine(A a, A b) const noexcept {
+  TUTTI_HD constexpr A combine(A a, A b) const noexcept {
     return detail::wrapping(a, b, [](auto x, auto y) { return x * y; });
   }
 };
@@ -73,20 +74,18 @@ struct product {
 /// IEEE 754-2019 `minimum`: a NaN if either is, always the canonical one; -0 is less than +0.
 struct min {
   using part = reducer_part;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 
   template <class A>
-  constexpr A identity() const noexcept {
-    if constexpr (std::floating_point<A>)
-      return std::numeric_limits<A>::infinity();
-    else
-      return (std::numeric_limits<A>::max)();
+  TUTTI_HD constexpr A identity() const noexcept {
+    return detail::most_of<A>;
   }
   template <class A>
-  constexpr A combine(A a, A b) const noexcept {
+  TUTTI_HD constexpr A combine(A a, A b) const noexcept {
     if constexpr (std::floating_point<A>) {
-      if (a != a || b != b) return std::numeric_limits<A>::quiet_NaN();
+      if (a != a || b != b) return detail::nan_of<A>;
       if (a == b) return detail::negative(a) ? a : b;
     }
     return b < a ? b : a;
@@ -96,20 +95,18 @@ struct min {
 /// IEEE 754-2019 `maximum`: a NaN if either is, always the canonical one; +0 is greater than -0.
 struct max {
   using part = reducer_part;
+  static constexpr tutti::execution runs = tutti::execution::both;
   template <class T>
   static constexpr bool accepts = numeric_element<T> && !complex_element<T>;
 
   template <class A>
-  constexpr A identity() const noexcept {
-    if constexpr (std::floating_point<A>)
-      return -std::numeric_limits<A>::infinity();
-    else
-      return (std::numeric_limits<A>::lowest)();
+  TUTTI_HD constexpr A identity() const noexcept {
+    return detail::least_of<A>;
   }
   template <class A>
-  constexpr A combine(A a, A b) const noexcept {
+  TUTTI_HD constexpr A combine(A a, A b) const noexcept {
     if constexpr (std::floating_point<A>) {
-      if (a != a || b != b) return std::numeric_limits<A>::quiet_NaN();
+      if (a != a || b != b) return detail::nan_of<A>;
       if (a == b) return detail::negative(a) ? b : a;
     }
     return a < b ? b : a;
@@ -122,7 +119,7 @@ struct mean : sum {
   static constexpr bool accepts = real_element<T> || complex_element<T>;
 
   template <class T, class A>
-  constexpr T lower(A total_sum, double total) const noexcept {
+  TUTTI_HD constexpr T lower(A total_sum, double total) const noexcept {
     static_assert(accepts<T>, "tutti::mean: a mean of integers would be truncated - use "
                               "tutti::sum, or convert the data to float or double");
     if constexpr (complex_element<A>) {
@@ -144,7 +141,7 @@ struct weighted_mean : mean {
   static constexpr bool accepts = real_element<T>;
 
   template <class T>
-  constexpr accumulator_t<T> lift(T x, double weight) const noexcept {
+  TUTTI_HD constexpr accumulator_t<T> lift(T x, double weight) const noexcept {
     using A = accumulator_t<T>;
     return static_cast<A>(element_cast<A>(x) * static_cast<A>(weight));
   }

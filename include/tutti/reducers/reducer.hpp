@@ -43,12 +43,14 @@
 // `const char* objection()`, why its numbers cannot work, nullptr when they can; and `static constexpr
 // determinism repeats`, what it promises of the bits, default run_to_run.
 // A combine or lift that multiplies and adds uses tutti::rounding (core/rounded.hpp), or -march=native
-// may fuse the two in a part of a loop. State is part of the value: a reducer that carries numbers carries them
+// may fuse the two in a part of a loop. `static constexpr tutti::execution runs` says where its functions may be called
+// (core/execution.hpp), the host where it says nothing. State is part of the value: a reducer that carries numbers carries them
 // through every call.
 #pragma once
 
 #include <tutti/core/determinism.hpp>
 #include <tutti/core/element.hpp>
+#include <tutti/core/execution.hpp>
 #include <tutti/core/part.hpp>
 
 #include <concepts>
@@ -185,7 +187,7 @@ inline constexpr bool accepts_element<R, T> = R::template accepts<T>;
 namespace detail {
 
 template <class R, element T>
-constexpr reducer_accumulator_t<R, T> lift(const R& r, T x, double weight, std::size_t index) {
+TUTTI_HD constexpr reducer_accumulator_t<R, T> lift(const R& r, T x, double weight, std::size_t index) {
   using A = reducer_accumulator_t<R, T>;
   if constexpr (requires { { r.lift(x, weight, index) } -> std::same_as<A>; })
     return r.lift(x, weight, index);
@@ -196,7 +198,7 @@ constexpr reducer_accumulator_t<R, T> lift(const R& r, T x, double weight, std::
 }
 
 template <class T, class R, class A>
-constexpr T lower(const R& r, A a, double total, std::size_t index) {
+TUTTI_HD constexpr T lower(const R& r, A a, double total, std::size_t index) {
   if constexpr (requires { { r.template lower<T>(a, total, index) } -> std::same_as<T>; })
     return r.template lower<T>(a, total, index);
   else if constexpr (requires { { r.template lower<T>(a, total) } -> std::same_as<T>; })

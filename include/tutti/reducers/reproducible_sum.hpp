@@ -173,6 +173,7 @@ void unite_binned(std::span<const T* const> rows, T* out, std::size_t n, Finish&
 /// rank .66 ns a value for two floats (sum .37), 5.4 for eight (2.2), 6 for two doubles (1.5; Xeon, -O2). On schedules
 /// that fold pairwise partial results travel: 24 bytes for each float, 32 for a double.
 struct reproducible_sum : sum {
+  static constexpr tutti::execution runs = tutti::execution::host;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>
@@ -224,6 +225,7 @@ private:
 /// That sum divided once by the number of ranks, in double. Elements are float, double, half and bfloat16; a sum of
 /// doubles is rounded before it is divided.
 struct reproducible_mean : mean {
+  static constexpr tutti::execution runs = tutti::execution::host;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>
@@ -259,6 +261,7 @@ struct reproducible_mean : mean {
 /// sum(w x) / sum(w) as weighted_mean has it: each product is rounded to T, their sum and that of the weights are as
 /// above. A contribution of weight 0 may hold anything.
 struct reproducible_weighted_mean : weighted_mean {
+  static constexpr tutti::execution runs = tutti::execution::host;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# check.sh NVCC INCLUDE_DIR
+#
+# Two files of one program, compiled for unlike GPUs - the oldest that nvcc knows, and a newer one - with unlike ideas of
+# the default stream, and without the operators of short floats: they link, and neither takes a kernel or a facade of the
+# other for its own. And a CUB that is not nvcc's own stops the build with a sentence.
+set -uo pipefail
+nvcc=$1 include=$2
+here=$(cd "$(dirname "$0")" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+complain() {
+  echo "not ok: $1"
+  failures=$((failures + 1))
+}
+
+compile() { # NAME FLAGS...
+  local name=$1
+  shift
+  "$nvcc" -std=c++20 -I"$include" -DTUTTI_TEST_NAME="$name" -Xptxas=--warn-on-local-memory-usage,-Werror \
+    -Werror=all-warnings "$@" -c "$here/one.cu" -o "$scratch/$name.o"
+}
+compile first -arch=sm_75 --default-stream=legacy || complain "does not compile for sm_75"
+compile second -arch=sm_100 --default-stream=per-thread -D__CUDA_NO_HALF_OPERATORS__ -D__CUDA_NO_BFLOAT16_OPERATORS__ \
+  -D__CUDA_NO_HALF_CONVERSIONS__ -D__CUDA_NO_BFLOAT16_CONVERSIONS__ || complain "does not compile for sm_100"
+"$nvcc" "$scratch/first.o" "$scratch/second.o" "$here/main.cpp" -o "$scratch/program" || complain "does not link"
+
+# What both define weakly must not be, or start, a kernel: names that say for which GPUs they are built are unlike.
+for name in first second; do
+  nm -C --defined-only "$scratch/$name.o" | grep -E ' [WVTD] ' | grep -E '_kernel|reduce_weighted|judge_norm' |
+    sed 's/^[0-9a-f]* . //' | sort -u >"$scratch/$name.names"
+  [[ -s $scratch/$name.names ]] || complain "$name.o defines no facade"
+done
+both=$(comm -12 "$scratch/first.names" "$scratch/second.names")
+[[ -z $both ]] || complain "both files define $both"
+
+mkdir -p "$scratch/decoy/cub"
+printf '#pragma once\n#define CUB_VERSION 200000\n#define CUB_MAJOR_VERSION 2\n' >"$scratch/decoy/cub/version.cuh"
+said=$("$nvcc" -std=c++20 -I"$scratch/decoy" -I"$include" -DTUTTI_TEST_NAME=third -arch=sm_90 -cuda "$here/one.cu" \
+  -o /dev/null 2>&1) && complain "another CUB is taken"
+grep -m 1 'error' <<<"$said" | grep -q 'tutti: this is not the CUB that nvcc brings' ||
+  complain "another CUB is refused by: $(head -n 3 <<<"$said")"
+
+echo "$failures complaints"
+((failures == 0))

@@ -1,0 +1,318 @@
+#include "mock.hpp"
+
+#include <tutti/core/random.hpp>
+
+#include <cstring>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+struct CUevent_st {
+  int recorded = 0, over = 0; ///< how often
+  int device = 0;
+  bool gone = false;
+};
+struct CUstream_st {
+  struct work {
+    std::function<bool()> ready;
+    std::function<void()> run;
+  };
+  int device = 0;
+  bool captured = false;
+  std::deque<work> queue;
+};
+
+namespace mock {
+namespace {
+
+struct allocation {
+  std::unique_ptr<unsigned char[]> memory;
+  std::size_t bytes = 0;
+  int device = 0;
+  bool in_use = true;
+  CUstream_st* freed_on = nullptr; ///< until that is done
+  cudaMemoryType type = cudaMemoryTypeDevice;
+};
+
+struct machine {
+  tutti::random_stream random{1};
+  std::list<allocation> memory;
+  std::list<CUstream_st> streams;
+  std::list<CUevent_st> events;
+  int live_streams = 0, live_events = 0;
+  std::map<std::string, int> calls;
+  struct failure {
+    std::string call;
+    cudaError_t status;
+    int n;
+  };
+  std::vector<failure> failures;
+  bool unloaded = false;
+};
+machine all;
+std::recursive_mutex one_at_a_time;
+thread_local int current = 0;
+thread_local cudaError_t last = cudaSuccess;
+
+/// What a call answers, which is remembered if it is an error.
+cudaError_t answer(cudaError_t status) {
+  if (status != cudaSuccess) last = status;
+  return status;
+}
+/// The beginning of every call; anything but success is its answer.
+cudaError_t begun(const char* call) {
+  ++all.calls[call];
+  if (all.unloaded) return answer(cudaErrorCudartUnloading);
+  for (std::size_t k = 0; k < all.failures.size(); ++k)
+    if (all.failures[k].call == call && all.failures[k].n-- == 0) {
+      const cudaError_t status = all.failures[k].status;
+      all.failures.erase(all.failures.begin() + std::ptrdiff_t(k));
+      return answer(status);
+    }
+  return cudaSuccess;
+}
+
+/// One piece of work of a stream that can go on; false where none can.
+bool advance(CUstream_st& s) {
+  if (s.queue.empty() || !s.queue.front().ready()) return false;
+  auto work = std::move(s.queue.front());
+  s.queue.pop_front();
+  work.run();
+  return true;
+}
+/// Streams get on, in any order, until `over`.
+bool work_until(const std::function<bool()>& over) {
+  while (!over()) {
+    std::vector<CUstream_st*> able;
+    for (auto& s : all.streams)
+      if (!s.queue.empty() && s.queue.front().ready()) able.push_back(&s);
+    if (able.empty()) return false;
+    advance(*able[all.random.below(std::uint32_t(able.size()))]);
+  }
+  return true;
+}
+void push(
+    cudaStream_t on, std::function<void()> run, std::function<bool()> ready = [] { return true; }) {
+  on->queue.push_back({std::move(ready), std::move(run)});
+  if (all.random.below(3) == 0) { // some other stream gets on meanwhile
+    auto s = all.streams.begin();
+    std::advance(s, all.random.below(std::uint32_t(all.streams.size())));
+    advance(*s);
+  }
+}
+allocation* holding(const void* p) {
+  for (auto& a : all.memory)
+    if (a.in_use && p >= a.memory.get() && p < a.memory.get() + a.bytes) return &a;
+  return nullptr;
+}
+void* allocate(std::size_t bytes, int device, cudaMemoryType type, CUstream_st* on) {
+  for (auto& a : all.memory) // reused addresses
+    if (!a.in_use && a.bytes == bytes && a.device == device && a.type == type && (!a.freed_on || a.freed_on == on)) {
+      a.in_use = true;
+      return a.memory.get();
+    }
+  all.memory.push_back({std::make_unique<unsigned char[]>(bytes), bytes, device, true, nullptr, type});
+  std::memset(all.memory.back().memory.get(), 0xa5, bytes);
+  return all.memory.back().memory.get();
+}
+
+} // namespace
+
+void begin(std::uint64_t seed) {
+  all = machine{};
+  all.random = tutti::random_stream{seed};
+  current = 0;
+  last = cudaSuccess;
+}
+void enqueue(cudaStream_t on, std::function<void()> work) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  push(on, std::move(work));
+}
+void fail(const std::string& call, cudaError_t status, int n) {
+  all.failures.push_back({call, status, n});
+}
+int calls(const std::string& call) {
+  return all.calls[call];
+}
+int left_over() {
+  int n = all.live_streams + all.live_events;
+  for (const auto& a : all.memory) n += a.in_use;
+  return n;
+}
+void unload() {
+  all.unloaded = true;
+}
+void capture(cudaStream_t on, bool is_captured) {
+  on->captured = is_captured;
+}
+void* device_memory(std::size_t bytes, int device) {
+  return allocate(bytes, device, cudaMemoryTypeDevice, nullptr);
+}
+
+} // namespace mock
+
+using namespace mock;
+
+#define MOCK_BEGINS(call)                                                                                              \
+  const std::lock_guard<std::recursive_mutex> held_{one_at_a_time};                                                    \
+  if (const cudaError_t begins_ = begun(#call); begins_ != cudaSuccess) return begins_
+
+extern "C" {
+
+const char* cudaGetErrorName(cudaError_t status) {
+  return status == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "an error";
+}
+const char* cudaGetErrorString(cudaError_t) {
+  return "as the mock was told";
+}
+cudaError_t cudaGetLastError() {
+  return std::exchange(last, cudaSuccess);
+}
+cudaError_t cudaPeekAtLastError() {
+  return last;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  MOCK_BEGINS(cudaGetDeviceCount);
+  *count = 2;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  MOCK_BEGINS(cudaGetDevice);
+  *device = current;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  MOCK_BEGINS(cudaSetDevice);
+  if (device < 0 || device > 1) return answer(cudaErrorInvalidDevice);
+  current = device;
+  return cudaSuccess;
+}
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* facts, const void* p) {
+  MOCK_BEGINS(cudaPointerGetAttributes);
+  *facts = {};
+  facts->type = cudaMemoryTypeUnregistered;
+  if (const allocation* a = holding(p)) facts->type = a->type, facts->device = a->device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* to, unsigned flags) {
+  MOCK_BEGINS(cudaStreamCreateWithFlags);
+  if (flags != cudaStreamNonBlocking) return answer(cudaErrorInvalidValue);
+  all.streams.emplace_back().device = current;
+  ++all.live_streams;
+  *to = &all.streams.back();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t) {
+  MOCK_BEGINS(cudaStreamDestroy); // its work is done all the same
+  --all.live_streams;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetDevice(cudaStream_t of, int* device) {
+  MOCK_BEGINS(cudaStreamGetDevice);
+  *device = of->device;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t of, cudaStreamCaptureStatus* status) {
+  MOCK_BEGINS(cudaStreamIsCapturing);
+  *status = of->captured ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t of) {
+  MOCK_BEGINS(cudaStreamSynchronize);
+  return work_until([&] { return of->queue.empty(); }) ? cudaSuccess : answer(cudaErrorUnknown);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t on, cudaEvent_t e, unsigned) {
+  MOCK_BEGINS(cudaStreamWaitEvent);
+  if (e->gone) return answer(cudaErrorInvalidResourceHandle);
+  push(
+      on, [] {}, [e, n = e->recorded] { return e->over >= n; });
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* to, unsigned) {
+  MOCK_BEGINS(cudaEventCreateWithFlags);
+  all.events.emplace_back().device = current;
+  ++all.live_events;
+  *to = &all.events.back();
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t e) {
+  MOCK_BEGINS(cudaEventDestroy); // who waits for it already goes on waiting
+  e->gone = true;
+  --all.live_events;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t on) {
+  MOCK_BEGINS(cudaEventRecord);
+  if (e->device != on->device) return answer(cudaErrorInvalidResourceHandle);
+  ++e->recorded;
+  push(on, [e, n = e->recorded] { e->over = n; });
+  return cudaSuccess;
+}
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  MOCK_BEGINS(cudaEventQuery);
+  return e->over == e->recorded ? cudaSuccess : answer(cudaErrorNotReady);
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+  MOCK_BEGINS(cudaEventSynchronize);
+  return work_until([&] { return e->over == e->recorded; }) ? cudaSuccess : answer(cudaErrorUnknown);
+}
+
+cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t on) {
+  MOCK_BEGINS(cudaMallocAsync);
+  if (on->device != current) return answer(cudaErrorInvalidValue);
+  if (bytes > std::size_t{1} << 40) return answer(cudaErrorMemoryAllocation);
+  *to = allocate(bytes, on->device, cudaMemoryTypeDevice, on);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeAsync(void* p, cudaStream_t on) {
+  MOCK_BEGINS(cudaFreeAsync);
+  allocation* const a = holding(p);
+  if (!a || a->memory.get() != p) return answer(cudaErrorInvalidValue);
+  a->in_use = false;
+  a->freed_on = on;
+  push(on, [a] {
+    std::memset(a->memory.get(), 0xa5, a->bytes);
+    a->freed_on = nullptr;
+  });
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** to, std::size_t bytes) {
+  MOCK_BEGINS(cudaMallocHost);
+  *to = allocate(bytes, -1, cudaMemoryTypeHost, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* p) {
+  MOCK_BEGINS(cudaFreeHost);
+  allocation* const a = holding(p);
+  if (!a || a->memory.get() != p) return answer(cudaErrorInvalidValue);
+  std::memset(p, 0xa5, a->bytes); // at once: it is not in the order of any stream
+  a->in_use = false;
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t on) {
+  MOCK_BEGINS(cudaMemsetAsync);
+  push(on, [=] { std::memset(to, value, bytes); });
+  return cudaSuccess;
+}
+/// Memory of the host that is not pinned is read before the call returns, and written before it does, as documented.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t on) {
+  MOCK_BEGINS(cudaMemcpyAsync);
+  if (!holding(from)) {
+    auto staged = std::make_shared<std::vector<unsigned char>>(static_cast<const unsigned char*>(from),
+                                                               static_cast<const unsigned char*>(from) + bytes);
+    push(on, [=] { std::memcpy(to, staged->data(), bytes); });
+    return cudaSuccess;
+  }
+  push(on, [=] { std::memcpy(to, from, bytes); });
+  if (holding(to)) return cudaSuccess;
+  return work_until([&] { return on->queue.empty(); }) ? cudaSuccess : answer(cudaErrorUnknown);
+}
+
+} // extern "C"

@@ -1,0 +1,37 @@
+// A CUDA runtime on the host: two devices, streams whose work is done late and in an order that a seed chooses.
+//
+// The functions of cuda_runtime_api.h that tutti calls are defined in mock.cpp, and so are not the real ones. What a
+// stream is given is kept, and done when somebody waits for it; before that, and while it is waited for, other streams
+// get on or do not, as the seed will have it. So what lacks an event between two streams gives other values in some
+// order. Memory that was given back holds poison, and is given out again at once where the runtime may.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace mock {
+
+/// A fresh machine; everything of the one before is gone.
+void begin(std::uint64_t seed = 1);
+
+/// Work of a stream, as a kernel is.
+void enqueue(cudaStream_t on, std::function<void()> work);
+
+/// The call of this name fails with `status` when it is made for the n-th time from now on (0: the next).
+void fail(const std::string& call, cudaError_t status, int n = 0);
+/// How often a call was made.
+int calls(const std::string& call);
+/// Allocations that were not given back, and streams and events that were not destroyed.
+int left_over();
+/// Every call answers that the runtime is being unloaded.
+void unload();
+/// A stream is being captured.
+void capture(cudaStream_t on, bool is_captured);
+/// Plain memory of a device, given back by begin().
+void* device_memory(std::size_t bytes, int device);
+
+} // namespace mock

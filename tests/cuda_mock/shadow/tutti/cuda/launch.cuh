@@ -1,0 +1,59 @@
+// In place of include/tutti/cuda/launch.cuh: kernels are functions of the host, and a launch is work of a stream of the
+// mock, block by block. So facades, launches and bodies are compiled by any compiler, and run under sanitizers.
+#pragma once
+
+#include "cuda_mock/mock.hpp"
+
+#include <tutti/cuda/grid.hpp>
+#include <tutti/cuda/stream.hpp>
+#include <tutti/cuda/tuning.hpp>
+#include <tutti/kernels/context.hpp>
+
+#include <cstddef>
+
+#undef TUTTI_KERNEL
+#define TUTTI_KERNEL
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+#undef __shared__
+#define __shared__
+#undef __grid_constant__
+#define __grid_constant__
+
+namespace tutti::cuda::detail {
+
+template <int...> struct architectures {};
+using built_for = architectures<0>;
+
+/// The block that is run.
+struct running {
+  std::size_t block, blocks;
+};
+inline running now{0, 1};
+
+template <std::size_t Lanes> class device_block : public tutti::detail::kernels::host_block<Lanes> {
+public:
+  device_block() : tutti::detail::kernels::host_block<Lanes>{now.block, now.blocks, 5} {}
+};
+template <std::size_t Lanes> class summing_block : public device_block<Lanes> {
+public:
+  struct scratch {};
+  explicit summing_block(scratch&) {}
+};
+
+/// How many launches there were.
+inline int launches = 0;
+
+template <class... P>
+void launch(const stream& on, const char*, unsigned blocks, void (*kernel)(P...), P... arguments) {
+  if (blocks == 0) return;
+  ++launches;
+  mock::enqueue(on.handle(), [=] {
+    for (std::size_t b = 0; b < blocks; ++b) {
+      now = {b, blocks};
+      kernel(arguments...);
+    }
+  });
+}
+
+} // namespace tutti::cuda::detail
