@@ -20,24 +20,15 @@ using tutti::privacy_plan;
 const tutti::renyi_accountant usual{};
 constexpr tutti::expected_clients alike{};
 
-/// Two tensors, of which a client moves one by 3 and the other by 4.
-struct three_and_four {
-  int clients() const { return 1; }
-  double examples(int) const { return 1; }
-  void train(int, tutti::local_training<double>& local, tutti::random_stream) const {
-    local.parameters()[0] += 3, local.parameters()[1] += 4;
-  }
-};
-
 } // namespace private_rounds_tests
 
 using namespace private_rounds_tests;
 
 BOOST_AUTO_TEST_CASE(whole_differences_are_clipped_not_weights_nor_tensors) {
-  const privacy_plan one{tutti::fixed_cohort{{0}}, alike, tutti::fixed_clip{1}, known(next_to_no_noise), usual, 1e-5};
+  const privacy_plan one{trial::all_of_them, alike, tutti::fixed_clip{1}, known(next_to_no_noise), usual, 1e-5};
   BOOST_CHECK_SMALL(trial::private_rounds(1, 1, movers{1, {.1}}, one, {5}).values[0] - 5.1, 1e-5);
   tutti::threads::run(1, [&](auto& world) {
-    three_and_four clients;
+    movers clients{1, {1}, {}, {3, 4}};
     std::vector<double> a(1), b(1);
     const std::vector<tutti::tensor<double>> model{{"a", a}, {"b", b}};
     tutti::strategy{world, tutti::federated{}, one}.run(model, clients, {.rounds = 1});
@@ -58,7 +49,7 @@ BOOST_AUTO_TEST_CASE(the_sum_is_divided_by_what_is_expected) {
   BOOST_CHECK(other_numbers);
 
   // 1 of at most 4, 2, and 9 that count as 4, where 3 each are expected: (1 + 2 + 4) / 12 of the move.
-  const privacy_plan weighed{tutti::fixed_cohort{{0, 1, 2, 3}}, tutti::expected_weight{.each = 3, .most = 4},
+  const privacy_plan weighed{trial::all_of_them, tutti::expected_weight{.each = 3, .most = 4},
                              tutti::fixed_clip{2}, known(next_to_no_noise), usual, 1e-5};
   const auto got = trial::private_rounds(2, 1, movers{4, {1}, {1, 2, 9, 0}}, weighed, {0});
   BOOST_CHECK_SMALL(got.values[0] - 7.0 / 12, 1e-5);
@@ -67,7 +58,7 @@ BOOST_AUTO_TEST_CASE(the_sum_is_divided_by_what_is_expected) {
 BOOST_AUTO_TEST_CASE(there_is_noise_once_however_many_ranks) {
   constexpr std::size_t n = 100000;
   for (const int ranks : {1, 2, 4}) {
-    const privacy_plan two{tutti::fixed_cohort{{0, 1}}, alike, tutti::fixed_clip{1}, known(tutti::gaussian_noise{1}),
+    const privacy_plan two{trial::all_of_them, alike, tutti::fixed_clip{1}, known(tutti::gaussian_noise{1}),
                            usual, 1e-5};
     const auto got = trial::private_rounds(ranks, 1, movers{2, {0}}, two, std::vector<double>(n));
     double sum = 0, squares = 0;
@@ -78,14 +69,15 @@ BOOST_AUTO_TEST_CASE(there_is_noise_once_however_many_ranks) {
 }
 
 BOOST_AUTO_TEST_CASE(noise_without_a_known_key_is_another_in_every_run) {
-  const privacy_plan secret{tutti::fixed_cohort{{0}}, alike, tutti::fixed_clip{1}, tutti::gaussian_noise{1}, usual, 1e-5};
+  const privacy_plan secret{trial::all_of_them, alike, tutti::fixed_clip{1}, tutti::gaussian_noise{1},
+                            tutti::privacy_loss_accountant{}, 1e-5};
   const auto one = trial::private_rounds(1, 2, movers{1, {0}}, secret, std::vector<double>(4));
   const auto other = trial::private_rounds(1, 2, movers{1, {0}}, secret, std::vector<double>(4));
   for (std::size_t i = 0; i < 4; ++i) BOOST_CHECK(one.values[i] != other.values[i]);
 }
 
 BOOST_AUTO_TEST_CASE(what_comes_out_is_on_a_grid_that_hides_last_bits) {
-  const privacy_plan one{tutti::fixed_cohort{{0}}, alike, tutti::fixed_clip{1}, known(tutti::gaussian_noise{1}), usual,
+  const privacy_plan one{trial::all_of_them, alike, tutti::fixed_clip{1}, known(tutti::gaussian_noise{1}), usual,
                          1e-5};
   const auto without = trial::private_rounds(1, 1, movers{1, {0}}, one, std::vector<double>(100));
   const auto with = trial::private_rounds(1, 1, movers{1, {1e-8}}, one, std::vector<double>(100));
@@ -121,14 +113,18 @@ BOOST_AUTO_TEST_CASE(a_round_is_one_release_whatever_clients_do_in_it) {
                           tutti::privacy_loss_accountant{}, 1e-6};
   tutti::threads::run(2, [&](auto& world) {
     movers clients;
-    std::vector<float> x(2);
+    std::vector<double> x(2);
     tutti::strategy strategy{world, tutti::federated{.epochs = 5}, plan};
     const auto report = strategy.run(x, clients, {.rounds = 10});
     const tutti::noisy_release all{.1, 1, 10};
     if (world.rank() == 1)
       BOOST_CHECK_EQUAL(report.rounds.back().epsilon, tutti::privacy_loss_accountant{}.epsilon({&all, 1}, 1e-6));
   });
-  // Nobody twice in 4 rounds: 10 rounds are at most 3 of each.
+  // Everyone every time; and nobody twice in 4 rounds: 10 rounds are at most 3 of each.
+  const tutti::noisy_release ten{1, 1, 10};
+  const privacy_plan silos{tutti::fixed_cohort{{0, 1}}, alike, tutti::fixed_clip{1}, tutti::gaussian_noise{1}, usual, 1e-5};
+  BOOST_CHECK_EQUAL(silos.epsilon(10), usual.epsilon({&ten, 1}, 1e-5));
+  BOOST_CHECK_EQUAL(tutti::detail::expected_cohort(silos.sampler(), 50), 2);
   const privacy_plan in_turn{tutti::cyclic_sampling{4}, alike, tutti::fixed_clip{1}, tutti::gaussian_noise{1}, usual, 1e-5};
   const tutti::noisy_release three{1, 1, 3};
   BOOST_CHECK_EQUAL(in_turn.epsilon(10), usual.epsilon({&three, 1}, 1e-5));
@@ -136,7 +132,7 @@ BOOST_AUTO_TEST_CASE(a_round_is_one_release_whatever_clients_do_in_it) {
 
 BOOST_AUTO_TEST_CASE(who_sends_no_numbers_is_named_and_left_out) {
   const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
-  const privacy_plan all{tutti::fixed_cohort{{0, 1, 2, 3, 4}}, alike, tutti::fixed_clip{2}, known(next_to_no_noise), usual,
+  const privacy_plan all{trial::all_of_them, alike, tutti::fixed_clip{2}, known(next_to_no_noise), usual,
                          1e-5};
   const auto got = trial::private_rounds(2, 1, movers{5, {1, nan, 1, infinity, 1e300}}, all, {0});
   BOOST_CHECK_SMALL(got.values[0] - 2.0 / 5, 1e-5); // 1e300 has no length
@@ -152,9 +148,8 @@ BOOST_AUTO_TEST_CASE(the_clip_follows_a_quantile_and_the_noise_pays_for_it) {
 
   // Lengths 1 to 100, all of them in every round: the length goes to where half of them are.
   movers people{100, {}};
-  std::vector<int> everyone;
-  for (int c = 0; c < 100; ++c) people.moves.push_back(c + 1), everyone.push_back(c);
-  const privacy_plan plan{tutti::fixed_cohort{everyone}, alike, clip, known(tutti::gaussian_noise{1}), usual, 1e-5};
+  for (int c = 0; c < 100; ++c) people.moves.push_back(c + 1);
+  const privacy_plan plan{trial::all_of_them, alike, clip, known(tutti::gaussian_noise{1}), usual, 1e-5};
   const auto got = trial::private_rounds(2, 80, people, plan, {0});
   BOOST_CHECK_EQUAL(got.rounds[0].clip, 1);
   BOOST_CHECK_MESSAGE(std::abs(got.rounds.back().clip - 50) < 8, got.rounds.back().clip);
@@ -162,7 +157,7 @@ BOOST_AUTO_TEST_CASE(the_clip_follows_a_quantile_and_the_noise_pays_for_it) {
   BOOST_CHECK_EQUAL(got.rounds.back().epsilon, usual.epsilon({&all, 1}, 1e-5));
 
   // The noise of differences: of the length of the round.
-  const privacy_plan wide{tutti::fixed_cohort{{0}}, alike, clip, known(tutti::gaussian_noise{4}), usual, 1e-5};
+  const privacy_plan wide{trial::all_of_them, alike, clip, known(tutti::gaussian_noise{4}), usual, 1e-5};
   const auto noise = trial::private_rounds(1, 1, movers{1, {0}}, wide, std::vector<double>(20000));
   double squares = 0;
   for (const double x : noise.values) squares += x * x;

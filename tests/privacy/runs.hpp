@@ -12,19 +12,25 @@
 
 namespace trial {
 
-/// Client c of so many adds moves[c], or moves[0] where that is all there is, to every value; one of 0 writes nothing.
+/// Client c of so many adds moves[c], or moves[0] where that is all there is, to every value, times along[i] where that
+/// is given; one of 0 writes nothing.
 struct movers {
   int size = 10;
   std::vector<double> moves = {1};
   std::vector<double> holds = {};
+  std::vector<double> along = {};
   int clients() const { return size; }
   double examples(int client) const { return holds.empty() ? 1 : holds[std::size_t(client)]; }
   template <class T>
   void train(int client, tutti::local_training<T>& local, tutti::random_stream) const {
     const double move = moves.size() == 1 ? moves[0] : moves[std::size_t(client)];
-    for (T& x : local.parameters()) x = T(double(x) + move);
+    for (std::size_t i = 0; i < local.parameters().size(); ++i)
+      local.parameters()[i] = T(double(local.parameters()[i]) + move * (along.empty() ? 1 : along[i]));
   }
 };
+
+/// Everyone, every time.
+inline constexpr tutti::poisson_sampling all_of_them{1};
 
 /// Hardly any, so that what is released is what was added up.
 inline constexpr tutti::gaussian_noise next_to_no_noise{.multiplier = 1e-6};
