@@ -1,4 +1,6 @@
 // Accounting by privacy-loss distributions, and the noise for a target.
+#include "training/arguments.hpp"
+
 #include <tutti/federated/accountants/noise_for.hpp>
 #include <tutti/federated/accountants/privacy_loss.hpp>
 
@@ -6,6 +8,7 @@
 
 #include <cmath>
 #include <complex>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -112,6 +115,18 @@ BOOST_AUTO_TEST_CASE(what_rounding_drowns_is_infinite_and_what_leaks_nothing_is_
   BOOST_CHECK(by_losses({{.1, 1e-200, 1}}, 1e-5) == infinity);
   const double hardly_any_noise = by_losses({{.01, .01, 5}}, 1e-5);
   BOOST_CHECK(hardly_any_noise > 1000 && hardly_any_noise < by_renyi({{.01, .01, 5}}, 1e-5));
+}
+
+BOOST_AUTO_TEST_CASE(values_for_a_peer) { // -- --peer FILE: rate, multiplier, times, delta, epsilon
+  std::ofstream to;
+  if (const std::string file = argument("--peer"); !file.empty()) to.open(file);
+  if (!to.is_open()) return;
+  to.precision(17);
+  for (const double q : {.001, .04, .3, 1.0})
+    for (const double z : {.7, 1.5, 5.0})
+      for (const int times : {1, 50, 2250})
+        to << q << ' ' << z << ' ' << times << " 1e-5 " << by_losses({{q, z, times}}, 1e-5) << '\n';
+  BOOST_CHECK(to.flush().good());
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_cannot_be_are_refused_here_too) {

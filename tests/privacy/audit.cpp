@@ -1,10 +1,11 @@
 // The accountant against an attacker: what canaries tell is less than it says, and more where noise is halved.
 #include "privacy/audit.hpp"
+#include "training/arguments.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
-#include <cstdlib>
+#include <string>
 
 BOOST_AUTO_TEST_SUITE(privacy_audit)
 
@@ -15,8 +16,7 @@ BOOST_AUTO_TEST_CASE(bounds_of_probabilities_are_those_of_clopper_and_pearson) {
 }
 
 BOOST_AUTO_TEST_CASE(canaries_stay_below_the_accountant_and_above_it_where_noise_is_halved) {
-  const char* asked = std::getenv("TUTTI_CANARIES"); // a long run has more
-  const int canaries = asked ? std::atoi(asked) : 20000;
+  const int canaries = std::stoi(argument("--canaries", "20000"));
   const auto with = [](double multiplier) {
     return tutti::privacy_plan{trial::all_of_them, tutti::expected_clients{}, tutti::fixed_clip{1},
                                trial::known(tutti::gaussian_noise{multiplier}, 11), tutti::renyi_accountant{}, 1e-5};
