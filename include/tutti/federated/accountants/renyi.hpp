@@ -74,7 +74,8 @@ private:
     const double in = std::log(q_), out = std::log1p(-q_), scale = 1 / (2 * z_ * z_);
     for (int i = int(factorials_.size()); i <= a; ++i) {
       factorials_.push_back(i == 0 ? 0 : factorials_.back() + std::log(i));
-      parts_.push_back(i < 2 ? 0 : i * (in - out) + detail::log_expm1(double(i) * (i - 1) * scale) - factorials_.back());
+      const double grown = i < 2 ? 0 : detail::log_expm1(double(i) * (i - 1) * scale);
+      parts_.push_back(i * (in - out) + grown - factorials_.back());
     }
     logs_.clear();
     for (int i = 2; i <= a; ++i) logs_.push_back(parts_[std::size_t(i)] - factorials_[std::size_t(a - i)]);

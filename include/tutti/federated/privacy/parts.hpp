@@ -30,7 +30,8 @@ struct cyclic_sampling {
   int cycle = 10;
 
   std::string wrong() const {
-    return cycle >= 1 ? "" : "the cycle of cyclic_sampling is less than 1 - give in how many rounds all have their turn";
+    return cycle >= 1 ? ""
+                      : "the cycle of cyclic_sampling is less than 1 - give in how many rounds all have their turn";
   }
   template <class Examples>
   std::vector<int> draw(int clients, std::uint64_t, std::uint32_t round, Examples&&) const {
@@ -94,8 +95,8 @@ struct expected_weight {
   std::string wrong() const {
     return each > 0 && is_finite(each) && most > 0 && is_finite(most)
                ? ""
-               : "each and most of expected_weight are to be positive numbers - give what a client holds on the average, "
-                 "and the most that counts";
+               : "each and most of expected_weight are to be positive numbers - give what a client holds on the "
+                 "average, and the most that counts";
   }
   /// At most 1.
   double weight(double examples) const { return (std::min)(examples, most) / most; }
@@ -154,8 +155,8 @@ namespace detail {
 inline std::string wrong_multiplier(double multiplier) {
   return multiplier > 0 && multiplier <= 1e6
              ? ""
-             : "the multiplier of the noise is not a positive number of at most 10^6 - give its deviation over the length of the clip, see "
-               "tutti::noise_multiplier_for";
+             : "the multiplier of the noise is not a positive number of at most 10^6 - give its deviation over the length "
+               "of the clip, see tutti::noise_multiplier_for";
 }
 
 } // namespace detail

@@ -5,10 +5,10 @@
 //                               tutti::renyi_accountant{}, 1e-5};
 //   tutti::strategy strategy{world, tutti::federated{.epochs = 1}, privacy};
 //
-// That is DP-FedAvg (McMahan, Ramage, Talwar, Zhang 2018, arXiv 1710.06963): each client's difference is clipped, the sum
-// has normal noise, and is divided by what is expected. It is released to whoever sees the parameters; ranks are trusted,
-// and what a round reports - who took part, how many, metrics - is for those who run it. Neighbours differ in one client
-// with all of its examples; how many clients there are is no secret.
+// That is DP-FedAvg (McMahan, Ramage, Talwar, Zhang 2018, arXiv 1710.06963): each client's difference is clipped, the
+// sum has normal noise, and is divided by what is expected. It is released to whoever sees the parameters; ranks are
+// trusted, and what a round reports - who took part, how many, metrics - is for those who run it. Neighbours differ in
+// one client with all of its examples; how many clients there are is no secret.
 //
 // Needs libsodium (CMake: tutti::privacy), and is not in <tutti/tutti.hpp>.
 #pragma once
@@ -71,11 +71,11 @@ struct privacy_sentences {
                               "tutti::correlated_noise");
   static_assert(facts::accounts, "tutti::privacy_plan: this is no accountant - use tutti::renyi_accountant or "
                                  "tutti::privacy_loss_accountant");
-  static_assert(facts::apart, "tutti::privacy_plan: noise that rounds take back hides who takes part seldom, and a Poisson "
-                              "sampler sets no bound to that - use tutti::cyclic_sampling or tutti::fixed_cohort, or "
-                              "tutti::gaussian_noise");
-  static_assert(facts::of_one_scale, "tutti::privacy_plan: noise that rounds take back has the scale of one clip for all "
-                                     "of them - use tutti::fixed_clip, or tutti::gaussian_noise");
+  static_assert(facts::apart, "tutti::privacy_plan: noise that rounds take back hides who takes part seldom, and a "
+                              "Poisson sampler sets no bound to that - use tutti::cyclic_sampling or "
+                              "tutti::fixed_cohort, or tutti::gaussian_noise");
+  static_assert(facts::of_one_scale, "tutti::privacy_plan: noise that rounds take back has the scale of one clip for "
+                                     "all of them - use tutti::fixed_clip, or tutti::gaussian_noise");
 };
 
 } // namespace detail
@@ -136,7 +136,9 @@ public:
 
   detail::private_rounds one_round() const {
     const auto& noise = detail::plain_noise(noise_);
-    detail::private_rounds out{.drawn = drawn, .rate = detail::rate_of_sampler(sampler_), .multiplier = noise.multiplier,
+    detail::private_rounds out{.drawn = drawn,
+                               .rate = detail::rate_of_sampler(sampler_),
+                               .multiplier = noise.multiplier,
                                .cycle = detail::cycle_of_sampler(sampler_)};
     if constexpr (Noise::correlates) out.bands = noise.width;
     return out;

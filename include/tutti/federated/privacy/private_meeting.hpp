@@ -2,6 +2,8 @@
 #pragma once
 
 #include <tutti/carriers/control.hpp>
+#include <tutti/core/element.hpp>
+#include <tutti/core/exact_arithmetic.hpp>
 #include <tutti/federated/exact_client_sum.hpp>
 #include <tutti/federated/meetings.hpp>
 #include <tutti/federated/privacy/history.hpp>
@@ -12,12 +14,10 @@
 #include <tutti/training/resuming.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -62,6 +62,7 @@ public:
     unit_ = std::ilogb(length_ * (std::min)(1.0, (std::max)(noise_of_differences(), 0x1p-10))) - 24;
   }
   void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double /*factor*/) {
+    const exact_mode held;
     const double length = std::sqrt(detail::squared_distance(received.data(), trained.data(), received.size()));
     if (!is_finite(length)) return void(not_finite_.push_back(std::uint64_t(client)));
     const double kept = weight * (length > length_ ? length_ / length : 1);
@@ -72,6 +73,7 @@ public:
   void add_silent() { ++silent_; }
 
   double meet(control& ranks, round_report& report, non_finite) {
+    const exact_mode held;
     const std::uint64_t mine[] = {std::uint64_t(silent_), std::uint64_t(more_below_), not_finite_.size()};
     const std::vector<std::uint64_t> all = ranks.gather(mine);
     std::int64_t more_below = 0;
@@ -134,7 +136,6 @@ private:
   /// Noise on the sum of all ranks, and the mean of it. A difference is rounded to whole steps element by element, so
   /// that it may be up to half a step times the root of their number longer than the clip.
   void release(std::uint32_t round) {
-    const exact_mode held;
     const double steps = length_ / std::ldexp(1.0, unit_) + std::sqrt(double(sums_.size()));
     const double deviation = noise_of_differences() * steps;
     const double scale = std::ldexp(1.0, unit_) / plan_.normaliser().divisor(expected());
