@@ -80,6 +80,13 @@ else
   not_ok "stragglers: see $out/stragglers.log"
 fi
 
+# A million canaries, and epsilons beside those of another accountant.
+. tests/privacy/peer.sh
+{ cmake --build "$build" -j "$jobs" --target test_privacy test_federated; } >"$out/privacy.log" 2>&1 ||
+  not_ok "test_privacy does not build, see $out/privacy.log"
+many_canaries "$build/tests/test_privacy" 1000000
+account_in_python "$build/tests/test_federated"
+
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.
 for staleness in 0 4 unbounded; do
   run "parameter_server-$staleness" parameter_server --ranks 3 --staleness "$staleness"

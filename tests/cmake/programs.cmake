@@ -18,6 +18,7 @@ mark_as_advanced(TUTTI_SODIUM)
 set(tutti_optional
   "<tutti/mpi/" tutti::mpi "Open MPI or MPICH"
   "<tutti/cuda/" tutti::cuda "the CUDA Toolkit (preset cuda)"
+  "<tutti/federated/privacy/" tutti::privacy "libsodium"
   "<tutti/adapters/eigen" Eigen3::Eigen "Eigen"
   "<Eigen/" Eigen3::Eigen "Eigen"
   "<CLI/" CLI11::CLI11 "CLI11"

@@ -20,6 +20,7 @@ struct memory_part {}; ///< of a codec, in a call by hand
 struct sync_part {};
 struct options_part {};
 struct training_part {};
+struct privacy_part {};
 struct demand_part {}; ///< what is asked of the whole: a level of determinism
 
 namespace detail {

@@ -25,6 +25,12 @@ public:
     const int bits = (std::min)(51, 62 - int(std::bit_width(most_numbers)));
     unit_ = std::ilogb(bound) + 2 - bits;
   }
+  /// Of multiples of 2^unit, less than 2^51 of which are added at a time.
+  static fixed_point of_unit(int unit) {
+    fixed_point out;
+    out.unit_ = unit;
+    return out;
+  }
   int unit() const noexcept { return unit_; }
 
   /// sums[i] += factor x[i], rounded to the nearest multiple.

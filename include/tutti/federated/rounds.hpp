@@ -26,6 +26,7 @@
 #include <tutti/reducers/binned.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
+#include <tutti/training/resuming.hpp>
 #include <tutti/training/rules.hpp>
 #include <tutti/training/trainer.hpp>
 
@@ -34,6 +35,7 @@
 #include <bit>
 #include <chrono>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -161,6 +163,7 @@ public:
                detail::proximal_of(sync_)},
         received_(local_.parameters().size()), meeting_{std::move(meeting)}, corrections_{std::move(corrections)} {
     if constexpr (Corrections::any) trainer_.keep_beside(corrections_);
+    if constexpr (std::derived_from<Meeting, detail::kept_by_trainer>) trainer_.keep_beside(meeting_);
     if (const int all = clients_.clients(); all > 0) take_part(double(sync_.cohort(all)) / all);
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
@@ -242,7 +245,9 @@ private:
   }
   std::vector<int> drawn(int all, std::uint32_t round) {
     const auto examples = [&](int client) { return double(clients_.examples(client)); };
-    if constexpr (requires { sync_.drawn(all, how_.seed, round, examples); })
+    if constexpr (requires { meeting_.drawn(*ranks_, all, round, examples); })
+      return meeting_.drawn(*ranks_, all, round, examples);
+    else if constexpr (requires { sync_.drawn(all, how_.seed, round, examples); })
       return sync_.drawn(all, how_.seed, round, examples);
     else
       return tutti::draw_cohort(all, sync_.cohort(all), how_.seed, round);
@@ -306,7 +311,8 @@ private:
 
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
   double client_weight(int client) {
-    if constexpr (Weighs) {
+    constexpr bool by_meeting = requires(double examples) { meeting_.weight_of(examples); };
+    if constexpr (Weighs || by_meeting) {
       const double examples = double(clients_.examples(client));
       if (!(examples >= 0) || !is_finite(examples))
         ranks_->fail({.code = error_code::invalid_argument,
@@ -314,7 +320,10 @@ private:
                       .peer = ranks_->rank(),
                       .detail = "client " + std::to_string(client) + " has " + std::to_string(examples) +
                                 " examples - give a number that is not negative"});
-      return examples;
+      if constexpr (by_meeting)
+        return meeting_.weight_of(examples);
+      else
+        return examples;
     } else {
       return 1.0;
     }

@@ -32,11 +32,35 @@ inline options plain_options(options how) {
   return how;
 }
 
-/// How the clients of all ranks become one mean of n values, as the reducer wants it.
-template <class T, class Comm, class Topology, class Reducer, class Codec>
-auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, std::size_t n, double clip) {
+/// What stands for a privacy plan where none is given.
+struct no_privacy {};
+template <class Privacy>
+inline constexpr bool is_private = !std::is_same_v<Privacy, no_privacy>;
+
+/// What is wrong with a privacy plan, and with what a policy says beside it.
+template <class Privacy, class Sync>
+std::string wrong_privacy(const Privacy& privacy, const Sync& sync, int clients) {
+  if constexpr (is_private<Privacy>) {
+    if (detail::clip_of(sync) > 0)
+      return "the clip of the sync policy is given beside a privacy plan, which has one - leave it out";
+    if (detail::normalizes(sync))
+      return "the sync policy counts differences per step, and a privacy plan hides no numbers of steps - leave "
+             "normalized out";
+    return privacy.wrong(clients);
+  }
+  return {};
+}
+
+/// How the clients of all ranks become one mean of n values, as the privacy plan or the reducer wants it.
+template <class T, class Comm, class Topology, class Reducer, class Codec, class Privacy>
+auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Privacy& privacy, std::size_t n,
+                 int clients, double clip) {
   const options how = detail::plain_options(parts.how);
-  if constexpr (needs_every_contribution<Reducer, T>) {
+  if constexpr (is_private<Privacy>) {
+    return privacy.template meeting<T>(n, clients, [&comm = parts.comm, how](std::span<std::int64_t> values) {
+      tutti::reduce(comm, values, 0, sum{}, how);
+    });
+  } else if constexpr (needs_every_contribution<Reducer, T>) {
     auto gather = [&comm = parts.comm, how](std::span<const T> mine, std::span<T> all) {
       tutti::gather(comm, mine, all, 0, how);
     };
@@ -79,14 +103,16 @@ std::string wrong_rule(const Reducer& rule) {
 
 /// What clients weigh is told by the weights of the mean of each rank's.
 template <class Comm, class Topology, class Reducer, class Codec, class T, class Sync, class Population,
-          class Optimizer>
+          class Optimizer, class Privacy>
 auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
-                  rounds_plan<T, Sync, Population, Optimizer> given) {
+                  rounds_plan<T, Sync, Population, Optimizer> given, const Privacy& privacy) {
   using mean_of_ranks = carrying_parts<Comm, Topology, weighted_mean, Codec>;
   using outer = std::remove_cvref_t<decltype(given.sync.outer)>;
   driven_by driver{.call = "run", .wrong = detail::wrong_rounds(given, parts.how.weight), .whole = true};
   if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
+  if (driver.wrong.empty()) driver.wrong = detail::wrong_privacy(privacy, given.sync, int(given.clients.clients()));
   driver.numbers.add(parts.reducer);
+  if constexpr (is_private<Privacy>) privacy.compare(driver.numbers);
   driver.numbers.add(of_clients<Optimizer>{given.optimizer, given.training.groups});
   driver.numbers.add(given.how);
   driver.numbers.add(int(given.clients.clients()));
@@ -99,7 +125,7 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
   };
   std::size_t n = 0;
   for (const auto& p : given.parameters) n += p.values.size();
-  auto meeting = detail::meeting_for<T>(parts, n, detail::clip_of(given.sync));
+  auto meeting = detail::meeting_for<T>(parts, privacy, n, int(given.clients.clients()), detail::clip_of(given.sync));
   auto kept = detail::corrections_for<T>(parts, given);
   using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>,
                                   decltype(meeting), decltype(kept)>;

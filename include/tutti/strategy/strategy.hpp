@@ -8,6 +8,7 @@
 //   codec      identity
 //   sync       synchronous
 //   options    options{}, and training_options{}
+// and without a privacy_plan (federated/privacy/plan.hpp) federated rounds are not private.
 // A communicator given as an lvalue is referred to and must outlive the strategy; everything else is
 // owned. `at_least<determinism::run_to_run>{}` among the parts asks for a level of determinism. What
 // cannot work does not compile, and one sentence says why.
@@ -69,16 +70,38 @@ struct strategy_parts_sentences {
                 "step), fragments, delay and staleness, see tutti/sync/sync_policy.hpp");
 };
 
+/// What a privacy plan stands for itself.
+template <class Sync, class... Parts>
+struct privacy_beside_sentences {
+  static constexpr bool draws = [] {
+    if constexpr (requires(const Sync s) { s.sampler; }) return !std::is_same_v<decltype(Sync::sampler), by_fraction>;
+    return false;
+  }();
+  static_assert(count_parts<privacy_part, Parts...> == 1, "tutti::strategy: two privacy plans were given - keep one");
+  static_assert(over_population<Sync>, "tutti::strategy: a privacy plan is about the clients of federated rounds - add "
+                                       "tutti::federated{}");
+  static_assert(count_parts<reducer_part, Parts...> == 0,
+                "tutti::strategy: a privacy plan says what a client weighs and how clients are added up - leave the "
+                "reducer out");
+  static_assert(!draws, "tutti::strategy: a privacy plan says who takes part - leave the sampler out of the sync policy");
+  static_assert(keeps_of<Sync> == client_keeps::nothing,
+                "tutti::strategy: what clients keep for their corrections is told without noise, and a privacy plan does "
+                "not account for it - use tutti::federated");
+};
+
 /// The parts of a strategy, each as it was given or as its default.
 template <class... Parts>
 struct strategy_parts {
   using comm = part_type<communicator_part, no_communicator, Parts...>;
   using given_sync = std::remove_cvref_t<part_type<sync_part, synchronous, Parts...>>;
   using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
+  using privacy = std::remove_cvref_t<part_type<privacy_part, no_privacy, Parts...>>;
   using topology = std::remove_cvref_t<
       part_type<topology_part, typename default_topology_of<sync>::type, Parts...>>;
   using reducer = std::remove_cvref_t<
-      part_type<reducer_part, std::conditional_t<over_population<sync> || weighs_pushes<sync>, weighted_mean, mean>,
+      part_type<reducer_part,
+                std::conditional_t<!is_private<privacy> && (over_population<sync> || weighs_pushes<sync>), weighted_mean,
+                                   mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
   template <template <class...> class About>
@@ -94,6 +117,7 @@ struct strategy_parts {
   }();
   static constexpr void explain() {
     detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync, Parts...>>();
+    if constexpr (is_private<privacy>) detail::explain<privacy_beside_sentences<sync, Parts...>>();
     if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
   }
 };
@@ -116,9 +140,10 @@ public:
   using codec_type = typename chosen::codec;
   using sync_type = typename chosen::sync;
 
-  /// What the parameters' bits depend on: as much as sync policy, reducer and topology promise.
+  /// What the parameters' bits depend on: as much as sync policy, reducer and topology promise; with noise nothing.
   static constexpr tutti::determinism determinism =
-      detail::joint_determinism<sync_type, reducer_type, topology_type>;
+      detail::is_private<typename chosen::privacy> ? tutti::determinism::none
+                                                   : detail::joint_determinism<sync_type, reducer_type, topology_type>;
   static_assert(determinism >= detail::demanded<std::remove_cvref_t<
                                    detail::part_type<demand_part, void, Parts...>>>,
                 "tutti::strategy: more determinism is asked for than these parts promise - "
@@ -185,7 +210,8 @@ public:
       return detail::bound_rounds(
           resolve(given_options()),
           detail::rounds_plan<T, sync_type, Population, Optimizer>{
-              sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()});
+              sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()},
+          part<privacy_part, typename chosen::privacy>());
     else
       return detail::no_rounds{};
   }
