@@ -6,6 +6,7 @@
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/chunked_top_k.hpp>
 #include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/exempt.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>

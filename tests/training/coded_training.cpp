@@ -64,7 +64,7 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how) 
     std::vector<double> out;
     for (const float v : model.flat()) out.push_back(double(v));
     const auto state = state_of(*trainer);
-    for (const char* name : {"unsent", "unpublished", "exchanges"})
+    for (const char* name : {"unsent", "unpublished", "exchanges of the codec"})
       for (const double v : state.of(name)) out.push_back(v);
     return out;
   });

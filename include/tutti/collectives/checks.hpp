@@ -129,6 +129,7 @@ template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
+  static constexpr bool has_tensors = !exempts_tensors<Codec>;
   static constexpr bool coded = codec_of<Codec, T>;
   static constexpr bool has_memory = !std::is_same_v<Memory, no_codec_memory>;
   static constexpr bool stateless = !coded || has_memory || stateless_codec_of<Codec, T>;
@@ -145,7 +146,9 @@ struct compatible_sentences {
   using facts = compatible<Topology, Reducer, Codec, T, Memory>;
   static_assert(facts::meets, "tutti: this reducer needs every contribution, and this topology folds "
                               "them pairwise - use tutti::direct or tutti::star");
-  static_assert(facts::coded,
+  static_assert(facts::has_tensors, "tutti: exempt picks tensors of a model, and a call has none - give the codec itself, or "
+                                    "bind the model to a tutti::strategy");
+  static_assert(facts::coded || !facts::has_tensors,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::stateless, "tutti: this codec remembers what it left out, and the call has no memory - give it a "
                                   "tutti::codec_memory of the same elements, which outlives it");
