@@ -7,6 +7,7 @@
 #include <tutti/codecs/two_bit_block.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/self.hpp>
+#include <tutti/communicators/threads.hpp>
 #include <tutti/topologies/direct.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -101,6 +102,27 @@ BOOST_AUTO_TEST_CASE(what_is_below_the_threshold_comes_together) {
   }
   BOOST_CHECK_EQUAL(arrived, 3);
   BOOST_CHECK_EQUAL(alone, 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_threshold_on_both_ways_loses_nothing) {
+  constexpr std::size_t ranks = 3, n = 70;
+  std::vector<std::vector<float>> arrived(ranks, std::vector<float>(n)), missing = arrived;
+  tutti::threads::run(int(ranks), [&](auto& world) {
+    const auto me = std::size_t(world.rank());
+    tutti::codec_memory<float> memory;
+    for (std::size_t step = 0; step < 6; ++step) {
+      std::vector<float> x(n); // sixteenths, so that sums are exact
+      for (std::size_t i = 0; i < n; ++i) missing[me][i] += x[i] = float((i * 7 + step * 5 + me * 3) % 13) / 16 - .375f;
+      tutti::all_reduce(world, x, tutti::direct{}, tutti::error_feedback{tutti::threshold{.5f}}, memory);
+      for (std::size_t i = 0; i < n; ++i) arrived[me][i] += x[i];
+    }
+    for (std::size_t i = 0; i < n; ++i) missing[me][i] -= memory.sent()[i];
+    for (std::size_t i = 0; i < memory.published().size(); ++i)
+      missing[me][memory.finishes().begin + i] -= memory.published()[i];
+  });
+  BOOST_CHECK(arrived[0] == arrived[1] && arrived[0] == arrived[2]);
+  for (std::size_t i = 0; i < n; ++i)
+    BOOST_CHECK_EQUAL(missing[0][i] + missing[1][i] + missing[2][i], arrived[0][i]);
 }
 
 BOOST_AUTO_TEST_CASE(thresholds_that_make_no_sense_are_refused_by_name) {

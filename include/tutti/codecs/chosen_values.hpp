@@ -47,6 +47,7 @@ public:
   }
   /// After the last one.
   void flush() {
+    if (count_ == 0) return;
     Values{}.template encode<T>(std::span<const T>{waiting_.data(), count_}, to_);
     to_ += Values{}.template bytes<T>(count_);
     count_ = 0;
