@@ -1,6 +1,9 @@
 // A codec that remembers, in a trainer: its memory is touched once an exchange that counts, is saved and goes on, and
 // belongs to places of the model.
+#include "scratch.hpp"
 #include "training/small.hpp"
+
+#include <tutti/training/checkpoint.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -35,11 +38,12 @@ std::vector<floats> pull(const tensors<float>& at, int rank, int step, bool over
 struct course {
   int steps = 6, skipped = 0, resumed = 0;
   bool in_halves = false;
-  std::size_t buckets = 64, later = 64; ///< bytes of them, and where it is resumed
+  std::size_t buckets = 64, later = 0; ///< bytes of them; where others follow, it is resumed from a file
 };
 /// The parameters, and what is remembered, at the end of it.
 template <class Codec, class Topology = tutti::direct>
 std::vector<std::vector<double>> trained(const Codec& codec, const course& how, const Topology& topology = {}) {
+  const scratch folder;
   return on(3, [&](auto& world) {
     tensors<float> model = two_tensors();
     tutti::strategy strategy{world, topology, codec};
@@ -51,8 +55,14 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how, 
     using trainer_type = decltype(bind());
     std::unique_ptr<trainer_type> trainer{new trainer_type(bind())};
     const auto go_on = [&] {
+      if (how.later > 0) {
+        trainer->save(folder / "saved");
+        bytes = how.later;
+        trainer.reset(new trainer_type(bind()));
+        trainer->load(folder / "saved");
+        return;
+      }
       auto state = state_of(*trainer);
-      bytes = how.later;
       trainer.reset(new trainer_type(bind()));
       state.begin_reading();
       trainer->state(state);
