@@ -17,6 +17,10 @@
 // test: --steps 20 --ranks 3 --batch 2 --transport threads --sync quorum --score 4096
 // test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip --score 4096
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --codec chunked_two_bit --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --sync diloco --period 4 --codec top_k_int8 --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --sync sparse_loco --period 4 --explain --score 4096
+// test: --transport threads --ranks 3 --codec list
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
 // refuses: --ranks 1000000 => --ranks 1000000: give 1 to
 // refuses: --data /no/such/file => cannot read /no/such/file: No such file .* - give an existing
@@ -25,6 +29,8 @@
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
 // refuses: --sync gossip --topology ring => --sync gossip is here for the default topology only
 // refuses: --sync no_loco --codec bfloat16 => --sync no_loco is here without a codec - leave --codec out
+// refuses: --sync sharded --codec top_k => --codec top_k is here for --sync synchronous and diloco on the default
+// refuses: --sync sparse_loco --codec bfloat16 => --sync sparse_loco is here without a codec - leave --codec out
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
 // refuses: --sync federated --save-every 50 => has rounds of 100 steps - give a --save-every of whole rounds
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out

@@ -2,6 +2,7 @@
 // for a transport each.
 #pragma once
 
+#include "codecs.hpp"
 #include "results.hpp"
 
 #include <tutti/collectives/priced.hpp>
@@ -9,6 +10,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <iomanip>
 
 namespace train_text {
 
@@ -40,10 +43,13 @@ public:
   }
 
   void run() {
+    if (s_.codec == "list") return list();
     if (world_.rank() == 0)
       std::cout << "text           " << name_of_text(s_) << ", " << text_.bytes().size()
                 << " bytes\n" << std::flush;
-    if (choice_of(s_.sync).codecs)
+    if (!is_typed(s_.codec))
+      by_name();
+    else if (choice_of(s_.sync).codecs)
       with_codec(s_.codec, [&](auto codec) { coded(codec); });
     else
       uncoded();
@@ -51,6 +57,43 @@ public:
   }
 
 private:
+  /// What a rank sends in a step of --sync synchronous, by each codec.
+  void list() {
+    const double plain = bytes_of_a_step(tutti::identity{});
+    const auto row = [&](const std::string& name, double bytes, const std::string& what) {
+      if (world_.rank() == 0)
+        std::cout << std::left << std::setw(18) << name << std::right << std::setw(10) << std::llround(bytes)
+                  << std::setw(9) << std::fixed << std::setprecision(1) << (bytes > 0 ? plain / bytes : 1) << "  " << what
+                  << "\n";
+    };
+    if (world_.rank() == 0) std::cout << "codec             bytes/step   fewer  what\n";
+    row("identity", plain, "identity");
+    row("bfloat16", bytes_of_a_step(tutti::cast<tutti::bfloat16>{}), "cast<bfloat16>");
+    for (const codec_choice& one : codec_choices())
+      row(one.name, bytes_of_a_step(tutti::error_feedback{one.codec, one.decay}), one.what);
+  }
+  /// The second one: without what bind sends. Its gradient is zeros, and messages have one length.
+  template <class Codec>
+  double bytes_of_a_step(const Codec& codec) {
+    tutti::strategy strategy{comm_, tutti::default_topology{}, codec, tutti::mean{}, tutti::synchronous{}};
+    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe), tutti::training_options{.clip = s_.clip});
+    trainer.step(model_.gradients());
+    const auto before = comm_.sent().bytes;
+    trainer.step(model_.gradients());
+    return double(comm_.sent().bytes - before);
+  }
+
+  /// A feedback of nothing is none: one type of strategy does for all of them.
+  void by_name() {
+    for (const codec_choice& one : codec_choices()) {
+      if (one.name != s_.codec) continue;
+      const tutti::error_feedback codec{one.codec, one.decay};
+      if (s_.sync == "synchronous")
+        synchronous(tutti::default_topology{}, codec);
+      else
+        by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
+    }
+  }
   template <class Codec>
   void coded(Codec codec) {
     if (s_.sync == "synchronous")
@@ -75,6 +118,8 @@ private:
                                                 .fragments = 4,
                                                 .delay = 2,
                                                 .outer = models::text_outer()});
+    else if (s_.sync == "sparse_loco") // whose codec is its own
+      sparse_loco();
     else if (s_.sync == "no_loco")
       by_default(codec, tutti::no_loco{.period = s_.period, .outer = models::text_outer()});
     else if (s_.sync == "gossip")
@@ -91,6 +136,12 @@ private:
       at_servers(codec, tutti::backup_workers{.spare = world_.size() > 1 ? 1 : 0}, 1);
     else if (s_.sync == "quorum")
       at_servers(codec, tutti::quorum{.min = std::max(1, world_.size() - 1), .grace = std::chrono::milliseconds{2}}, 1);
+  }
+
+  void sparse_loco() {
+    tutti::strategy strategy{comm_, tutti::mean{}, tutti::sparse_loco{.period = s_.period}};
+    explain(strategy.topology());
+    train(strategy, 1);
   }
 
   template <class Topology, class Codec>
@@ -192,6 +243,8 @@ private:
                 << " bytes, else halving_doubling; on several nodes hierarchical in segments, and "
                    "recursive_doubling for short data; here are "
                 << comm_.size() << " ranks\n";
+    else if constexpr (std::is_same_v<Topology, tutti::one_shot>)
+      std::cout << "the topology of --sync " << s_.sync << ": every rank sends what it has learnt to every other\n";
     else if constexpr (tutti::mixing_topology<Topology>)
       std::cout << "the graph of --sync " << s_.sync << ": replicas are averaged with neighbours, not with everybody\n";
     else if (s_.topology == "default")

@@ -1,6 +1,7 @@
 // The command line of train_text, and what is refused before it trains.
 #pragma once
 
+#include "codecs.hpp"
 #include "loops.hpp"
 #include "support/options.hpp"
 
@@ -38,8 +39,8 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--save-every", s.save_every, "steps between two of them; 0 for none before the end")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--resume", s.resume, "go on from this checkpoint, or the last one in this folder");
-  app.add_option("--codec", s.codec, "what travels")
-      ->check(CLI::IsMember({"identity", "bfloat16"}));
+  app.add_option("--codec", s.codec, "what travels; list: train nothing, and say what each of them sends in a step")
+      ->check(CLI::IsMember(codec_names()));
   app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--batch", s.recipe.batch, "rows of a rank's step")->check(CLI::Range(1, 4096));
@@ -75,6 +76,9 @@ inline void check(const settings& s) {
                              "leave --topology out");
   if (!choice_of(s.sync).codecs && s.codec != "identity")
     throw std::runtime_error("train_text: --sync " + s.sync + " is here without a codec - leave --codec out");
+  if (!is_typed(s.codec) && !takes_every_codec(s))
+    throw std::runtime_error("train_text: --codec " + s.codec + " is here for --sync synchronous and diloco on the "
+                             "default topology only - take one of these, or --codec bfloat16");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
     throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "
                              "federated runs rounds - leave them out");

@@ -56,6 +56,7 @@ inline constexpr policy_choice policy_choices[] = {
     {"synchronous", true, true, false},        {"sharded", false, true, false},
     {"local_sgd", false, true, true},          {"post_local_sgd", false, false, true},
     {"diloco", false, true, true},             {"streaming_diloco", false, false, true},
+    {"sparse_loco", false, false, true},
     {"no_loco", false, false, true},           {"gossip", false, false, false},
     {"overlapped_gossip", false, false, false}, {"push_sum", false, false, false},
     {"gradient_tracking", false, false, false}, {"pairwise", false, false, false},
@@ -70,6 +71,11 @@ inline std::vector<std::string> policies() {
 inline const policy_choice& choice_of(const std::string& sync) {
   return *std::find_if(std::begin(policy_choices), std::end(policy_choices),
                        [&](const policy_choice& one) { return one.name == sync; });
+}
+
+/// With which every codec is compiled, and not identity and bfloat16 alone.
+inline bool takes_every_codec(const settings& s) {
+  return s.topology == "default" && (s.sync == "synchronous" || s.sync == "diloco");
 }
 
 inline std::string name_of_text(const settings& s) {

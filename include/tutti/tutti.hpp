@@ -4,14 +4,18 @@
 #pragma once
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/chunked_top_k.hpp>
 #include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/exempt.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/random_k.hpp>
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/codecs/stochastic.hpp>
+#include <tutti/codecs/threshold.hpp>
 #include <tutti/codecs/top_k.hpp>
+#include <tutti/codecs/two_bit_block.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/counted.hpp>

@@ -36,6 +36,25 @@ BOOST_AUTO_TEST_CASE(the_last_tensor_comes_first) {
   BOOST_CHECK((all.model.place_of(0) == tutti::place{7, 10}));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_held_back_comes_behind_all_others) {
+  std::vector<std::vector<float>> values{{0, 1}, {2}, {}, {3, 4, 5}, {}};
+  std::vector<tutti::tensor<float>> tensors;
+  for (auto& v : values) tensors.push_back({"", v});
+  const tutti::flat_model<float> model{tensors, {false, true, true, true, false}};
+  BOOST_CHECK_EQUAL(model.held_back_from(), 2u);
+  BOOST_CHECK((model.place_of(0) == tutti::place{0, 2}));
+  BOOST_CHECK((model.place_of(3) == tutti::place{2, 5}));
+  BOOST_CHECK((model.place_of(1) == tutti::place{5, 6}));
+  std::vector<float> read(6);
+  model.read({0, 6}, read.data());
+  BOOST_CHECK((read == std::vector<float>{0, 1, 3, 4, 5, 2}));
+  for (std::size_t i = 0; i < 6; ++i) BOOST_CHECK_EQUAL(model.tensor_at(i), i < 2 ? 0u : i < 5 ? 3u : 1u);
+  std::vector<std::size_t> met;
+  model.each({1, 6}, [&](std::size_t k, tutti::place) { met.push_back(k); });
+  BOOST_CHECK((met == std::vector<std::size_t>{0, 3, 1}));
+  BOOST_CHECK_EQUAL(tutti::flat_model<float>{tensors}.held_back_from(), 6u);
+}
+
 // Every place of models with empty tensors and scalars: pieces cover it, in order, each in its tensor.
 BOOST_AUTO_TEST_CASE(pieces_of_every_place_cover_it_in_order) {
   for (const std::vector<std::size_t>& lengths :

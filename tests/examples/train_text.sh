@@ -98,6 +98,24 @@ says "servers: where it goes on is said" "$scratch/servers-resumed.out" \
   "^resumed +$scratch/servers/step-4, goes on at step 5 of 6$"
 expect_equal_hashes "servers: hashes of two ranks" 2 "$scratch/servers.json"
 
+# What codecs send: all of them in a list, and a table of runs.
+run list "$program" --data README.md --ranks 2 --transport threads --codec list
+says "a codec that is twice shorter is listed so" "$scratch/list.out" '^bfloat16 +[0-9]+ +2[.]0  cast<bfloat16>$'
+says "sparse codecs are listed" "$scratch/list.out" '^chunked_two_bit +[0-9]+ +[0-9]{2}[.][0-9]  error_feedback[{]basic_chunked'
+run table env CODECS="identity two_bit" bash examples/train_text/codec_table.sh "$program" "${small[@]}" --ranks 2 \
+  --transport threads --score 4096
+says "the table of codecs begins with what others are compared to" "$scratch/table.out" \
+  '^[|] `identity` [|] [0-9]+ [|] 1[.]0 [|] [0-9.]+ [|]$'
+says "the table of codecs has a row for each" "$scratch/table.out" '^[|] `two_bit` [|] [0-9]+ [|] [0-9]+[.][0-9] [|] [0-9.]+ [|]$'
+for codec in sign chunked_two_bit; do
+  run "$codec-whole" "$program" "${small[@]}" --transport threads --codec $codec \
+    --save "$scratch/$codec" --save-every 4 --json "$scratch/$codec-whole.json"
+  rm -rf "$scratch/$codec/step-6"
+  run "$codec-resumed" "$program" "${small[@]}" --transport threads --codec $codec \
+    --resume "$scratch/$codec" --json "$scratch/$codec-resumed.json"
+  expect_equal_hashes "$codec: hashes of two ranks in one run and in two halves" 4 "$scratch/$codec"-{whole,resumed}.json
+done
+
 # Chosen by price, and why.
 run automatic "$program" "${small[@]}" --transport threads --topology automatic --explain
 says "the automatic topology is explained" "$scratch/automatic.out" \

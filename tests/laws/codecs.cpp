@@ -1,13 +1,16 @@
 #include "broken.hpp"
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/chunked_top_k.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/laws.hpp>
 #include <tutti/codecs/sign_block.hpp>
+#include <tutti/codecs/threshold.hpp>
 #include <tutti/codecs/top_k.hpp>
+#include <tutti/codecs/two_bit_block.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -112,6 +115,11 @@ BOOST_AUTO_TEST_CASE(shipped_codecs_keep_the_laws) {
   lawful_codec_for<float, double>(tutti::fp8_block<tutti::fp8::e5m2>{}, "fp8_block<e5m2>");
   lawful_codec_for<float, double, bfloat16, half>(tutti::sign_block{}, "sign_block");
   lawful_codec_for<float, double, bfloat16, half>(tutti::top_k{.1}, "top_k");
+  lawful_codec_for<float, half>(tutti::basic_top_k<tutti::int8_block>{.1}, "top_k of int8_block");
+  lawful_codec_for<float, bfloat16>(tutti::chunked_top_k{64}, "chunked_top_k");
+  lawful_codec<float>(tutti::basic_chunked_top_k<tutti::two_bit_block>{500}, "chunked_top_k of two_bit_block");
+  lawful_codec_for<float, double>(tutti::two_bit_block{}, "two_bit_block");
+  lawful_codec_for<float, half>(tutti::threshold{.5f}, "threshold");
   lawful_codec_for<float, double, bfloat16>(tutti::error_feedback{tutti::top_k{.1}}, "error_feedback<top_k>");
   lawful_codec_for<float, half>(tutti::error_feedback{tutti::sign_block{}}, "error_feedback<sign_block>");
   lawful_codec<float>(tutti::error_feedback{tutti::cast<bfloat16>{}}, "error_feedback<cast<bfloat16>>");

@@ -5,6 +5,7 @@
 #include <tutti/sync/federated.hpp>
 #include <tutti/sync/laws.hpp>
 #include <tutti/sync/local_sgd.hpp>
+#include <tutti/sync/sparse_loco.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -54,6 +55,7 @@ BOOST_AUTO_TEST_CASE(shipped_policies_keep_the_laws) {
                                        check_sync_policy(tutti::local_sgd{}),
                                        check_sync_policy(tutti::diloco{}),
                                        check_sync_policy(tutti::sharded_diloco{.period = 1}),
+                                       check_sync_policy(tutti::sparse_loco{}),
                                        check_sync_policy(tutti::federated{}),
                                        check_sync_policy(answering{}),
                                        check_sync_policy(post_local{})};

@@ -2,6 +2,8 @@
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/exempt.hpp>
+#include <tutti/codecs/stochastic.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/communicators/self.hpp>
 #include <tutti/reducers/krum.hpp>
@@ -58,6 +60,9 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   // REJECT memory_of_others: tutti: this memory is of other elements than the data - give a tutti::codec_memory of
   // REJECT two_memories: tutti: two memories of a codec were given - keep one
   // REJECT opaque_on_ring: tutti: what this codec writes can only be decoded where all of it meets
+  // REJECT values_by_draws: tutti: this codec cannot encode the values of a sparse one, .* tutti::int8_block or tutti::two_bit_block
+  // REJECT values_that_choose: tutti: this codec cannot encode the values of a sparse one, .* tutti::int8_block or tutti::two_bit_block
+  // REJECT exempt_in_call: tutti: exempt picks tensors of a model, and a call has none - give the codec itself
   // REJECT krum_lossy: tutti: a reducer that compares whole contributions takes them as they are - use tutti::identity
 #if defined REJECT_no_schedule
   tutti::all_reduce(comm, data, neighbours{});
@@ -82,12 +87,19 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, memory, memory);
 #elif defined REJECT_opaque_on_ring
   tutti::all_reduce(comm, data, tutti::ring{}, opaque{});
+#elif defined REJECT_values_by_draws
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::basic_top_k<tutti::qsgd>{});
+#elif defined REJECT_values_that_choose
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::basic_top_k<tutti::top_k>{});
+#elif defined REJECT_exempt_in_call
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::exempt{tutti::top_k{}});
 #elif defined REJECT_krum_lossy
   tutti::all_reduce(comm, data, tutti::krum{}, tutti::cast<tutti::bfloat16>{});
 #else
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::median{});
   tutti::all_reduce(comm, data, tutti::star{}, tutti::krum{});
   tutti::all_reduce(comm, data, tutti::direct{}, opaque{});
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::basic_top_k<tutti::cast<tutti::bfloat16>>{});
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, memory);
   tutti::all_reduce(comm, data, tutti::error_feedback{tutti::cast<tutti::half>{}}, memory);
   tutti::all_reduce(comm, data, tutti::cast<tutti::bfloat16>{});

@@ -227,6 +227,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT feedback_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
   // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
+  // REJECT exempt_at_servers: tutti::strategy: exempt picks tensors of a model whose contributions are reduced over a schedule
+  // REJECT exempt_graph: tutti::strategy: exempt picks tensors of a model whose contributions are reduced over a schedule
+  // REJECT exempt_clients: tutti::strategy: exempt picks tensors of a model whose contributions are reduced over a schedule
+  // REJECT exempt_owners: tutti::strategy: exempt sends a contribution in two, and this reducer, or owners of differences
+  // REJECT exempt_krum: tutti::strategy: exempt sends a contribution in two, and this reducer, or owners of differences
+  // REJECT exempt_and_biased: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT differences: tutti::strategy: a sync policy that contributes differences, .* makes a common step .* as its member outer
   // REJECT differences_and_a_number: tutti::strategy: a sync policy that contributes differences, .* makes a common step
   // REJECT backup_workers_on_ring: tutti::strategy: this sync policy needs servers .* use tutti::star
@@ -327,6 +333,18 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::ring{}, tutti::error_feedback{tutti::top_k{}}};
 #elif defined REJECT_wordless_codec
   strategy made{comm, tutti::ring{}, wordless{}};
+#elif defined REJECT_exempt_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::exempt{tutti::int8_block{}}};
+#elif defined REJECT_exempt_graph
+  strategy made{comm, tutti::gossip{}, tutti::exempt{tutti::int8_block{}}};
+#elif defined REJECT_exempt_clients
+  strategy made{comm, tutti::direct{}, tutti::federated{}, tutti::exempt{tutti::int8_block{}}};
+#elif defined REJECT_exempt_owners
+  strategy made{comm, tutti::direct{}, tutti::sharded_diloco{}, tutti::exempt{tutti::int8_block{}}};
+#elif defined REJECT_exempt_krum
+  strategy made{comm, tutti::direct{}, tutti::krum{}, tutti::exempt{tutti::int8_block{}}};
+#elif defined REJECT_exempt_and_biased
+  strategy made{comm, tutti::direct{}, tutti::exempt{tutti::sign_block{}}};
 #elif defined REJECT_unkind_codec
   strategy made{comm, tutti::ring{}, unkind{}};
 #elif defined REJECT_unique_policy

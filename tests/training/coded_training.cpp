@@ -1,6 +1,9 @@
 // A codec that remembers, in a trainer: its memory is touched once an exchange that counts, is saved and goes on, and
 // belongs to places of the model.
+#include "scratch.hpp"
 #include "training/small.hpp"
+
+#include <tutti/training/checkpoint.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -35,20 +38,30 @@ std::vector<floats> pull(const tensors<float>& at, int rank, int step, bool over
 struct course {
   int steps = 6, skipped = 0, resumed = 0;
   bool in_halves = false;
+  std::size_t buckets = 64, later = 0; ///< bytes of them; where others follow, it is resumed from a file
 };
 /// The parameters, and what is remembered, at the end of it.
-template <class Codec>
-std::vector<std::vector<double>> trained(const Codec& codec, const course& how) {
+template <class Codec, class Topology = tutti::direct>
+std::vector<std::vector<double>> trained(const Codec& codec, const course& how, const Topology& topology = {}) {
+  const scratch folder;
   return on(3, [&](auto& world) {
     tensors<float> model = two_tensors();
-    tutti::strategy strategy{world, tutti::direct{}, codec};
+    tutti::strategy strategy{world, topology, codec};
+    std::size_t bytes = how.buckets;
     const auto bind = [&] {
       return strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .5},
-                           tutti::training_options{.bucket_bytes = 64, .non_finite = tutti::non_finite::skip});
+                           tutti::training_options{.bucket_bytes = bytes, .non_finite = tutti::non_finite::skip});
     };
     using trainer_type = decltype(bind());
     std::unique_ptr<trainer_type> trainer{new trainer_type(bind())};
     const auto go_on = [&] {
+      if (how.later > 0) {
+        trainer->save(folder / "saved");
+        bytes = how.later;
+        trainer.reset(new trainer_type(bind()));
+        trainer->load(folder / "saved");
+        return;
+      }
       auto state = state_of(*trainer);
       trainer.reset(new trainer_type(bind()));
       state.begin_reading();
@@ -64,7 +77,7 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how) 
     std::vector<double> out;
     for (const float v : model.flat()) out.push_back(double(v));
     const auto state = state_of(*trainer);
-    for (const char* name : {"unsent", "unpublished", "exchanges"})
+    for (const char* name : {"unsent", "unpublished", "exchanges of the codec"})
       for (const double v : state.of(name)) out.push_back(v);
     return out;
   });
@@ -86,6 +99,20 @@ void check(const Codec& codec, const char* name) {
 BOOST_AUTO_TEST_CASE(a_memory_counts_exchanges_and_goes_on) {
   check(tutti::error_feedback{tutti::top_k{.2}}, "error_feedback<top_k>");
   check(tutti::error_feedback{tutti::sign_block{}, .9}, "error_feedback<sign_block>");
+}
+
+BOOST_AUTO_TEST_CASE(a_memory_stays_with_its_values_when_buckets_change) {
+  // A threshold looks at each value alone, and over one_shot at nothing else: how values are cut cannot be seen.
+  const tutti::error_feedback codec{tutti::threshold{4}};
+  const auto parameters_of = [&](std::size_t buckets, std::size_t later) {
+    auto all = trained(codec, {.resumed = 4, .buckets = buckets, .later = later}, tutti::one_shot{});
+    for (auto& one : all) one.resize(41); // without how the memory is cut
+    return all;
+  };
+  const auto plain = parameters_of(1 << 20, 1 << 20);
+  BOOST_CHECK(plain == parameters_of(1 << 20, 1));
+  BOOST_CHECK(plain == parameters_of(1, 1 << 20));
+  BOOST_CHECK(plain[0] == plain[2]);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <tutti/carriers/carrier.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/core/aligned_values.hpp>
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -40,29 +42,34 @@ auto shared_values(Comm& comm, std::size_t n) {
 } // namespace detail
 
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
-/// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard.
+/// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard. What is
+/// exempt from the codec - of the model all from some place on - travels as it is: of a part that has both, in a call of
+/// its own; with owners no part has.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
 template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
 class reducing final : public carrier<T> {
 public:
   /// Collective.
-  reducing(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::span<const place> parts)
+  reducing(const carrying_parts<Comm, Topology, Reducer, Codec>& with, std::span<const place> parts,
+           std::size_t exempt_from)
       : with_{with} {
     with_.how.weight = 1; // weights come with each offer
     pieces_.reserve(parts.size());
     for (const place where : parts) {
-      pieces_.push_back({where, detail::shared_values<T>(with_.comm, where.size())});
+      pieces_.push_back({where, common(where, {0, exempt_from}), detail::shared_values<T>(with_.comm, where.size())});
       if constexpr (remembers) {
         pieces_.back().memory.state().origin = where.begin;
         pieces_.back().memory.state().holds_back = true;
       }
       if constexpr (!weighted && !agrees)
-        pieces_.back().often = call(pieces_.back(), [](auto&&... all) {
+        each_way(pieces_.back(), [&](way& by, auto& values, const auto&... coded) {
           if constexpr (Owners)
-            return tutti::persistent_reduce_scatter(all...);
+            by.often = tutti::persistent_reduce_scatter(with_.comm, values, with_.topology, with_.reducer, coded...,
+                                                        with_.how);
           else
-            return tutti::persistent_all_reduce(all...);
+            by.often = tutti::persistent_all_reduce(with_.comm, values, with_.topology, with_.reducer, coded...,
+                                                    with_.how);
         });
     }
   }
@@ -80,21 +87,20 @@ public:
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];
     if constexpr (remembers) p.memory.state().exchanges = std::uint64_t(exchanges_);
-    if constexpr (weighted)
-      p.once = weighed(p, weights);
-    else if constexpr (!agrees)
-      start(p, weights);
-    else
-      call(p, [](auto&&... all) {
-        if constexpr (Owners)
-          tutti::reduce_scatter(all...);
-        else
-          tutti::all_reduce(all...);
-      });
+    if constexpr (!weighted && !agrees) scale(p, weights);
+    each_way(p, [&](way& by, auto& values, const auto&... coded) {
+      if constexpr (weighted)
+        by.once = weighed(values, weights, coded...);
+      else if constexpr (!agrees)
+        by.often.start();
+      else if constexpr (Owners)
+        tutti::reduce_scatter(with_.comm, values, with_.topology, with_.reducer, coded..., with_.how);
+      else
+        tutti::all_reduce(with_.comm, values, with_.topology, with_.reducer, coded..., with_.how);
+    });
   }
   void settle(std::size_t part) override {
-    piece& p = pieces_[part];
-    weighted ? p.once.wait() : p.often.wait();
+    each_way(pieces_[part], [](way& by, auto&, const auto&...) { weighted ? by.once.wait() : by.often.wait(); });
   }
   void keep(std::size_t part) override {
     if constexpr (remembers) {
@@ -104,8 +110,11 @@ public:
   }
   void state(archive& to) override {
     if constexpr (remembers) {
-      to.number("exchanges", exchanges_);
-      for (piece& p : pieces_) detail::visit(to, p.memory.state(), p.where);
+      to.number("exchanges of the codec", exchanges_);
+      for (piece& p : pieces_) { // of what is exempt nothing is remembered: zeros
+        detail::visit(to, p.memory.state(), p.where);
+        p.memory.state().sent.cover({0, p.coded.size()});
+      }
     }
   }
   void hand_out(std::size_t part) override {
@@ -116,41 +125,59 @@ private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
   static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
-  static constexpr bool remembers = detail::uses_memory<Codec, T>;
+  static constexpr bool exempts = detail::exempts_tensors<Codec>;
+  using codec_type = detail::codec_of_tensors_t<Codec>;
+  static constexpr bool remembers = detail::uses_memory<codec_type, T>;
   using memory_type = std::conditional_t<remembers, codec_memory<T>, detail::no_codec_memory>;
   using values_type = decltype(detail::shared_values<T>(std::declval<Comm&>(), std::size_t{}));
 
-  struct piece {
-    place where;
-    values_type values;
+  /// A call of a part, again in every step, or once where weights are part of it.
+  struct way {
     persistent_request often = {};
-    request once = {}; ///< where weights are part of the call
+    request once = {};
+  };
+  struct piece {
+    place where, coded; ///< and what of it goes through the codec
+    values_type values;
+    std::array<way, exempts ? 2 : 1> ways = {};
     [[no_unique_address]] memory_type memory = {};
   };
 
-  auto call(piece& p, auto&& collective) {
-    if constexpr (remembers)
-      return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how, p.memory);
-    else
-      return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
+  /// use(way, values, codec, memory) of what goes through the codec, then use(way, values) of what travels as it is.
+  template <class Use>
+  void each_way(piece& p, Use&& use) {
+    const auto coded = [&](auto& values) {
+      const codec_type& codec = detail::codec_of_tensors(with_.codec);
+      if constexpr (remembers)
+        use(p.ways[0], values, codec, p.memory);
+      else
+        use(p.ways[0], values, codec);
+    };
+    if constexpr (exempts) {
+      std::span<T> through = p.values.span().first(p.coded.size()), other = p.values.span().subspan(p.coded.size());
+      if (!through.empty()) coded(through);
+      if (!other.empty()) use(p.ways[1], other);
+    } else {
+      coded(p.values);
+    }
   }
   /// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
-  void start(piece& p, std::span<const double> weights) {
-    if (!std::equal(weights.begin() + 1, weights.end(), weights.begin())) {
-      std::vector<double> scaled(weights.begin(), weights.end());
-      detail::scale_weights(scaled);
-      double total = 0;
-      for (const double w : scaled) total += w;
-      const double own = scaled[std::size_t(with_.comm.rank())];
-      detail::scale_contribution(p.values.span(), static_cast<T>(own * double(scaled.size()) / total));
-    }
-    p.often.start();
+  void scale(piece& p, std::span<const double> weights) {
+    if (std::equal(weights.begin() + 1, weights.end(), weights.begin())) return;
+    std::vector<double> scaled(weights.begin(), weights.end());
+    detail::scale_weights(scaled);
+    double total = 0;
+    for (const double w : scaled) total += w;
+    const double own = scaled[std::size_t(with_.comm.rank())];
+    detail::scale_contribution(p.values.span(), static_cast<T>(own * double(scaled.size()) / total));
   }
-  request weighed(piece& p, std::span<const double> weights) {
+  template <class Values, class By = identity, class Memory = detail::no_codec_memory>
+  request weighed(Values& values, std::span<const double> weights, const By& codec = detail::default_part<By>,
+                  const Memory& memory = detail::default_part<Memory>) {
     constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
-    const detail::reduction<what, Comm, T, Reducer, Topology, Codec, memory_type> given{
-        {name(what).data(), with_.comm}, detail::buffer_of(p.values), with_.reducer,
-        with_.topology, with_.codec, with_.how, p.memory};
+    const detail::reduction<what, Comm, T, Reducer, Topology, By, Memory> given{
+        {name(what).data(), with_.comm}, detail::buffer_of(values), with_.reducer,
+        with_.topology, codec, with_.how, memory};
     return {detail::weighed_reduction(given, weights), with_.comm.in_flight()};
   }
 

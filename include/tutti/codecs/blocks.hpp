@@ -12,6 +12,8 @@
 #include <tutti/core/limits.hpp>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -74,20 +76,36 @@ X got(const std::byte* from) noexcept {
   return x;
 }
 
-/// What n values become in blocks of `Block`: a scale for each, and `bits` for each value.
-template <std::size_t Block>
+/// What n values become in blocks of `Block`: `Head` bytes for each, of a scale, and `bits` for each value.
+template <std::size_t Block, std::size_t Head = sizeof(float)>
 constexpr std::size_t block_bytes(std::size_t n, std::size_t bits) noexcept {
   static_assert(Block > 0 && Block % 8 == 0, "tutti: a block is a multiple of 8 values - use 256");
   const std::size_t whole = n / Block, rest = n % Block;
-  return whole * (sizeof(float) + Block * bits / 8) + (rest > 0 ? sizeof(float) + (rest * bits + 7) / 8 : 0);
+  return whole * (Head + Block * bits / 8) + (rest > 0 ? Head + (rest * bits + 7) / 8 : 0);
 }
 
 /// f(values or out, wire, length) for each block; `bits` are those of a code.
-template <std::size_t Block, class V, class Wire, class F>
+template <std::size_t Block, std::size_t Head = sizeof(float), class V, class Wire, class F>
 void each_block(std::span<V> values, Wire* wire, std::size_t bits, F&& f) {
   in_blocks<Block>(values.size(), [&](std::size_t begin, auto count) {
-    f(values.data() + begin, wire + begin / Block * (sizeof(float) + Block * bits / 8), count);
+    f(values.data() + begin, wire + begin / Block * (Head + Block * bits / 8), count);
   });
+}
+
+/// |x| as a float, and the sum of term(|x|) over n values; eight in step, so that they may be added at once.
+template <class T>
+float size_of(T x) noexcept {
+  return std::bit_cast<float>(detail::magnitude(detail::float_of(x)));
+}
+template <class T, class Count, class Term>
+double sum_of_sizes(const T* __restrict values, Count n, Term&& term) noexcept {
+  std::array<double, 8> lanes{};
+  for (std::size_t i = 0; i < n / 8; ++i)
+    for (std::size_t k = 0; k < 8; ++k) lanes[k] += term(detail::size_of(values[8 * i + k]));
+  double all = 0;
+  for (const double lane : lanes) all += lane;
+  for (std::size_t i = n / 8 * 8; i < n; ++i) all += term(detail::size_of(values[i]));
+  return all;
 }
 
 /// A codec of such blocks. Codes is `bits` of a code; scale(values, n), that of a block; write(values, scale, out, n) and

@@ -28,6 +28,9 @@
 // last exchange that counted left, and room for what this one leaves; what is sent takes the place of `values`. So a
 // step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp).
 //
+// A codec of some tensors of a model only (exempt) has those that are not for it as `rule.exempts(name, shape)`, and what
+// encodes the others as its member `inner`. It belongs to a strategy, which knows tensors.
+//
 // Two rules keep the bits of all ranks equal however lossy the codec is. A rank keeps what it sent: its
 // own contribution is replaced by decode(encode(x)), and so is a finished result when it is published.
 // Results may be published on by whoever received them, so decode(encode(y)) must be y for every y that
@@ -52,6 +55,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -202,6 +206,27 @@ struct placed_codec {
   const C& codec;
   coding at;
 };
+
+} // namespace detail
+
+namespace detail {
+
+template <class C>
+concept exempts_tensors = codec<C> && requires(const C c, std::string_view name, std::span<const std::int64_t> shape) {
+  { c.rule.exempts(name, shape) } -> std::same_as<bool>;
+  requires codec<std::remove_cvref_t<decltype(c.inner)>>;
+};
+
+/// What encodes tensors that are not exempt.
+template <class C>
+constexpr const auto& codec_of_tensors(const C& c) noexcept {
+  if constexpr (exempts_tensors<C>)
+    return c.inner;
+  else
+    return c;
+}
+template <class C>
+using codec_of_tensors_t = std::remove_cvref_t<decltype(detail::codec_of_tensors(std::declval<const C&>()))>;
 
 } // namespace detail
 

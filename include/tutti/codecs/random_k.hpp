@@ -2,67 +2,72 @@
 #pragma once
 
 #include <tutti/codecs/blocks.hpp>
+#include <tutti/codecs/chosen_values.hpp>
+#include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/core/random.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <span>
 
 namespace tutti {
 
-/// A message is cut into k = ceil(fraction n) stretches as equal as can be, and of each one value arrives as it is, drawn
-/// with equal probability; all others arrive as zeros. So exactly k do, and with E |x - C(x)|^2 <= (1 - 1/ceil(n/k)) |x|^2
-/// it is a contraction as rand-k is (Stich, Cordonnier, Jaggi, "Sparsified SGD with memory", NeurIPS 2018, lemma A.1),
-/// without a selection or a sort. Places are drawn by seed, exchange and the place of the message: the same on all ranks,
-/// and new in every exchange - give another seed, or a codec_memory that counts exchanges, to each call; trainers count.
-/// Finished results have the same places and lose nothing. Biased: it needs error feedback. A NaN or an infinity anywhere
-/// in a message makes NaNs of all that arrives. Deterministic.
-struct random_k {
+/// A message is cut into k = ceil(fraction n) stretches as equal as can be, and of each one value arrives, drawn with equal
+/// probability; all others arrive as zeros. `Values` is what they travel as, as in top_k. So exactly k do, and as they
+/// are, with E |x - C(x)|^2 <= (1 - 1/ceil(n/k)) |x|^2, it is a contraction as rand-k is (Stich, Cordonnier, Jaggi,
+/// "Sparsified SGD with memory", NeurIPS 2018, lemma A.1), without a selection or a sort. Places are drawn by seed,
+/// exchange and the place of the message: the same on all ranks, and new in every exchange - give another seed, or a
+/// codec_memory that counts exchanges, to each call; trainers count. Finished results have the same places, and lose
+/// nothing but what `Values` loses. Biased: it needs error feedback. A NaN or an infinity anywhere in a message makes NaNs
+/// of all that arrives. Deterministic.
+template <codec Values>
+struct basic_random_k {
+  static_assert(sizeof(detail::chosen_values_sentence<Values>) > 0);
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
   static constexpr bool biased = true;
-  static constexpr bool keeps_results = true;
+  static constexpr bool keeps_results = Values::kind == codec_kind::exact;
 
   double fraction = .01;
   std::uint64_t seed = 0;
 
   constexpr std::size_t kept(std::size_t n) const noexcept { return detail::share_of(fraction, n); }
-  /// k sizeof(T).
+  /// Of k values, by `Values`.
   template <element T>
   constexpr std::size_t bytes(std::size_t n) const noexcept {
-    return kept(n) * sizeof(T);
+    return Values{}.template bytes<T>(kept(n));
   }
   template <element T>
-  void encode(std::span<const T> values, std::byte* out, const coding& at) const noexcept {
+  void encode(std::span<const T> values, std::byte* out, const coding& at) const {
     const bool is_finite = detail::largest_magnitude(values.data(), values.size()) < detail::infinite_magnitude;
     const T none = detail::value_of<T>(std::numeric_limits<float>::quiet_NaN());
-    each_place(values.size(), at, [&](std::size_t j, std::size_t i) {
-      detail::put(out + j * sizeof(T), is_finite ? values[i] : none);
-    });
+    detail::chosen_writer<T, Values> chosen{out};
+    each_place(values.size(), at, [&](std::size_t i) { chosen.put(is_finite ? values[i] : none); });
+    chosen.flush();
   }
   template <element T>
-  void decode(const std::byte* in, std::span<T> out, const coding& at) const noexcept {
+  void decode(const std::byte* in, std::span<T> out, const coding& at) const {
     std::fill(out.begin(), out.end(), T{});
-    each_place(out.size(), at,
-               [&](std::size_t j, std::size_t i) { out[i] = detail::got<T>(in + j * sizeof(T)); });
+    detail::chosen_reader<T, Values> chosen{in, kept(out.size())};
+    each_place(out.size(), at, [&](std::size_t i) { out[i] = chosen.next(); });
   }
   const char* objection() const noexcept { return fraction > 0 && fraction <= 1 ? nullptr : detail::refused_fraction; }
 
 private:
   template <class Use>
-  void each_place(std::size_t n, const coding& at, Use&& use) const noexcept {
+  void each_place(std::size_t n, const coding& at, Use&& use) const {
     const std::size_t k = kept(n);
     random_stream draw{seed, std::uint32_t(at.exchange), at.first};
     for (std::size_t j = 0, begin = 0; j < k; ++j) {
       const std::size_t length = n / k + (j < n % k ? 1 : 0);
-      use(j, begin + (length > 1 ? draw.below(std::uint32_t(length)) : 0));
+      use(begin + (length > 1 ? draw.below(std::uint32_t(length)) : 0));
       begin += length;
     }
   }
 };
+using random_k = basic_random_k<identity>;
 
 } // namespace tutti

@@ -24,10 +24,10 @@ TUTTI_HD constexpr auto magnitude_key(T x) noexcept {
 /// The k-th largest key, and how many equal ones are among the k largest. 1 <= k <= n. Digit by digit from the top: the
 /// values are read three times, doubles six.
 template <class T>
-struct threshold {
+struct kth_largest {
   using key = decltype(magnitude_key(T{}));
 
-  threshold(std::span<const T> values, std::size_t k) : equal{k} {
+  kth_largest(std::span<const T> values, std::size_t k) : equal{k} {
     constexpr int bits = sizeof(key) == 4 ? 31 : 63;
     for (int low = bits; low > 0;) {
       const int digit = low < 11 ? low : 11;
@@ -52,7 +52,7 @@ struct threshold {
 template <class T, class Take>
 void each_largest(std::span<const T> values, std::size_t k, Take&& take) {
   if (k == 0) return;
-  const threshold<T> at{values, k};
+  const kth_largest<T> at{values, k};
   std::size_t equal = at.equal, left = k;
   for (std::size_t i = 0; left > 0; ++i) {
     const auto key = detail::magnitude_key(values[i]);

@@ -4,8 +4,6 @@
 #include <tutti/codecs/blocks.hpp>
 #include <tutti/codecs/codec.hpp>
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <limits>
 
@@ -20,8 +18,8 @@ struct sign_codes {
   /// The mean magnitude.
   template <class T, class Count>
   static float scale(const T* from, Count n) noexcept {
-    const bool is_finite = detail::largest_magnitude(from, n) < detail::infinite_magnitude;
-    return is_finite ? static_cast<float>(sum(from, n) / double(n)) : std::numeric_limits<float>::quiet_NaN();
+    if (detail::largest_magnitude(from, n) >= detail::infinite_magnitude) return std::numeric_limits<float>::quiet_NaN();
+    return static_cast<float>(detail::sum_of_sizes(from, n, [](float x) { return double(x); }) / double(n));
   }
   template <class T, class Count>
   static void write(const T* __restrict from, float /*scale*/, std::byte* __restrict to, Count n) noexcept {
@@ -46,21 +44,6 @@ struct sign_codes {
   }
 
 private:
-  /// Of magnitudes; eight in step, so that they may be added at once.
-  template <class T, class Count>
-  static double sum(const T* __restrict from, Count n) noexcept {
-    std::array<double, 8> lanes{};
-    for (std::size_t i = 0; i < n / 8; ++i)
-      for (std::size_t k = 0; k < 8; ++k) lanes[k] += size(from[8 * i + k]);
-    double all = 0;
-    for (const double lane : lanes) all += lane;
-    for (std::size_t i = n / 8 * 8; i < n; ++i) all += size(from[i]);
-    return all;
-  }
-  template <class T>
-  static double size(T x) noexcept {
-    return double(std::bit_cast<float>(detail::magnitude(detail::float_of(x))));
-  }
   template <class T>
   static unsigned is_negative(T x) noexcept {
     return detail::float_of(x) < 0;

@@ -132,6 +132,7 @@ template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
+  static constexpr bool has_tensors = !exempts_tensors<Codec>;
   static constexpr bool coded = codec_of<Codec, T>;
   static constexpr bool on_host = runs_on_host<Codec>;
   static constexpr bool has_memory = !std::is_same_v<Memory, no_codec_memory>;
@@ -149,7 +150,9 @@ struct compatible_sentences {
   using facts = compatible<Topology, Reducer, Codec, T, Memory>;
   static_assert(facts::meets, "tutti: this reducer needs every contribution, and this topology folds "
                               "them pairwise - use tutti::direct or tutti::star");
-  static_assert(facts::coded,
+  static_assert(facts::has_tensors, "tutti: exempt picks tensors of a model, and a call has none - give the codec itself, or "
+                                    "bind the model to a tutti::strategy");
+  static_assert(facts::coded || !facts::has_tensors,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::on_host, "tutti: this codec runs in kernels alone, and this call encodes on the host - give one "
                                 "with execution::both");

@@ -86,9 +86,31 @@ std::uint64_t seed_of(const Sync& sync) {
     return 0;
 }
 
+/// Of each tensor whether the codec leaves it as it is; empty where no codec asks.
+template <class Codec, class V>
+std::vector<bool> exempt_tensors(const Codec& codec, std::span<const tensor<V>> tensors) {
+  std::vector<bool> exempt;
+  if constexpr (exempts_tensors<Codec>)
+    for (const tensor<V>& t : tensors) exempt.push_back(codec.rule.exempts(t.name, t.shape));
+  return exempt;
+}
+/// What is wrong with that; empty when nothing is.
+template <class V>
+std::string wrong_exemption(const std::vector<bool>& exempt, std::span<const tensor<V>> tensors) {
+  if (exempt.empty()) return {};
+  bool any = false;
+  for (std::size_t k = 0; k < tensors.size(); ++k) {
+    if (tensors[k].values.empty()) continue;
+    any = true;
+    if (!exempt[k]) return {};
+  }
+  return any ? "every tensor is exempt from the codec - give tensors their shapes, or leave the codec out" : std::string{};
+}
+
+/// `exempt_from`: of the model what travels as it is.
 template <class T, class Parts, class Sync>
-std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
-                                        std::span<const place> pieces, std::size_t tensors) {
+std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, std::span<const place> pieces,
+                                        std::size_t tensors, std::size_t exempt_from) {
   return [&]<class Comm, class Topology, class Reducer, class Codec>(
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
@@ -103,8 +125,8 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
       return std::make_unique<mixing<T, Comm, Topology, Codec, has_ratios<Sync> ? mixed_as::ratios : mixed_as::values>>(
           with.comm, with.topology, with.codec, with.how, pieces);
     else
-      return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
-                                                                                             pieces);
+      return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with, pieces,
+                                                                                             exempt_from);
   }(parts);
 }
 
@@ -135,8 +157,12 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
     if (wrong.empty()) wrong = detail::wrong_optimizer(sync.outer);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
-  const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, pieces, tensors);
+  const std::vector<bool> exempt = detail::exempt_tensors(parts.codec, std::span<const tensor<V>>{given});
+  if (wrong.empty()) wrong = detail::wrong_exemption(exempt, std::span<const tensor<V>>{given});
+  auto bound = detail::bound<T>(std::move(given), exempt);
+  const auto carry = [&, tensors = bound.model.count(),
+                      exempt_from = bound.model.held_back_from()](std::span<const place> pieces) {
+    return detail::carrier_for<T>(parts, sync, pieces, tensors, exempt_from);
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)
@@ -158,7 +184,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                     .weight = parts.how.weight},
           .how = how,
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),
-          .bound = detail::bound<T>(std::move(given)),
+          .bound = std::move(bound),
           .numbers = std::move(numbers),
           .wrong = std::move(wrong),
           .call = driver.call,

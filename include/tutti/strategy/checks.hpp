@@ -44,6 +44,11 @@ struct strategy_checks {
   static constexpr bool by_mixing = carrier_of<Sync> == carried_by::mixing;
   static constexpr bool by_pairs = carrier_of<Sync> == carried_by::pairs;
   static constexpr bool by_graph = by_mixing || by_pairs;
+  using coded_by = codec_of_tensors_t<Codec>; // of tensors that are not exempt
+  static constexpr bool exempts_by_schedule = !exempts_tensors<Codec> || (by_schedule && !over_population<Sync>);
+  static constexpr bool exempts_of_one_range =
+      !exempts_tensors<Codec> || !exempts_by_schedule ||
+      (!agreeing_reducer<Reducer> && (contribution_of<Sync> == contributes::gradient || !has_owners<Sync>));
   static constexpr bool communicates = communicator<Comm>;
   static constexpr bool has_placement = !by_servers || placement_topology<Topology>;
   static constexpr bool has_schedule = !by_schedule || is_schedule<Topology>;
@@ -85,12 +90,12 @@ struct strategy_checks {
   static constexpr bool closes_at_servers = by_servers || !names_closing<Sync>;
   static constexpr bool adds_at_server = !by_servers || !unweighted_at_server || !pairwise_at_server ||
                                          std::derived_from<Reducer, sum>;
-  static constexpr bool encodes = codec_of<Codec, float>;
+  static constexpr bool encodes = codec_of<coded_by, float>;
   static constexpr bool keeps_memory =
-      !encodes || stateless_codec_of<Codec, float> || (by_schedule && !over_population<Sync>);
-  static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<Codec, float> ||
+      !encodes || stateless_codec_of<coded_by, float> || (by_schedule && !over_population<Sync>);
+  static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<coded_by, float> ||
                                                 contribution_of<Sync> != contributes::parameters;
-  static constexpr bool unbiased = !encodes || !is_biased<Codec>;
+  static constexpr bool unbiased = !encodes || !is_biased<coded_by>;
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean> || needs_every_contribution<Reducer, float>;
   static constexpr bool reaches_all = !by_schedule || has_owners<Sync> || !is_schedule<Topology> ||
@@ -107,7 +112,8 @@ struct strategy_checks {
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
-                                adds_at_server && averages_clients && encodes && keeps_memory &&
+                                adds_at_server && averages_clients && exempts_by_schedule &&
+                                exempts_of_one_range && encodes && keeps_memory &&
                                 remembers_differences && unbiased &&
                                 reaches_all && scatters && meets && decodes;
 };
@@ -169,6 +175,12 @@ struct strategy_sentences {
   static_assert(facts::adds_at_server, "tutti::strategy: servers add up what arrives, "
                                        "and this reducer does not add - use tutti::mean or "
                                        "tutti::sum");
+  static_assert(facts::exempts_by_schedule, "tutti::strategy: exempt picks tensors of a model whose contributions are reduced "
+                                            "over a schedule - use tutti::synchronous, tutti::local_sgd or tutti::diloco, or "
+                                            "give the codec without exempt");
+  static_assert(facts::exempts_of_one_range, "tutti::strategy: exempt sends a contribution in two, and this reducer, or owners of "
+                                             "differences, take it as one - use tutti::mean, and no owners, or give the codec "
+                                             "without exempt");
   static_assert(facts::encodes, "tutti::strategy: this codec cannot encode the parameters - see "
                                 "tutti/codecs/codec.hpp");
   static_assert(facts::keeps_memory, "tutti::strategy: this codec remembers what it left out, and only trainers over a "

@@ -5,7 +5,7 @@
 // Parts are given in any order. A communicator is required; the others default to
 //   topology   default_topology; star when the sync policy is carried by servers; the graph that a policy names
 //   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes
-//   codec      identity
+//   codec      identity; the one that a policy names
 //   sync       synchronous
 //   options    options{}, and training_options{}
 // and without a privacy_plan (federated/privacy/plan.hpp) federated rounds are not private.
@@ -29,6 +29,7 @@
 #include <tutti/sync/pairwise.hpp>
 #include <tutti/sync/post_local_sgd.hpp>
 #include <tutti/sync/quorum.hpp>
+#include <tutti/sync/sparse_loco.hpp>
 #include <tutti/sync/synchronous.hpp>
 
 #include <concepts>
@@ -54,6 +55,13 @@ struct default_topology_of
 template <class Sync>
   requires requires { typename Sync::default_topology; }
 struct default_topology_of<Sync> : std::type_identity<typename Sync::default_topology> {};
+
+/// What is sent under a policy where no codec is given.
+template <class Sync>
+inline constexpr const auto& default_codec_of = default_part<identity>;
+template <class Sync>
+  requires requires { Sync::default_codec; }
+inline constexpr const auto& default_codec_of<Sync> = Sync::default_codec;
 
 template <class Comm, class Sync, class... Parts>
 struct strategy_parts_sentences {
@@ -103,7 +111,7 @@ struct strategy_parts {
                 std::conditional_t<!is_private<privacy> && (over_population<sync> || weighs_pushes<sync>), weighted_mean,
                                    mean>,
                 Parts...>>;
-  using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
+  using codec = std::remove_cvref_t<part_type<codec_part, decltype(default_codec_of<sync>), Parts...>>;
   template <template <class...> class About>
   using resolved = About<std::remove_cvref_t<comm>, topology, reducer, codec, sync>;
 
@@ -159,7 +167,12 @@ public:
   comm_type& comm() noexcept { return std::get<index_of<communicator_part>>(parts_); }
   const topology_type& topology() const { return part<topology_part, topology_type>(); }
   const reducer_type& reducer() const { return part<reducer_part, reducer_type>(); }
-  const codec_type& codec() const { return part<codec_part, codec_type>(); }
+  const codec_type& codec() const {
+    if constexpr (index_of<codec_part> < sizeof...(Parts))
+      return part<codec_part, codec_type>();
+    else
+      return detail::default_codec_of<sync_type>;
+  }
   const sync_type& sync() const { return part<sync_part, sync_type>(); }
 
   /// Binds a model: `parameters` are tensors (or plain values) that belong to the caller, `optimizer` is

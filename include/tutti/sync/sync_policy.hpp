@@ -29,7 +29,8 @@
 // and facts: `carrier`, what kind of topology moves its data (schedules, a placement of key ranges on
 // servers, a mixing matrix, or pairs of it that nobody waits for), and `repeats`, the determinism that it leaves to the reducer: a strategy
 // promises the lesser of the two. A policy over a population of clients (federated/) says
-// `over_population = true`.
+// `over_population = true`. Where a strategy has no topology or no codec, a type `default_topology` and a constant
+// `default_codec` of the policy are what it takes.
 //
 // Numbers are members, static or not, so that bind can compare them on all ranks; a policy with members is
 // an aggregate. An answer that is there has the type that it is read as, or this is no sync policy.

@@ -40,7 +40,7 @@ public:
   };
 
   template <class T> explicit tensor_places(const flat_model<T>& model) {
-    for (std::size_t k = model.count(); k-- > 0;) {
+    for (const std::size_t k : model.order()) {
       const tensor<T>& t = model[k];
       all_.push_back({t.name, {t.shape.begin(), t.shape.end()}, model.place_of(k)});
       if (t.shape.empty()) all_.back().shape = {t.values.size()};

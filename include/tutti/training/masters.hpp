@@ -43,13 +43,14 @@ struct bound_model {
 template <class T, class V>
 class copies_of final : public short_copies<T> {
 public:
-  copies_of(std::vector<tensor<V>> given, bound_model<T>& to) : given_{std::move(given)} {
+  copies_of(std::vector<tensor<V>> given, const std::vector<bool>& held_back, bound_model<T>& to)
+      : given_{std::move(given)} {
     std::vector<tensor<T>> masters;
     for (const tensor<V>& t : given_) {
       values_.emplace_back(t.values.size());
       masters.push_back({t.name, values_.back().span(), t.shape});
     }
-    to.model = flat_model<T>{std::move(masters)};
+    to.model = flat_model<T>{std::move(masters), held_back};
   }
   void read_into_masters() override {
     for (std::size_t k = 0; k < given_.size(); ++k)
@@ -67,14 +68,15 @@ private:
   std::vector<aligned_values<T>> values_;
 };
 
+/// `held_back` as in flat_model.
 template <class T, class V>
-bound_model<T> bound(std::vector<tensor<V>> given) {
+bound_model<T> bound(std::vector<tensor<V>> given, const std::vector<bool>& held_back = {}) {
   bound_model<T> all;
   for (const tensor<V>& t : given) all.given.push_back(std::as_writable_bytes(t.values));
   if constexpr (std::is_same_v<T, V>)
-    all.model = flat_model<T>{std::move(given)};
+    all.model = flat_model<T>{std::move(given), held_back};
   else
-    all.copies = std::make_unique<copies_of<T, V>>(std::move(given), all);
+    all.copies = std::make_unique<copies_of<T, V>>(std::move(given), held_back, all);
   return all;
 }
 

@@ -237,7 +237,8 @@ protected:
     for (const std::span<std::byte> values : bound_.given) ranks_->broadcast(values, 0);
     bound_.read();
   }
-  /// Into the parts that travel: buckets of whole tensors, or the fragments of the policy.
+  /// Into the parts that travel: buckets of whole tensors, or the fragments of the policy. No bucket goes on over where
+  /// tensors are held back.
   void cut() {
     part_of_.assign(model().count(), 0);
     const std::size_t n = model().size();
@@ -248,10 +249,11 @@ protected:
       }
     } else {
       const std::size_t most = plan_.whole ? ~std::size_t{0} : how_.bucket_bytes / sizeof(T);
-      for (std::size_t k = model().count(); k-- > 0;) {
+      for (const std::size_t k : model().order()) {
         const place at = model().place_of(k);
         if (at.empty()) continue;
-        if (parts_.empty() || at.end - parts_.back().begin > most) parts_.push_back({at.begin, at.begin});
+        const bool apart = at.begin == model().held_back_from();
+        if (parts_.empty() || apart || at.end - parts_.back().begin > most) parts_.push_back({at.begin, at.begin});
         parts_.back().end = at.end;
         part_of_[k] = parts_.size() - 1;
       }

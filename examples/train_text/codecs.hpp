@@ -1,0 +1,68 @@
+// The codecs of train_text by their names on the command line. A strategy names its codec in its type, and every one costs
+// seconds to compile; here one type stands for all that can only be decoded where everything meets.
+#pragma once
+
+#include <tutti/codecs/codec.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace train_text {
+
+/// A codec of floats behind virtual functions.
+struct float_coder {
+  virtual ~float_coder() = default;
+  virtual std::size_t bytes(std::size_t n) const = 0;
+  virtual void encode(std::span<const float> values, std::byte* out, const tutti::coding& at) const = 0;
+  virtual void decode(const std::byte* in, std::span<float> out, const tutti::coding& at) const = 0;
+  virtual std::shared_ptr<const float_coder> results(int ranks) const = 0;
+};
+
+/// As a part of a strategy.
+class named_codec {
+public:
+  using part = tutti::codec_part;
+  static constexpr tutti::codec_kind kind = tutti::codec_kind::opaque;
+
+  named_codec(std::string name, std::shared_ptr<const float_coder> by) : name_{std::move(name)}, by_{std::move(by)} {}
+
+  template <std::same_as<float> T>
+  std::size_t bytes(std::size_t n) const {
+    return by_->bytes(n);
+  }
+  template <std::same_as<float> T>
+  void encode(std::span<const T> values, std::byte* out, const tutti::coding& at) const {
+    by_->encode(values, out, at);
+  }
+  template <std::same_as<float> T>
+  void decode(const std::byte* in, std::span<T> out, const tutti::coding& at) const {
+    by_->decode(in, out, at);
+  }
+  named_codec results(int ranks) const { return {name_, by_->results(ranks)}; }
+  auto compared() const { return std::tie(name_); }
+
+private:
+  std::string name_;
+  std::shared_ptr<const float_coder> by_;
+};
+
+/// What --codec may be beside identity and bfloat16, which are compiled with every policy that takes a codec.
+struct codec_choice {
+  std::string name, what;
+  named_codec codec;
+  double decay; ///< of what error feedback keeps; 0: there is none
+};
+std::vector<codec_choice> codec_choices();
+
+/// "list", which is none, behind them.
+std::vector<std::string> codec_names();
+
+inline bool is_typed(const std::string& codec) { return codec == "identity" || codec == "bfloat16"; }
+
+} // namespace train_text
