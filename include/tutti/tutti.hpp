@@ -8,6 +8,7 @@
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/codecs/int_block.hpp>
+#include <tutti/codecs/power_sgd.hpp>
 #include <tutti/codecs/random_k.hpp>
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/codecs/stochastic.hpp>

@@ -37,6 +37,25 @@ auto shared_values(Comm& comm, std::size_t n) {
     return aligned_values<T>{n};
 }
 
+/// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
+template <class T>
+void scale_for_mean(std::span<T> values, std::span<const double> weights, int rank) {
+  if (std::equal(weights.begin() + 1, weights.end(), weights.begin())) return;
+  std::vector<double> scaled(weights.begin(), weights.end());
+  detail::scale_weights(scaled);
+  double total = 0;
+  for (const double w : scaled) total += w;
+  const double own = scaled[std::size_t(rank)];
+  detail::scale_contribution(values, static_cast<T>(own * double(scaled.size()) / total));
+}
+
+/// What this rank is the owner of, of a part.
+template <class Comm>
+place owned_shard(place part, const Comm& comm) {
+  const shard mine = shard_of(part.size(), comm.rank(), comm.size());
+  return {part.begin + mine.begin, part.begin + mine.end};
+}
+
 } // namespace detail
 
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
@@ -68,10 +87,7 @@ public:
   }
 
   place owned(std::size_t part) const override {
-    const place all = pieces_[part].where;
-    if (!Owners) return all;
-    const shard mine = shard_of(all.size(), with_.comm.rank(), with_.comm.size());
-    return {all.begin + mine.begin, all.begin + mine.end};
+    return Owners ? detail::owned_shard(pieces_[part].where, with_.comm) : pieces_[part].where;
   }
   std::span<T> room(std::size_t part) override { return pieces_[part].values.span(); }
   bool waits() const override { return agrees; }
@@ -134,16 +150,8 @@ private:
     else
       return collective(with_.comm, p.values, with_.topology, with_.reducer, with_.codec, with_.how);
   }
-  /// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
   void start(piece& p, std::span<const double> weights) {
-    if (!std::equal(weights.begin() + 1, weights.end(), weights.begin())) {
-      std::vector<double> scaled(weights.begin(), weights.end());
-      detail::scale_weights(scaled);
-      double total = 0;
-      for (const double w : scaled) total += w;
-      const double own = scaled[std::size_t(with_.comm.rank())];
-      detail::scale_contribution(p.values.span(), static_cast<T>(own * double(scaled.size()) / total));
-    }
+    detail::scale_for_mean(p.values.span(), weights, with_.comm.rank());
     p.often.start();
   }
   request weighed(piece& p, std::span<const double> weights) {

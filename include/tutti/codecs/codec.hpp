@@ -37,10 +37,12 @@
 //   additive  partial results travel as accumulators and may be combined anywhere: any topology
 //   opaque    encodings can only be decoded and folded where all of them meet: direct, star
 //
-// A codec of several stages (PowerSGD) is a sequence of additive ones: stage(k, ...) yields float
-// values whose mean over the ranks is handed to stage k + 1; see `staged_codec`.
+// A codec of several stages (PowerSGD) encodes a part of a model - tensors, whose shapes count - by several averages, of
+// which each is made of what came of the one before it: `stages<T>(where, tensors)` is what does so for one part, and
+// what it remembers of it; see `staged_codec`. A trainer runs it (carriers/staged.hpp).
 #pragma once
 
+#include <tutti/core/archive.hpp>
 #include <tutti/core/element.hpp>
 #include <tutti/core/part.hpp>
 
@@ -50,7 +52,6 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tutti {
 
@@ -201,16 +202,31 @@ struct placed_codec {
 
 } // namespace detail
 
-/// stages(): how many; stage(memory, k, values, agreed) -> the floats that all ranks average next,
-/// `agreed` being the average of the previous stage's; finish(memory, agreed, out) writes the result.
+/// A tensor of a part of a model: where it stands in the part, and how long it is in each dimension. Without a shape
+/// it is a vector, or only a piece of a tensor.
+struct coded_tensor {
+  place where;
+  std::span<const std::int64_t> shape;
+};
+
+/// A part of a model that travels in stages, again and again. Before stage k, from 0, encode(k, values, agreed, out)
+/// writes length(k) values, of which all ranks get the reduced ones; `values` are the contribution, and a room that is
+/// handed on from call to call, `agreed` is what came of stage k - 1. decode(values, agreed) makes the result of what
+/// came of the last. What is remembered changes at commit(), so that a step that is skipped leaves no trace; state()
+/// visits it.
+template <class S, class T>
+concept coding_stages = requires(S s, int k, std::span<T> values, std::span<const T> agreed, std::span<T> out, archive& to) {
+  { s.count() } -> std::same_as<int>;
+  { s.length(k) } -> std::same_as<std::size_t>;
+  s.encode(k, values, agreed, out);
+  s.decode(values, agreed);
+  s.commit();
+  s.state(to);
+};
+
 template <class C, class T>
-concept staged_codec =
-    codec<C> && element<T> &&
-    requires(const C c, typename C::template state<T>& memory, int k, std::span<const T> values,
-             std::span<const float> agreed, std::span<T> out) {
-      { c.stages() } -> std::convertible_to<int>;
-      { c.stage(memory, k, values, agreed) } -> std::same_as<std::vector<float>>;
-      c.finish(memory, agreed, out);
-    };
+concept staged_codec = codec<C> && real_element<T> && requires(const C c, place where, std::span<const coded_tensor> tensors) {
+  { c.template stages<T>(where, tensors) } -> coding_stages<T>;
+};
 
 } // namespace tutti

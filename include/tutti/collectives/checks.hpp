@@ -145,7 +145,9 @@ struct compatible_sentences {
   using facts = compatible<Topology, Reducer, Codec, T, Memory>;
   static_assert(facts::meets, "tutti: this reducer needs every contribution, and this topology folds "
                               "them pairwise - use tutti::direct or tutti::star");
-  static_assert(facts::coded,
+  static_assert(!staged_codec<Codec, T>, "tutti: this codec sends tensors in stages, whose shapes a call does not know - "
+                                         "give it to a tutti::strategy, whose trainer does");
+  static_assert(facts::coded || staged_codec<Codec, T>,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::stateless, "tutti: this codec remembers what it left out, and the call has no memory - give it a "
                                   "tutti::codec_memory of the same elements, which outlives it");

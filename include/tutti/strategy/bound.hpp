@@ -6,6 +6,7 @@
 #include <tutti/codecs/identity.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/serving.hpp>
+#include <tutti/carriers/staged.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/topologies/mixing_proof.hpp>
 #include <tutti/training/trainer.hpp>
@@ -87,8 +88,9 @@ std::uint64_t seed_of(const Sync& sync) {
 }
 
 template <class T, class Parts, class Sync>
-std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
-                                        std::span<const place> pieces, std::size_t tensors) {
+std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, const flat_model<T>& model,
+                                        std::span<const place> pieces) {
+  const std::size_t tensors = model.count();
   return [&]<class Comm, class Topology, class Reducer, class Codec>(
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
@@ -102,6 +104,8 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync,
     else if constexpr (carrier_of<Sync> == carried_by::mixing)
       return std::make_unique<mixing<T, Comm, Topology, Codec, has_ratios<Sync> ? mixed_as::ratios : mixed_as::values>>(
           with.comm, with.topology, with.codec, with.how, pieces);
+    else if constexpr (staged_codec<Codec, T>)
+      return std::make_unique<staged<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with, model, pieces);
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with,
                                                                                              pieces);
@@ -132,8 +136,10 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
-  const auto carry = [&, tensors = given.size()](std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, pieces, tensors);
+  if (const objection of_codec = detail::codec_objection(parts.codec); wrong.empty() && !of_codec.empty())
+    wrong = of_codec.in_words();
+  const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
+    return detail::carrier_for<T>(parts, sync, model, pieces);
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)
