@@ -7,6 +7,7 @@
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/int8_agreed.hpp>
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/power_sgd.hpp>
 #include <tutti/codecs/random_k.hpp>

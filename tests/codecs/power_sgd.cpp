@@ -28,20 +28,13 @@ public:
     std::size_t n = 1;
     for (const auto d : of) n *= std::size_t(d);
     const tutti::coded_tensor tensors[] = {{{0, n}, of}};
-    for (std::size_t r = 0; r < ranks; ++r) ranks_.push_back(codec.stages<T>({first, first + n}, tensors));
+    for (std::size_t r = 0; r < ranks; ++r) ranks_.push_back(codec.stages<T>({.where = {first, first + n}, .tensors = tensors}));
   }
 
   /// What arrives, on every rank.
   std::vector<std::vector<T>> exchange(std::vector<std::vector<T>> values, bool counts = true) {
-    std::vector<T> agreed;
-    for (int k = 0; k < ranks_[0].count(); ++k) {
-      std::vector<T> total(ranks_[0].length(k)), mine(total.size());
-      for (std::size_t r = 0; r < ranks_.size(); ++r) {
-        ranks_[r].encode(k, values[r], std::span<const T>{agreed}, mine);
-        for (std::size_t i = 0; i < mine.size(); ++i) total[i] += mine[i] / T(ranks_.size());
-      }
-      agreed = total;
-    }
+    for (auto& rank : ranks_) rank.begin(0);
+    const std::vector<T> agreed = mean_of<1>(values, mean_of<0>(values, {}));
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
       ranks_[r].decode(values[r], std::span<const T>{agreed});
       if (counts) ranks_[r].commit();
@@ -50,6 +43,16 @@ public:
   }
 
 private:
+  template <int Stage>
+  std::vector<T> mean_of(std::vector<std::vector<T>>& values, const std::vector<T>& agreed) {
+    std::vector<T> total(ranks_[0].length(Stage)), mine(total.size());
+    for (std::size_t r = 0; r < ranks_.size(); ++r) {
+      ranks_[r].template encode<Stage>(std::span<T>{values[r]}, std::span<const T>{agreed}, std::span<T>{mine});
+      for (std::size_t i = 0; i < mine.size(); ++i) total[i] += mine[i] / T(ranks_.size());
+    }
+    return total;
+  }
+
   std::vector<tutti::power_sgd_stages<T>> ranks_;
 };
 

@@ -1,4 +1,4 @@
-// power_sgd in a trainer: matrices travel as two factors, what is left out is sent later, and both factors' memory is part
+// Codecs of several stages in a trainer. power_sgd: matrices travel as two factors, what is left out is sent later, and both factors' memory is part
 // of what training goes on from.
 #include "training/scratch.hpp"
 #include "training/small.hpp"
@@ -231,6 +231,49 @@ BOOST_AUTO_TEST_CASE(a_memory_of_stages_counts_exchanges_and_goes_on) {
   BOOST_CHECK(plain == trained(3, {.skipped = 3}, tutti::direct{}));
   BOOST_CHECK(plain == trained(3, {.resumed = 4}, tutti::direct{}));
   BOOST_CHECK(plain != trained(3, {.steps = 5}, tutti::direct{}));
+}
+
+BOOST_AUTO_TEST_CASE(agreed_integers_are_added_on_a_ring_in_a_byte_each) {
+  constexpr int ranks = 3;
+  struct outcome {
+    floats arrived;
+    std::uint64_t bytes, wanted;
+  };
+  const auto runs = on(ranks, [&](auto& inner) {
+    tutti::counted world{inner};
+    model m;
+    tutti::strategy strategy{world, tutti::ring{}, tutti::int8_agreed{.seed = 3}};
+    auto trainer = strategy.bind(m.parameters(), small_model::by_one);
+    outcome out;
+    for (int step = 1; step <= 2; ++step) {
+      out.arrived = m.flat();
+      world.reset();
+      trainer.step(gradients(gradient_of(world.rank(), step)));
+      out.bytes = world.sent().bytes;
+    }
+    for (std::size_t i = 0; i < values; ++i) out.arrived[i] -= m.flat()[i];
+    world.reset();
+    floats first((values + 255) / 256);
+    std::vector<signed char> second(values);
+    tutti::all_reduce(world, first, tutti::ring{}, tutti::max{});
+    tutti::all_reduce(world, second, tutti::ring{});
+    std::vector<std::uint64_t> mine(4), all(4 * ranks);
+    tutti::all_gather(world, mine, all);
+    out.wanted = world.sent().bytes;
+    return out;
+  });
+  double worst = 0;
+  for (const outcome& run : runs) {
+    BOOST_CHECK(run.arrived == runs[0].arrived);
+    BOOST_CHECK_EQUAL(run.bytes, run.wanted);
+  }
+  for (std::size_t i = 0; i < rows * columns; ++i) {
+    double mean = 0;
+    for (int r = 0; r < ranks; ++r) mean += double(gradient_of(r, 2)[0][i]) / ranks;
+    worst = std::max(worst, std::abs(double(runs[0].arrived[i]) - mean));
+  }
+  BOOST_CHECK_LT(worst, 3.6 / 42); // no gradient is larger than 3.6
+  BOOST_CHECK_GT(worst, 0);
 }
 
 BOOST_AUTO_TEST_CASE(owners_of_shards_apply_the_same_result) {

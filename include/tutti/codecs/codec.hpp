@@ -37,8 +37,8 @@
 //   additive  partial results travel as accumulators and may be combined anywhere: any topology
 //   opaque    encodings can only be decoded and folded where all of them meet: direct, star
 //
-// A codec of several stages (PowerSGD) encodes a part of a model - tensors, whose shapes count - by several averages, of
-// which each is made of what came of the one before it: `stages<T>(where, tensors)` is what does so for one part, and
+// A codec of several stages (PowerSGD) encodes a part of a model - tensors, whose shapes count - by several reductions, of
+// which each is made of what came of the one before it: `stages<T>(part)` is what does so for one part, and
 // what it remembers of it; see `staged_codec`. A trainer runs it (carriers/staged.hpp).
 #pragma once
 
@@ -209,24 +209,39 @@ struct coded_tensor {
   std::span<const std::int64_t> shape;
 };
 
-/// A part of a model that travels in stages, again and again. Before stage k, from 0, encode(k, values, agreed, out)
-/// writes length(k) values, of which all ranks get the reduced ones; `values` are the contribution, and a room that is
-/// handed on from call to call, `agreed` is what came of stage k - 1. decode(values, agreed) makes the result of what
-/// came of the last. What is remembered changes at commit(), so that a step that is skipped leaves no trace; state()
-/// visits it.
-template <class S, class T>
-concept coding_stages = requires(S s, int k, std::span<T> values, std::span<const T> agreed, std::span<T> out, archive& to) {
-  { s.count() } -> std::same_as<int>;
+/// A part of a model that travels in stages, and who encodes it.
+struct staged_part {
+  place where = {}; ///< in the flat model
+  std::span<const coded_tensor> tensors = {};
+  int rank = 0, ranks = 1;
+  bool means = true; ///< the result is the mean of what ranks contribute, otherwise the sum
+};
+/// How the messages of all ranks become one: as contributions do, by a sum or a mean; or by what a stage needs.
+enum class stage_reduction : std::uint8_t { contributions, sum, maximum };
+/// What a stage sends: values of this type.
+template <element T, stage_reduction How = stage_reduction::contributions>
+struct stage_message {
+  using value_type = T;
+  static constexpr stage_reduction reduction = How;
+};
+
+/// What encodes a staged_part, again and again. Its `messages` are a tuple of a stage_message for each stage, of length(k)
+/// values. begin(exchange) is called first, of which so many have counted. Before stage k, encode<k>(values, agreed, out)
+/// writes its message: `values` are the contribution, in a room that is handed on from call to call, and `agreed` is what
+/// came of stage k - 1. decode(values, agreed) makes the result of what came of the last. What is remembered changes at
+/// commit(), so that a step that is skipped leaves no trace; state() visits it.
+template <class S>
+concept coding_stages = requires(S s, int k, archive& to) {
+  typename S::messages;
   { s.length(k) } -> std::same_as<std::size_t>;
-  s.encode(k, values, agreed, out);
-  s.decode(values, agreed);
+  s.begin(std::uint64_t{});
   s.commit();
   s.state(to);
 };
-
+/// It may say of how many ranks it cannot work: `wrong(ranks)` is a sentence, or null.
 template <class C, class T>
-concept staged_codec = codec<C> && real_element<T> && requires(const C c, place where, std::span<const coded_tensor> tensors) {
-  { c.template stages<T>(where, tensors) } -> coding_stages<T>;
+concept staged_codec = codec<C> && real_element<T> && requires(const C c, const staged_part& part) {
+  { c.template stages<T>(part) } -> coding_stages;
 };
 
 } // namespace tutti

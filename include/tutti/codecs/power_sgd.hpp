@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -21,14 +22,21 @@ namespace tutti {
 template <std::floating_point T>
 class power_sgd_stages {
 public:
-  power_sgd_stages(std::size_t rank, std::uint64_t seed, place where, std::span<const coded_tensor> tensors);
+  using messages = std::tuple<stage_message<T>, stage_message<T>>;
 
-  int count() const noexcept { return matrices_.empty() ? 1 : 2; }
+  power_sgd_stages(std::size_t rank, std::uint64_t seed, const staged_part& part);
+
   std::size_t length(int stage) const noexcept { return stage == 0 ? lefts_ + whole_ : rights_; }
 
-  void encode(int stage, std::span<T> values, std::span<const T> agreed, std::span<T> out) {
-    if (stage == 0) {
-      take_in(values);
+  void begin(std::uint64_t) {
+    errors_.forget();
+    unsent_ = errors_.at(0, where_.size());
+  }
+  template <int Stage>
+  void encode(std::span<T> values, std::span<const T> agreed, std::span<T> out) {
+    if constexpr (Stage == 0) {
+      for (const matrix& m : matrices_)
+        for (std::size_t i = m.begin; i < m.begin + m.is.size(); ++i) values[i] += unsent_.before[i];
       for (const matrix& m : matrices_)
         detail::times(values.data() + m.begin, m.is, now_.data() + m.right, out.data() + m.left, rank_);
       each_whole([&](place at, std::size_t in_message) {
@@ -45,17 +53,15 @@ public:
     }
   }
   void decode(std::span<T> values, std::span<const T> agreed) {
-    if (matrices_.empty()) return take_whole(values, agreed);
     std::ranges::copy(agreed, next_.begin());
     for (const matrix& m : matrices_) {
       T* const all = values.data() + m.begin;
-      T* const unsent = unsent_.data() + m.begin;
+      T* const unsent = unsent_.after.data() + m.begin;
       each_product(m, own_, [&](std::size_t at, T sent) { unsent[at] = all[at] - sent; });
       each_product(m, next_, [&](std::size_t at, T sent) { all[at] = sent; });
     }
   }
   void commit() {
-    if (!std::exchange(is_touched_, false)) return;
     errors_.commit();
     std::swap(now_, next_);
     for (const matrix& m : matrices_)
@@ -88,15 +94,6 @@ private:
     random_stream stream{seed_, std::uint32_t(k), where_.begin + m.begin};
     for (T& x : column(m, k)) x = T(stream.uniform()) - T(.5);
   }
-  /// What was not sent yet, onto the matrices.
-  void take_in(std::span<T> values) {
-    is_touched_ = true;
-    errors_.forget();
-    const remembered<T> all = errors_.at(0, where_.size());
-    unsent_ = all.after;
-    for (const matrix& m : matrices_)
-      for (std::size_t i = m.begin; i < m.begin + m.is.size(); ++i) values[i] += all.before[i];
-  }
   template <class Use>
   void each_whole(Use&& use) const {
     std::size_t in_message = lefts_;
@@ -128,8 +125,7 @@ private:
   std::vector<T> now_, next_, own_;                ///< right factors: to start from, agreed on, of this rank alone
   std::vector<T> left_;
   detail::two_generations<T> errors_;
-  std::span<T> unsent_; ///< of the exchange that is on its way
-  bool is_touched_ = false;
+  remembered<T> unsent_; ///< of the exchange that is on its way
 };
 
 /// A tensor of two dimensions or more is a matrix M, its first dimension against all others, and travels as two factors of
@@ -164,8 +160,8 @@ struct power_sgd {
   }
 
   template <std::floating_point T>
-  power_sgd_stages<T> stages(place where, std::span<const coded_tensor> tensors) const {
-    return {std::size_t(rank), seed, where, tensors};
+  power_sgd_stages<T> stages(const staged_part& of) const {
+    return {std::size_t(rank), seed, of};
   }
   const char* objection() const noexcept {
     return rank >= 1 ? nullptr : "power_sgd::rank is less than 1 - give how many columns a factor has, 1 to 4 say";
@@ -180,10 +176,9 @@ struct power_sgd {
 };
 
 template <std::floating_point T>
-power_sgd_stages<T>::power_sgd_stages(std::size_t rank, std::uint64_t seed, place where,
-                                      std::span<const coded_tensor> tensors)
-    : rank_{rank}, seed_{seed}, where_{where} {
-  for (const coded_tensor& t : tensors)
+power_sgd_stages<T>::power_sgd_stages(std::size_t rank, std::uint64_t seed, const staged_part& part)
+    : rank_{rank}, seed_{seed}, where_{part.where} {
+  for (const coded_tensor& t : part.tensors)
     if (power_sgd{.rank = int(rank)}.factors(t.shape)) {
       const detail::matrix_shape is = power_sgd::matrix_of(t.shape);
       matrices_.push_back({t.where.begin, is, lefts_, rights_});
@@ -195,7 +190,7 @@ power_sgd_stages<T>::power_sgd_stages(std::size_t rank, std::uint64_t seed, plac
     }
   for (auto* all : {&now_, &next_, &own_}) all->resize(rights_);
   left_.resize(lefts_);
-  errors_.cover({0, where.size()});
+  errors_.cover({0, where_.size()});
   for (const matrix& m : matrices_)
     for (std::size_t k = 0; k < rank; ++k) draw(m, k);
 }

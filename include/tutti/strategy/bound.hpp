@@ -138,6 +138,8 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
     wrong = unused_weight;
   if (const objection of_codec = detail::codec_objection(parts.codec); wrong.empty() && !of_codec.empty())
     wrong = of_codec.in_words();
+  if constexpr (requires { parts.codec.wrong(1); })
+    if (const char* of_ranks = parts.codec.wrong(parts.comm.size()); wrong.empty() && of_ranks) wrong = of_ranks;
   const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
     return detail::carrier_for<T>(parts, sync, model, pieces);
   };
