@@ -4,6 +4,7 @@
 #pragma once
 
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>

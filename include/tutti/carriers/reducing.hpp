@@ -121,7 +121,10 @@ public:
   void state(archive& to) override {
     if constexpr (remembers) {
       to.number("exchanges", exchanges_);
-      for (piece& p : pieces_) detail::visit(to, p.memory.state(), p.where);
+      for (piece& p : pieces_) {
+        detail::visit(to, p.memory.state(), p.where);
+        if constexpr (detail::follows<Codec>) detail::visit(to, "agreed on", p.memory.state().agreed, p.where);
+      }
     }
   }
   void hand_out(std::size_t part) override {

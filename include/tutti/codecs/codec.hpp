@@ -26,7 +26,9 @@
 // A codec that remembers (error feedback) says `static constexpr bool remembers = true`, has the codec without memory
 // that its messages are of as its member `inner`, and encodes by encode(memory, values, out, at): `memory` is what the
 // last exchange that counted left, and room for what this one leaves; what is sent takes the place of `values`. So a
-// step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp).
+// step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp). One that sends how far values
+// have moved (ef21) says `static constexpr bool follows = true` as well: follow(memory, values) is called with the
+// result, on every rank that has it, and with a memory of results.
 //
 // Two rules keep the bits of all ranks equal however lossy the codec is. A rank keeps what it sent: its
 // own contribution is replaced by decode(encode(x)), and so is a finished result when it is published.
@@ -139,6 +141,13 @@ inline constexpr bool remembers = false;
 template <class C>
   requires requires { bool{C::remembers}; }
 inline constexpr bool remembers<C> = C::remembers;
+
+/// Whether results are what contributions have moved by.
+template <class C>
+inline constexpr bool follows = false;
+template <class C>
+  requires requires { bool{C::follows}; }
+inline constexpr bool follows<C> = C::follows;
 
 /// The codec without memory that a codec's messages are of.
 template <class C>
