@@ -70,6 +70,10 @@ checkpoint_in_python build/release/tests/test_training
 kill_savers build/release/tests/test_training 200
 fuzz_reader build/asan/tests/test_training 600
 
+# Ten minutes of messages of whatever bytes for every decoder.
+. tests/codecs/fuzz/decoders.sh
+fuzz_decoders 600
+
 # A million steps of workers of unlike speed, and ten thousand orders in which they arrive, in virtual time.
 { cmake --build "$build" -j "$jobs" --target test_sync; } >"$out/sync.log" 2>&1 ||
   not_ok "test_sync does not build, see $out/sync.log"

@@ -5,11 +5,14 @@
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/chunked_top_k.hpp>
+#include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/exempt.hpp>
 #include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/identity.hpp>
+#include <tutti/codecs/int8_agreed.hpp>
 #include <tutti/codecs/int_block.hpp>
+#include <tutti/codecs/power_sgd.hpp>
 #include <tutti/codecs/random_k.hpp>
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/codecs/stochastic.hpp>

@@ -1,8 +1,10 @@
 // What a collective cannot do with its topology, reducer, codec and elements.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/exempt.hpp>
+#include <tutti/codecs/power_sgd.hpp>
 #include <tutti/codecs/stochastic.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/communicators/self.hpp>
@@ -55,6 +57,8 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   // REJECT krum_on_ring: tutti: this reducer needs every contribution, .* use tutti::direct or tutti::star
   // REJECT median_on_pipelined: tutti: this reducer needs every contribution, and this topology folds them pairwise
   // REJECT no_codec: tutti: this codec cannot encode these elements
+  // REJECT staged_call: tutti: this codec sends tensors in stages, whose shapes a call does not know - give it to a tutti::strategy
+  // REJECT moves_to_a_maximum: tutti: this codec sends how far contributions have moved, .* or tutti::error_feedback
   // REJECT forgetful_call: tutti: this codec remembers what it left out, .* give it a tutti::codec_memory of the same
   // REJECT needless_memory: tutti: a memory is given, and this codec remembers nothing - leave it out
   // REJECT memory_of_others: tutti: this memory is of other elements than the data - give a tutti::codec_memory of
@@ -74,6 +78,10 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   tutti::all_reduce(comm, data, tutti::ring{}, tutti::krum{});
 #elif defined REJECT_median_on_pipelined
   tutti::all_reduce(comm, data, tutti::pipelined{tutti::ring{}}, tutti::median{});
+#elif defined REJECT_staged_call
+  tutti::all_reduce(comm, data, tutti::power_sgd{});
+#elif defined REJECT_moves_to_a_maximum
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::max{}, tutti::ef21{tutti::top_k{}}, memory);
 #elif defined REJECT_no_codec
   tutti::all_reduce(comm, data, wordless{});
 #elif defined REJECT_forgetful_call

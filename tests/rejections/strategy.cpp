@@ -221,6 +221,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT remembering_graph: tutti::strategy: this codec remembers what it left out, .* or a codec without
   // REJECT remembering_clients: tutti::strategy: this codec remembers what it left out, .* or a codec without
   // REJECT remembered_parameters: tutti::strategy: this codec sends later what it left out, .* contribute tutti::contributes::difference
+  // REJECT stages_at_servers: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT stages_along_a_graph: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT stages_of_clients: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT stages_of_parameters: tutti::strategy: this codec sends later what it left out, .* contribute tutti::contributes::difference
+  // REJECT stages_of_a_median: tutti::strategy: what this codec sends in stages is added up, .* use tutti::mean or tutti::sum
+  // REJECT weighted_moves: tutti::strategy: this codec sends how far contributions have moved, .* or tutti::error_feedback
   // REJECT memory_in_strategy: tutti::strategy: a trainer keeps the memory of its codec - leave tutti::codec_memory out
   // REJECT biased_sign: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT biased_top_k: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
@@ -331,6 +337,18 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::direct{}, tutti::diloco{}, tutti::top_k{}};
 #elif defined REJECT_feedback_on_ring
   strategy made{comm, tutti::ring{}, tutti::error_feedback{tutti::top_k{}}};
+#elif defined REJECT_stages_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::power_sgd{}};
+#elif defined REJECT_stages_along_a_graph
+  strategy made{comm, tutti::gossip{}, tutti::power_sgd{}};
+#elif defined REJECT_stages_of_clients
+  strategy made{comm, tutti::federated{}, tutti::power_sgd{}};
+#elif defined REJECT_stages_of_parameters
+  strategy made{comm, tutti::local_sgd{}, tutti::power_sgd{}};
+#elif defined REJECT_stages_of_a_median
+  strategy made{comm, tutti::direct{}, tutti::median{}, tutti::power_sgd{}};
+#elif defined REJECT_weighted_moves
+  strategy made{comm, tutti::direct{}, tutti::weighted_mean{}, tutti::ef21{tutti::top_k{}}};
 #elif defined REJECT_wordless_codec
   strategy made{comm, tutti::ring{}, wordless{}};
 #elif defined REJECT_exempt_at_servers
@@ -432,6 +450,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy averaged{comm, tutti::star{}, tutti::federated{}};
   strategy shards{comm, tutti::halving_doubling{}, tutti::sharded{}};
   strategy coded{comm, tutti::direct{}, tutti::cast<tutti::bfloat16>{}};
+  strategy moved{comm, tutti::direct{}, tutti::ef21{tutti::top_k{}}};
+  strategy staged{comm, tutti::ring{}, tutti::power_sgd{.rank = 2}, tutti::diloco{}};
   strategy repeats{comm, tutti::at_least<tutti::determinism::run_to_run>{}};
   strategy outside{comm, applied_differences{}};
   strategy summed_differences{comm, tutti::sum{}, applied_differences{}};

@@ -77,7 +77,7 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how, 
     std::vector<double> out;
     for (const float v : model.flat()) out.push_back(double(v));
     const auto state = state_of(*trainer);
-    for (const char* name : {"unsent", "unpublished", "exchanges of the codec"})
+    for (const char* name : {"unsent", "unpublished", "agreed on", "exchanges of the codec"})
       for (const double v : state.of(name)) out.push_back(v);
     return out;
   });
@@ -99,6 +99,7 @@ void check(const Codec& codec, const char* name) {
 BOOST_AUTO_TEST_CASE(a_memory_counts_exchanges_and_goes_on) {
   check(tutti::error_feedback{tutti::top_k{.2}}, "error_feedback<top_k>");
   check(tutti::error_feedback{tutti::sign_block{}, .9}, "error_feedback<sign_block>");
+  check(tutti::ef21{tutti::top_k{.2}}, "ef21<top_k>");
 }
 
 BOOST_AUTO_TEST_CASE(a_memory_stays_with_its_values_when_buckets_change) {

@@ -6,6 +6,7 @@
 //
 //   reducing   schedules: an all_reduce of each part; with owners a reduce_scatter, and an all_gather to
 //              hand out what the owners have made of it
+//   staged     the same in several stages, of a codec that makes each of the one before it
 //   serving    placements: workers push, servers make steps of it and answer
 //   mixing     mixings: every rank keeps values of its own, averaged with its neighbours'
 //   pairwise   mixings: the same with one neighbour at a time, which nobody waits for

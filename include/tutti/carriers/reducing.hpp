@@ -39,6 +39,25 @@ auto shared_values(Comm& comm, std::size_t n) {
     return aligned_values<T>{n};
 }
 
+/// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
+template <class T>
+void scale_for_mean(std::span<T> values, std::span<const double> weights, int rank) {
+  if (std::equal(weights.begin() + 1, weights.end(), weights.begin())) return;
+  std::vector<double> scaled(weights.begin(), weights.end());
+  detail::scale_weights(scaled);
+  double total = 0;
+  for (const double w : scaled) total += w;
+  const double own = scaled[std::size_t(rank)];
+  detail::scale_contribution(values, static_cast<T>(own * double(scaled.size()) / total));
+}
+
+/// What this rank is the owner of, of a part.
+template <class Comm>
+place owned_shard(place part, const Comm& comm) {
+  const shard mine = shard_of(part.size(), comm.rank(), comm.size());
+  return {part.begin + mine.begin, part.begin + mine.end};
+}
+
 } // namespace detail
 
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
@@ -75,10 +94,7 @@ public:
   }
 
   place owned(std::size_t part) const override {
-    const place all = pieces_[part].where;
-    if (!Owners) return all;
-    const shard mine = shard_of(all.size(), with_.comm.rank(), with_.comm.size());
-    return {all.begin + mine.begin, all.begin + mine.end};
+    return Owners ? detail::owned_shard(pieces_[part].where, with_.comm) : pieces_[part].where;
   }
   std::span<T> room(std::size_t part) override { return pieces_[part].values.span(); }
   bool waits() const override { return agrees; }
@@ -113,6 +129,7 @@ public:
       to.number("exchanges of the codec", exchanges_);
       for (piece& p : pieces_) { // of what is exempt nothing is remembered: zeros
         detail::visit(to, p.memory.state(), p.where);
+        if constexpr (detail::follows<codec_type>) detail::visit(to, "agreed on", p.memory.state().agreed, p.where);
         p.memory.state().sent.cover({0, p.coded.size()});
       }
     }
@@ -161,15 +178,8 @@ private:
       coded(p.values);
     }
   }
-  /// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
   void scale(piece& p, std::span<const double> weights) {
-    if (std::equal(weights.begin() + 1, weights.end(), weights.begin())) return;
-    std::vector<double> scaled(weights.begin(), weights.end());
-    detail::scale_weights(scaled);
-    double total = 0;
-    for (const double w : scaled) total += w;
-    const double own = scaled[std::size_t(with_.comm.rank())];
-    detail::scale_contribution(p.values.span(), static_cast<T>(own * double(scaled.size()) / total));
+    detail::scale_for_mean(p.values.span(), weights, with_.comm.rank());
   }
   template <class Values, class By = identity, class Memory = detail::no_codec_memory>
   request weighed(Values& values, std::span<const double> weights, const By& codec = detail::default_part<By>,

@@ -26,7 +26,9 @@
 // A codec that remembers (error feedback) says `static constexpr bool remembers = true`, has the codec without memory
 // that its messages are of as its member `inner`, and encodes by encode(memory, values, out, at): `memory` is what the
 // last exchange that counted left, and room for what this one leaves; what is sent takes the place of `values`. So a
-// step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp).
+// step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp). One that sends how far values
+// have moved (ef21) says `static constexpr bool follows = true` as well: follow(memory, values) is called with the
+// result, on every rank that has it, and with a memory of results.
 //
 // A codec of some tensors of a model only (exempt) has those that are not for it as `rule.exempts(name, shape)`, and what
 // encodes the others as its member `inner`. It belongs to a strategy, which knows tensors.
@@ -43,10 +45,12 @@
 // `static constexpr tutti::execution runs` says where there is code for it (core/execution.hpp): of `both` CUDA kernels write
 // the same bytes, and host is meant where it says nothing.
 //
-// A codec of several stages (PowerSGD) is a sequence of additive ones: stage(k, ...) yields float
-// values whose mean over the ranks is handed to stage k + 1; see `staged_codec`.
+// A codec of several stages (PowerSGD) encodes a part of a model - tensors, whose shapes count - by several reductions, of
+// which each is made of what came of the one before it: `stages<T>(part)` is what does so for one part, and
+// what it remembers of it; see `staged_codec`. A trainer runs it (carriers/staged.hpp).
 #pragma once
 
+#include <tutti/core/archive.hpp>
 #include <tutti/core/element.hpp>
 #include <tutti/core/execution.hpp>
 #include <tutti/core/part.hpp>
@@ -58,7 +62,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tutti {
 
@@ -147,6 +150,13 @@ template <class C>
   requires requires { bool{C::remembers}; }
 inline constexpr bool remembers<C> = C::remembers;
 
+/// Whether results are what contributions have moved by.
+template <class C>
+inline constexpr bool follows = false;
+template <class C>
+  requires requires { bool{C::follows}; }
+inline constexpr bool follows<C> = C::follows;
+
 /// The codec without memory that a codec's messages are of.
 template <class C>
 constexpr const auto& messages_of(const C& c) noexcept {
@@ -230,16 +240,46 @@ using codec_of_tensors_t = std::remove_cvref_t<decltype(detail::codec_of_tensors
 
 } // namespace detail
 
-/// stages(): how many; stage(memory, k, values, agreed) -> the floats that all ranks average next,
-/// `agreed` being the average of the previous stage's; finish(memory, agreed, out) writes the result.
+/// A tensor of a part of a model: where it stands in the part, and how long it is in each dimension. Without a shape
+/// it is a vector, or only a piece of a tensor.
+struct coded_tensor {
+  place where;
+  std::span<const std::int64_t> shape;
+};
+
+/// A part of a model that travels in stages, and who encodes it.
+struct staged_part {
+  place where = {}; ///< in the flat model
+  std::span<const coded_tensor> tensors = {};
+  int rank = 0, ranks = 1;
+  bool means = true; ///< the result is the mean of what ranks contribute, otherwise the sum
+};
+/// How the messages of all ranks become one: as contributions do, by a sum or a mean; or by what a stage needs.
+enum class stage_reduction : std::uint8_t { contributions, sum, maximum };
+/// What a stage sends: values of this type.
+template <element T, stage_reduction How = stage_reduction::contributions>
+struct stage_message {
+  using value_type = T;
+  static constexpr stage_reduction reduction = How;
+};
+
+/// What encodes a staged_part, again and again. Its `messages` are a tuple of a stage_message for each stage, of length(k)
+/// values. begin(exchange) is called first, of which so many have counted. Before stage k, encode<k>(values, agreed, out)
+/// writes its message: `values` are the contribution, in a room that is handed on from call to call, and `agreed` is what
+/// came of stage k - 1. decode(values, agreed) makes the result of what came of the last. What is remembered changes at
+/// commit(), so that a step that is skipped leaves no trace; state() visits it.
+template <class S>
+concept coding_stages = requires(S s, int k, archive& to) {
+  typename S::messages;
+  { s.length(k) } -> std::same_as<std::size_t>;
+  s.begin(std::uint64_t{});
+  s.commit();
+  s.state(to);
+};
+/// It may say of how many ranks it cannot work: `wrong(ranks)` is a sentence, or null.
 template <class C, class T>
-concept staged_codec =
-    codec<C> && element<T> &&
-    requires(const C c, typename C::template state<T>& memory, int k, std::span<const T> values,
-             std::span<const float> agreed, std::span<T> out) {
-      { c.stages() } -> std::convertible_to<int>;
-      { c.stage(memory, k, values, agreed) } -> std::same_as<std::vector<float>>;
-      c.finish(memory, agreed, out);
-    };
+concept staged_codec = codec<C> && real_element<T> && requires(const C c, const staged_part& part) {
+  { c.template stages<T>(part) } -> coding_stages;
+};
 
 } // namespace tutti

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tutti {
@@ -70,6 +71,7 @@ struct codec_memory_state {
   std::uint64_t exchanges = 0;  ///< that counted
   two_generations<A> sent;      ///< of this rank's contributions
   two_generations<A> published; ///< of the results that this rank finishes
+  two_generations<A> agreed;    ///< of a codec that follows: the results
   place finishes;               ///< which these are
   bool holds_back = false;      ///< an exchange counts when commit() says so, not when it is complete
 
@@ -78,6 +80,7 @@ struct codec_memory_state {
     sent.cover({0, n});
     sent.forget();
     published.forget();
+    agreed.forget();
     finishes = results;
     if (!published.empty()) published.cover(results);
   }
@@ -85,9 +88,15 @@ struct codec_memory_state {
     if (published.empty()) published.cover(finishes);
     return published.at(first, n);
   }
+  /// Of the results that this rank has, as they arrive.
+  remembered<A> arrived(place here) {
+    agreed.cover(here);
+    return agreed.at(here.begin, here.size());
+  }
   void commit() noexcept {
     sent.commit();
     published.commit();
+    agreed.commit();
     ++exchanges;
   }
 };
@@ -97,7 +106,7 @@ struct codec_memory_state {
 /// Given to a collective beside a codec that remembers: `all_reduce(comm, data, codec, memory)`. Every rank has its own,
 /// for data of one length, and gives it to the calls that go on with that data, one after the other; it outlives them.
 /// An exchange counts, and changes it, when the call is complete: one that fails leaves it as it was. Memory: two numbers
-/// for each value, and where a codec loses something of results, two for each that this rank finishes.
+/// for each value, two more for ef21, and where a codec loses something of results, two for each that this rank finishes.
 template <real_element T>
 class codec_memory {
 public:
@@ -114,6 +123,8 @@ public:
   /// The same of the results that this rank has finished, from `finishes().begin` on; empty while none lost anything.
   std::span<const value_type> published() const noexcept { return state_.published.now(); }
   place finishes() const noexcept { return state_.finishes; }
+  /// Of ef21 the result as it arrived last, where this rank has it; otherwise empty.
+  std::span<const value_type> agreed() const noexcept { return state_.agreed.now(); }
 
   /// For collectives and carriers, which are given parts to read.
   detail::codec_memory_state<value_type>& state() const noexcept { return state_; }
@@ -129,19 +140,24 @@ struct no_codec_memory {
   using part = memory_part;
 };
 
+/// What may cover a part of the data, or nothing.
+template <class A>
+void visit(archive& to, std::string_view name, two_generations<A>& memory, place where) {
+  std::vector<A> whole(where.size());
+  const place part = memory.empty() ? place{} : memory.covered();
+  std::ranges::copy(memory.now(), whole.begin() + std::ptrdiff_t(part.begin));
+  to.values(name, std::span<A>{whole}, where, held_by::worker);
+  if (memory.empty() && std::ranges::all_of(whole, [](A v) { return v == 0; })) return;
+  memory.cover({0, where.size()});
+  std::ranges::copy(whole, memory.now().begin());
+}
 /// What a visit reads and writes of a memory whose data is `where` of the flat model. Another number of ranks goes on
 /// without what was left unsent.
 template <class A>
 void visit(archive& to, codec_memory_state<A>& memory, place where) {
   memory.sent.cover({0, where.size()});
   to.values("unsent", memory.sent.now(), where, held_by::worker);
-  std::vector<A> whole(where.size());
-  const place part = memory.published.empty() ? place{} : memory.published.covered();
-  std::ranges::copy(memory.published.now(), whole.begin() + std::ptrdiff_t(part.begin));
-  to.values("unpublished", std::span<A>{whole}, where, held_by::worker);
-  if (memory.published.empty() && std::ranges::all_of(whole, [](A v) { return v == 0; })) return;
-  memory.published.cover({0, where.size()});
-  std::ranges::copy(whole, memory.published.now().begin());
+  detail::visit(to, "unpublished", memory.published, where);
 }
 
 } // namespace detail

@@ -42,13 +42,14 @@ struct arithmetic {
 
   void* memory = nullptr; ///< of a codec that has one; outlives the call
   int rank = 0, ranks = 1;
+  bool everywhere = false; ///< every rank has the whole result in the end, not what it finishes alone
 
   coder contributions = {}; ///< each is encoded once
   coder results = {};       ///< as they are published; of an opaque codec each is encoded once, by who finishes it
   void (*finish)(const arithmetic&, std::byte* values, std::byte* wire, std::size_t n, std::size_t first) =
       nullptr; ///< of a codec that rounds: encodes a result when it is finished, once
   void (*begin)(const arithmetic&, std::size_t n, place finishes) = nullptr; ///< of a memory: an exchange
-  void (*end)(const arithmetic&) = nullptr;                                  ///< which is complete
+  void (*end)(const arithmetic&, std::byte* values, place holds) = nullptr;  ///< which is complete, with its results
 
   void (*lift)(const arithmetic&, const std::byte* values, std::byte* accumulators, std::size_t n,
                std::size_t first, double weight) = nullptr;
@@ -157,7 +158,10 @@ struct functions {
       encode_with(by, in, out, n, at(a, first, true));
   }
   static void begin(const arithmetic& a, std::size_t n, place finishes) { memory_of(a).begin(n, finishes); }
-  static void end(const arithmetic& a) {
+  static void end(const arithmetic& a, std::byte* values, place holds) {
+    const exact_mode held;
+    if constexpr (follows<C>)
+      codec(a).follow(memory_of(a).arrived(holds), span_of(values + holds.begin * sizeof(T), holds.size()));
     if (!memory_of(a).holds_back) memory_of(a).commit();
   }
   static void lift(const arithmetic& a, const std::byte* in, std::byte* out, std::size_t n,

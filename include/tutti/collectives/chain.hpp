@@ -76,13 +76,17 @@ private:
 };
 
 /// A chain of one stage or more, none of them started. To be held by a request.
+template <class Comm, class Ready>
+std::unique_ptr<operation> chain_of(Comm& comm, Ready ready, std::vector<std::unique_ptr<operation>> stages) {
+  auto& body = detail::stationary(comm);
+  return std::make_unique<chain<stationary_type<Comm>, Ready>>(body, std::move(stages), std::move(ready));
+}
 template <class Comm, class Ready, class... Stages>
 std::unique_ptr<operation> chain_of(Comm& comm, Ready ready, std::unique_ptr<operation> first, Stages... others) {
   std::vector<std::unique_ptr<operation>> stages;
   stages.push_back(std::move(first));
   (stages.push_back(std::move(others)), ...);
-  auto& body = detail::stationary(comm);
-  return std::make_unique<chain<stationary_type<Comm>, Ready>>(body, std::move(stages), std::move(ready));
+  return detail::chain_of(comm, std::move(ready), std::move(stages));
 }
 
 } // namespace tutti::detail

@@ -4,6 +4,7 @@
 #include <tutti/codecs/codec.hpp>
 #include <tutti/codecs/memory.hpp>
 #include <tutti/collectives/default_topology.hpp>
+#include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/reducer.hpp>
 #include <tutti/topologies/schedule.hpp>
 
@@ -142,8 +143,10 @@ struct compatible {
   static constexpr bool real = !coded || kind_of<Codec> == codec_kind::exact || real_element<T>;
   static constexpr bool opaque_meets =
       !coded || kind_of<Codec> != codec_kind::opaque || gathers_or_default<Topology>();
+  static constexpr bool follows_alike = !detail::follows<Codec> || (std::derived_from<Reducer, sum> && !is_weighted<Reducer>);
   static constexpr bool value =
-      meets && coded && on_host && stateless && remembers_something && remembers_these && real && opaque_meets;
+      meets && coded && on_host && stateless && follows_alike && remembers_something && remembers_these && real &&
+      opaque_meets;
 };
 template <class Topology, class Reducer, class Codec, class T, class Memory>
 struct compatible_sentences {
@@ -152,12 +155,17 @@ struct compatible_sentences {
                               "them pairwise - use tutti::direct or tutti::star");
   static_assert(facts::has_tensors, "tutti: exempt picks tensors of a model, and a call has none - give the codec itself, or "
                                     "bind the model to a tutti::strategy");
-  static_assert(facts::coded || !facts::has_tensors,
+  static_assert(!staged_codec<Codec, T>, "tutti: this codec sends tensors in stages, whose shapes a call does not know - "
+                                         "give it to a tutti::strategy, whose trainer does");
+  static_assert(facts::coded || !facts::has_tensors || staged_codec<Codec, T>,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::on_host, "tutti: this codec runs in kernels alone, and this call encodes on the host - give one "
                                 "with execution::both");
   static_assert(facts::stateless, "tutti: this codec remembers what it left out, and the call has no memory - give it a "
                                   "tutti::codec_memory of the same elements, which outlives it");
+  static_assert(facts::follows_alike, "tutti: this codec sends how far contributions have moved, which are added up, each "
+                                      "counting the same in every exchange - use tutti::mean or tutti::sum, or "
+                                      "tutti::error_feedback");
   static_assert(facts::remembers_something, "tutti: a memory is given, and this codec remembers nothing - leave it out, or "
                                             "use tutti::error_feedback");
   static_assert(facts::remembers_these, "tutti: this memory is of other elements than the data - give a "

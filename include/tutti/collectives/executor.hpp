@@ -118,7 +118,8 @@ private:
       post(plan_.rounds[round_]);
     }
     for (std::size_t k = plan_.last_lowers; k < plan_.lowers.size(); ++k) lower(plan_.lowers[k]);
-    if (task_.math.memory) task_.math.end(task_.math);
+    if (task_.math.memory)
+      task_.math.end(task_.math, task_.out, task_.math.everywhere ? place{0, plan_.elements} : finished_here());
     return true;
   }
 

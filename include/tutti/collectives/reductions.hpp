@@ -192,6 +192,7 @@ decltype(auto) prepare(const Reduction& given, const R& r, const Codec& codec, U
   work.math = detail::arithmetic_of<T>(r, codec);
   work.math.rank = comm.rank();
   work.math.ranks = comm.size();
+  work.math.everywhere = What == collective::all_reduce;
   if constexpr (requires { given.memory.state(); }) work.math.memory = &given.memory.state();
   work.total = double(comm.size());
   collective_call<std::remove_reference_t<decltype(comm)>> call{

@@ -6,6 +6,7 @@
 #include <tutti/codecs/identity.hpp>
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/carriers/serving.hpp>
+#include <tutti/carriers/staged.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/topologies/mixing_proof.hpp>
 #include <tutti/training/trainer.hpp>
@@ -107,10 +108,10 @@ std::string wrong_exemption(const std::vector<bool>& exempt, std::span<const ten
   return any ? "every tensor is exempt from the codec - give tensors their shapes, or leave the codec out" : std::string{};
 }
 
-/// `exempt_from`: of the model what travels as it is.
 template <class T, class Parts, class Sync>
-std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, std::span<const place> pieces,
-                                        std::size_t tensors, std::size_t exempt_from) {
+std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, const flat_model<T>& model,
+                                        std::span<const place> pieces) {
+  const std::size_t tensors = model.count();
   return [&]<class Comm, class Topology, class Reducer, class Codec>(
              const carrying_parts<Comm, Topology, Reducer, Codec>& with) -> std::unique_ptr<carrier<T>> {
     if constexpr (carrier_of<Sync> == carried_by::placement)
@@ -124,9 +125,11 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, st
     else if constexpr (carrier_of<Sync> == carried_by::mixing)
       return std::make_unique<mixing<T, Comm, Topology, Codec, has_ratios<Sync> ? mixed_as::ratios : mixed_as::values>>(
           with.comm, with.topology, with.codec, with.how, pieces);
+    else if constexpr (staged_codec<Codec, T>)
+      return std::make_unique<staged<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with, model, pieces);
     else
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with, pieces,
-                                                                                             exempt_from);
+                                                                                             model.held_back_from());
   }(parts);
 }
 
@@ -160,9 +163,12 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   const std::vector<bool> exempt = detail::exempt_tensors(parts.codec, std::span<const tensor<V>>{given});
   if (wrong.empty()) wrong = detail::wrong_exemption(exempt, std::span<const tensor<V>>{given});
   auto bound = detail::bound<T>(std::move(given), exempt);
-  const auto carry = [&, tensors = bound.model.count(),
-                      exempt_from = bound.model.held_back_from()](std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, pieces, tensors, exempt_from);
+  if (const objection of_codec = detail::codec_objection(parts.codec); wrong.empty() && !of_codec.empty())
+    wrong = of_codec.in_words();
+  if constexpr (requires { parts.codec.wrong(1); })
+    if (const char* of_ranks = parts.codec.wrong(parts.comm.size()); wrong.empty() && of_ranks) wrong = of_ranks;
+  const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
+    return detail::carrier_for<T>(parts, sync, model, pieces);
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)

@@ -90,7 +90,10 @@ struct strategy_checks {
   static constexpr bool closes_at_servers = by_servers || !names_closing<Sync>;
   static constexpr bool adds_at_server = !by_servers || !unweighted_at_server || !pairwise_at_server ||
                                          std::derived_from<Reducer, sum>;
-  static constexpr bool encodes = codec_of<coded_by, float>;
+  static constexpr bool by_stages = staged_codec<Codec, float>;
+  static constexpr bool encodes = codec_of<coded_by, float> || by_stages;
+  static constexpr bool adds_in_stages = !by_stages || std::derived_from<Reducer, sum>;
+  static constexpr bool follows_alike = !detail::follows<coded_by> || (std::derived_from<Reducer, sum> && !is_weighted<Reducer>);
   static constexpr bool keeps_memory =
       !encodes || stateless_codec_of<coded_by, float> || (by_schedule && !over_population<Sync>);
   static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<coded_by, float> ||
@@ -112,8 +115,8 @@ struct strategy_checks {
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
-                                adds_at_server && averages_clients && exempts_by_schedule &&
-                                exempts_of_one_range && encodes && keeps_memory &&
+                                adds_at_server && averages_clients && exempts_by_schedule && exempts_of_one_range &&
+                                encodes && adds_in_stages && follows_alike && keeps_memory &&
                                 remembers_differences && unbiased &&
                                 reaches_all && scatters && meets && decodes;
 };
@@ -183,6 +186,11 @@ struct strategy_sentences {
                                              "without exempt");
   static_assert(facts::encodes, "tutti::strategy: this codec cannot encode the parameters - see "
                                 "tutti/codecs/codec.hpp");
+  static_assert(facts::adds_in_stages, "tutti::strategy: what this codec sends in stages is added up, and this reducer does "
+                                       "not add - use tutti::mean or tutti::sum");
+  static_assert(facts::follows_alike, "tutti::strategy: this codec sends how far contributions have moved, which are added "
+                                      "up, each counting the same in every exchange - use tutti::mean or tutti::sum, "
+                                      "or tutti::error_feedback");
   static_assert(facts::keeps_memory, "tutti::strategy: this codec remembers what it left out, and only trainers over a "
                                      "schedule keep a codec's memory - use tutti::synchronous, tutti::local_sgd or "
                                      "tutti::diloco, or a codec without error feedback");

@@ -67,7 +67,7 @@ struct training_plan {
   compared_numbers numbers;
   std::string wrong;         ///< with the parts, as this rank sees it
   const char* call = "bind"; ///< that errors name
-  function_ref<std::unique_ptr<carrier<T>>(std::span<const place>)> carry;
+  function_ref<std::unique_ptr<carrier<T>>(const flat_model<T>&, std::span<const place>)> carry;
   function_ref<updater<T>(place)> outer; ///< of differences
 };
 
@@ -89,7 +89,7 @@ protected:
     cut();
     std::vector<place> carried = parts_;
     if (has_beside()) carried.insert(carried.end(), parts_.begin(), parts_.end());
-    carrier_ = plan.carry(carried);
+    carrier_ = plan.carry(model(), carried);
     numbers_ = std::move(plan.numbers);
     const T ranks = T(ranks_->size()); // a mean of unlike weights multiplies by as much before it adds as many
     if (judges_contributions()) collect_.bound((std::numeric_limits<T>::max)() / ranks / ranks / 2);
