@@ -14,6 +14,7 @@ struct round_report {
   double seconds = 0; ///< since these rounds were begun
   int silent = 0;     ///< how many of the clients wrote nothing, and were left out
   std::vector<int> not_finite = {}; ///< who returned a NaN or an infinity, where a rule stands that; in order
+  std::string secure = {};  ///< of a secure sum: its graph, its words, and what it hides from whom
   std::string skipped = {}; ///< why the round changed nothing, naming it; empty when it was applied
 };
 

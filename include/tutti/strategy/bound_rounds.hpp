@@ -1,6 +1,7 @@
 // What strategy::rounds makes of the parts: rounds over a population, or a sentence.
 #pragma once
 
+#include <tutti/federated/accumulator.hpp>
 #include <tutti/federated/corrections.hpp>
 #include <tutti/federated/rounds.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
@@ -52,6 +53,19 @@ auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, st
   }
 }
 
+/// The same, as an accumulator has it.
+template <class T, class Accumulator, class Parts>
+auto meeting_for(const Accumulator& accumulator, const Parts& parts, std::size_t n, const accumulated_rounds& facts) {
+  if constexpr (requires { accumulator.wrong(facts); }) {
+    auto reduce = [&comm = parts.comm, how = detail::plain_options(parts.how)](auto values) {
+      tutti::reduce(comm, values, 0, sum{}, how);
+    };
+    return accumulator.template meeting<T>(n, facts, reduce);
+  } else {
+    return detail::meeting_for<T>(parts, n, facts.clip);
+  }
+}
+
 /// What clients keep from round to round, as the policy wants it.
 template <class T, class Parts, class Plan>
 auto corrections_for(const Parts& parts, const Plan& given) {
@@ -79,17 +93,25 @@ std::string wrong_rule(const Reducer& rule) {
 
 /// What clients weigh is told by the weights of the mean of each rank's.
 template <class Comm, class Topology, class Reducer, class Codec, class T, class Sync, class Population,
-          class Optimizer>
-auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
+          class Optimizer, class Accumulator>
+auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Accumulator& accumulator,
                   rounds_plan<T, Sync, Population, Optimizer> given) {
   using mean_of_ranks = carrying_parts<Comm, Topology, weighted_mean, Codec>;
   using outer = std::remove_cvref_t<decltype(given.sync.outer)>;
   driven_by driver{.call = "run", .wrong = detail::wrong_rounds(given, parts.how.weight), .whole = true};
   if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
+  const int all_clients = int(given.clients.clients());
+  const accumulated_rounds facts{.clip = detail::clip_of(given.sync),
+                                 .cohort = all_clients > 0 ? int(given.sync.cohort(all_clients)) : 0,
+                                 .normalized = detail::normalizes(given.sync),
+                                 .seed = given.how.seed};
+  if constexpr (requires { accumulator.wrong(facts); })
+    if (driver.wrong.empty()) driver.wrong = accumulator.wrong(facts);
   driver.numbers.add(parts.reducer);
+  driver.numbers.add(accumulator);
   driver.numbers.add(of_clients<Optimizer>{given.optimizer, given.training.groups});
   driver.numbers.add(given.how);
-  driver.numbers.add(int(given.clients.clients()));
+  driver.numbers.add(all_clients);
   const auto bind = [&, &sync = given.sync, model = given.parameters](const training_options& with,
                                                                      const std::string& wrong_groups) {
     if (driver.wrong.empty()) driver.wrong = wrong_groups;
@@ -99,7 +121,7 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
   };
   std::size_t n = 0;
   for (const auto& p : given.parameters) n += p.values.size();
-  auto meeting = detail::meeting_for<T>(parts, n, detail::clip_of(given.sync));
+  auto meeting = detail::meeting_for<T>(accumulator, parts, n, facts);
   auto kept = detail::corrections_for<T>(parts, given);
   using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>,
                                   decltype(meeting), decltype(kept)>;

@@ -4,9 +4,11 @@
 //
 // Parts are given in any order. A communicator is required; the others default to
 //   topology   default_topology; star when the sync policy is carried by servers; the graph that a policy names
-//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes
+//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes;
+//              reproducible_weighted_mean where clients are added up in integers
 //   codec      identity
 //   sync       synchronous
+//   accumulator as_reduced: how clients are added up is the reducer's affair (federated/accumulator.hpp)
 //   options    options{}, and training_options{}
 // A communicator given as an lvalue is referred to and must outlive the strategy; everything else is
 // owned. `at_least<determinism::run_to_run>{}` among the parts asks for a level of determinism. What
@@ -77,8 +79,11 @@ struct strategy_parts {
   using sync = std::conditional_t<sync_policy<given_sync>, given_sync, synchronous>;
   using topology = std::remove_cvref_t<
       part_type<topology_part, typename default_topology_of<sync>::type, Parts...>>;
+  using accumulator = std::remove_cvref_t<part_type<accumulator_part, as_reduced, Parts...>>;
+  using mean_of_clients =
+      std::conditional_t<accumulator::in_integers, reproducible_weighted_mean, weighted_mean>;
   using reducer = std::remove_cvref_t<
-      part_type<reducer_part, std::conditional_t<over_population<sync> || weighs_pushes<sync>, weighted_mean, mean>,
+      part_type<reducer_part, std::conditional_t<over_population<sync> || weighs_pushes<sync>, mean_of_clients, mean>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, identity, Parts...>>;
   template <template <class...> class About>
@@ -88,13 +93,14 @@ struct strategy_parts {
       !std::is_same_v<comm, no_communicator> && sync_policy<given_sync>;
   static constexpr bool valid = [] {
     if constexpr (complete)
-      return resolved<strategy_checks>::value;
+      return resolved<strategy_checks>::value && accumulator_checks<accumulator, reducer, sync>::value;
     else
       return false;
   }();
   static constexpr void explain() {
     detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync, Parts...>>();
-    if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
+    if constexpr (complete)
+      detail::explain<resolved<strategy_sentences>, accumulator_sentences<accumulator, reducer, sync>>();
   }
 };
 
@@ -183,7 +189,7 @@ public:
     detail::explain<detail::rounds_sentences<sync_type, T, Optimizer, Population>>();
     if constexpr (chosen::valid && checks::value)
       return detail::bound_rounds(
-          resolve(given_options()),
+          resolve(given_options()), part<accumulator_part, typename chosen::accumulator>(),
           detail::rounds_plan<T, sync_type, Population, Optimizer>{
               sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()});
     else
