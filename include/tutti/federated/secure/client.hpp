@@ -109,9 +109,12 @@ public:
     const keys_message told = keys_message::decoded(keys, in_);
     mine(told.client);
     enough(told.of.size(), "have come");
-    neighbours_ = told.of;
     std::vector<std::uint32_t> places;
-    for (const auto& one : neighbours_) places.push_back(place_of(one.neighbour));
+    for (const auto& one : told.of) {
+      neighbours_.push_back({one.neighbour, one.keys.masking,
+                             secure::agreed_key(sealing_, one.keys.sealing, "tutti secure sum 1: sealing", in_.name())});
+      places.push_back(place_of(one.neighbour));
+    }
     detail::field_draws draw{derived("coefficients")};
     const std::vector<mersenne_61> key_in_numbers = detail::numbers_of(masking_.secret);
     const std::vector<mersenne_61> mask_in_numbers = detail::numbers_of(own_);
@@ -119,7 +122,7 @@ public:
     const auto of_mask = secure::split<mersenne_61>(mask_in_numbers, in_.threshold(), places, draw);
     shared_message out{id_, detail::commitment_to(own_, in_, id_), {}};
     for (std::size_t k = 0; k < neighbours_.size(); ++k)
-      out.to.push_back({neighbours_[k].neighbour, seal(neighbours_[k], of_key[k].values, of_mask[k].values)});
+      out.to.push_back({neighbours_[k].client, seal(neighbours_[k], of_key[k].values, of_mask[k].values)});
     stage_ = stage::shared;
     return out.encoded(in_);
   }
@@ -134,9 +137,9 @@ public:
     enough(told.from.size(), "have shared");
     std::vector<secure::mask> masks{{detail::stream_of_own(own_, in_), false}};
     for (const sealed_entry& one : told.from) {
-      const keys_message::entry& who = known(one.neighbour);
+      const partner& who = known(one.neighbour);
       open(who, one);
-      masks.push_back({detail::mask_in_common(masking_, who.keys.masking, in_), who.neighbour < id_});
+      masks.push_back({detail::mask_in_common(masking_, who.masking, in_), who.client < id_});
     }
     message out = masked_message::head(in_, id_);
     std::vector<Word> words(values.begin(), values.end());
@@ -173,6 +176,11 @@ public:
   }
 
 private:
+  struct partner {
+    int client;
+    open_key masking;
+    key sealing; ///< in common with it
+  };
   enum class stage { begun, advertised, shared, masked, revealed, failed };
 
   void turn(stage from, stage to) {
@@ -193,8 +201,8 @@ private:
                                                 " " + what + ", and " + std::to_string(in_.threshold()) +
                                                 " are needed");
   }
-  const keys_message::entry& known(int neighbour) const {
-    const auto at = std::ranges::find(neighbours_, neighbour, &keys_message::entry::neighbour);
+  const partner& known(int neighbour) const {
+    const auto at = std::ranges::find(neighbours_, neighbour, &partner::client);
     if (at == neighbours_.end())
       detail::refuse(error_code::bad_data, "client " + std::to_string(id_) + " is given shares of client " +
                                                std::to_string(neighbour) + ", whose keys it was not given");
@@ -204,11 +212,10 @@ private:
   key derived(std::string_view name) const {
     return detail::derivation{seed_.bytes, name}.with(in_.name()).with(std::uint64_t(id_)).secret();
   }
-  key sealing_key(const keys_message::entry& with, bytes_view address) const {
-    const key both = secure::agreed_key(sealing_, with.keys.sealing, "tutti secure sum 1: sealing", in_.name());
-    return detail::derivation{both.bytes, "tutti secure sum 1: one direction"}.with(address).secret();
+  static key sealing_key(const partner& with, bytes_view address) {
+    return detail::derivation{with.sealing.bytes, "tutti secure sum 1: one direction"}.with(address).secret();
   }
-  std::array<std::uint8_t, detail::sealed_bytes> seal(const keys_message::entry& for_whom,
+  std::array<std::uint8_t, detail::sealed_bytes> seal(const partner& for_whom,
                                                       std::span<const mersenne_61> of_key,
                                                       std::span<const mersenne_61> of_mask) const {
     std::array<std::uint8_t, 2 * detail::share_bytes> plain{};
@@ -216,18 +223,18 @@ private:
     for (const auto& numbers : {of_key, of_mask})
       for (const mersenne_61 number : numbers)
         for (int k = 0; k < 8; ++k) plain[at++] = static_cast<std::uint8_t>(number.value() >> (8 * k));
-    const message beside = detail::address(in_, id_, for_whom.neighbour);
+    const message beside = detail::address(in_, id_, for_whom.client);
     const message shut = secure::sealed(sealing_key(for_whom, beside), plain, beside);
     sodium_memzero(plain.data(), plain.size());
     std::array<std::uint8_t, detail::sealed_bytes> out{};
     std::ranges::copy(shut, out.begin());
     return out;
   }
-  void open(const keys_message::entry& from, const sealed_entry& one) {
+  void open(const partner& from, const sealed_entry& one) {
     std::array<std::uint8_t, 2 * detail::share_bytes> plain{};
-    const message beside = detail::address(in_, from.neighbour, id_);
+    const message beside = detail::address(in_, from.client, id_);
     const auto refuse_it = [&](const char* why) {
-      detail::refuse(error_code::bad_data, "the shares of client " + std::to_string(from.neighbour) + " for client " +
+      detail::refuse(error_code::bad_data, "the shares of client " + std::to_string(from.client) + " for client " +
                                                std::to_string(id_) + why);
     };
     if (!secure::opened(sealing_key(from, beside), one.shut, beside, plain)) refuse_it(" were changed on their way");
@@ -239,7 +246,7 @@ private:
       (n < detail::key_numbers ? shares.of_key : shares.of_mask).push_back(mersenne_61{number});
     }
     sodium_memzero(plain.data(), plain.size());
-    held_.push_back({from.neighbour, std::move(shares)});
+    held_.push_back({from.client, std::move(shares)});
   }
 
   const session& in_;
@@ -248,8 +255,8 @@ private:
   key_pair sealing_, masking_;
   key own_; ///< b
   stage stage_ = stage::begun;
-  std::vector<keys_message::entry> neighbours_; ///< that have advertised keys
-  std::vector<std::pair<int, detail::held_shares>> held_;
+  std::vector<partner> neighbours_; ///< that have advertised keys
+  std::vector<std::pair<int, detail::held_shares>> held_; ///< of those who have shared
 };
 
 } // namespace tutti::secure
