@@ -84,6 +84,34 @@ BOOST_AUTO_TEST_CASE(a_drop_out_at_every_stage_is_recovered) {
   }
 }
 
+// Four clients, two of three neighbours needed, every way of stopping: there is a sum, of all whose values have come,
+// where three say what they hold; of no client both secrets are told, whether there is a sum or not.
+BOOST_AUTO_TEST_CASE(whoever_drops_out_and_when_the_sum_is_exact_or_refused) {
+  constexpr until ways[] = {until::advertised, until::shared, until::masked, until::end};
+  for (int pattern = 0; pattern < 256; ++pattern) {
+    const auto stops = [&](int c) { return ways[pattern >> (2 * c) & 3]; };
+    int answer = 0;
+    std::vector<int> come;
+    for (int c = 0; c < 4; ++c) {
+      answer += stops(c) == until::end;
+      if (stops(c) >= until::masked) come.push_back(c);
+    }
+    if (come.empty()) continue;
+    trial::one_sum<std::uint32_t> one{{.clients = 4, .values = 5, .word_bits = 32, .threshold = 2}};
+    try {
+      const auto sum = one.run(plain_values, stops);
+      BOOST_REQUIRE_MESSAGE(answer >= 3 && std::ranges::equal(sum, sum_of(come)), pattern);
+    } catch (const tutti::error& e) {
+      BOOST_REQUIRE_MESSAGE(answer < 3 && e.code() == lost, pattern << ": " << e.what());
+    }
+    std::set<int> told[2];
+    for (const auto& bytes : one.revealed)
+      for (const auto& share : tutti::secure::revealed_message::decoded(bytes, one.in).of)
+        told[share.dropped].insert(share.neighbour);
+    for (const int c : told[0]) BOOST_REQUIRE_MESSAGE(!told[1].contains(c), pattern << ": both of client " << c);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(words_of_64_bits_wrap_around_like_those_of_32) {
   trial::one_sum<std::uint64_t> one{{.clients = 5, .values = 1027, .word_bits = 64}};
   const auto values = [](int c) { return std::vector<std::uint64_t>(1027, std::uint64_t{0} - std::uint64_t(c) * 5); };
@@ -304,6 +332,8 @@ BOOST_AUTO_TEST_CASE(keys_are_other_keys_under_another_name_and_in_another_sessi
   const tutti::secure::session first{seven}, second{next};
   BOOST_CHECK(!std::ranges::equal(first.name(), second.name()));
   BOOST_CHECK(!(tutti::secure::drawn_key() == tutti::secure::drawn_key()));
+  tutti::secure::client<std::uint32_t> once{first, 3}, again{first, 3}; // neither seeded by what is known of a client
+  BOOST_CHECK(once.advertise() != again.advertise());
 }
 
 // RFC 7748, 5.2: 9 times the point 9, the first of the iterated test.

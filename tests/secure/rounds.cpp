@@ -3,6 +3,7 @@
 
 #include <tutti/federated/secure/secure_sum.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
+#include <tutti/sync/sampling.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -23,9 +24,13 @@ struct unlike_people {
   int bad = -1;
   int silent_from = 100;
   bool alike = false; // in what they hold
+  bool heavy = false; // who writes nothing
 
   int clients() const { return 23; }
-  double examples(int client) const { return alike ? 3 : client % 11 == 5 ? 0 : client + 1; }
+  double examples(int client) const { 
+    if (heavy) return client % 7 == 3 ? 1e9 : 1;
+    return alike ? 3 : client % 11 == 5 ? 0 : client + 1;
+  }
   void train(int client, tutti::local_training<float>& local, tutti::random_stream random) const {
     if (client % 7 == 3 || client >= silent_from) return;
     for (float& x : local.parameters()) x += std::ldexp(random.uniform() - .5f, int(random.below(40)) - 30);
@@ -117,6 +122,36 @@ BOOST_AUTO_TEST_CASE(a_round_of_too_few_is_skipped_and_says_so) {
       after(2, tutti::reproducible_weighted_mean{}, tutti::secure_sum{}, {.silent_from = 0, .alike = true});
   BOOST_CHECK_MESSAGE(names(none.report.rounds[0].skipped, "of its 14 clients wrote no parameters"),
                       none.report.rounds[0].skipped);
+}
+
+// A billionth of the greatest weight is none of twenty bits.
+BOOST_AUTO_TEST_CASE(a_round_of_those_who_weigh_next_to_nothing_is_skipped) {
+  const auto light = after(2, tutti::reproducible_weighted_mean{},
+                           tutti::secure_sum_in<20, 1024, std::uint32_t>{.threshold = 5}, {.heavy = true}, {}, 1);
+  BOOST_CHECK_MESSAGE(names(light.report.rounds[0].skipped, "weigh next to nothing beside the heaviest"),
+                      light.report.rounds[0].skipped);
+}
+
+BOOST_AUTO_TEST_CASE(a_round_in_which_too_few_or_too_many_are_drawn_is_skipped) {
+  const auto drawn = [](double rate) {
+    trial::model m{1};
+    tutti::self world;
+    unlike_people people{.alike = true};
+    tutti::strategy strategy{world, tutti::secure_sum_in<20, 8, std::uint32_t>{.threshold = 2},
+                             tutti::federated_by<tutti::sgd, tutti::poisson_sampling>{.clip = 1, .sampler = {rate}}};
+    return strategy.run(m.parameters(), people, {.rounds = 12}).rounds;
+  };
+  for (const auto& report : drawn(0)) BOOST_CHECK(names(report.skipped, "nobody was drawn"));
+  for (const auto& report : drawn(1))
+    BOOST_CHECK_MESSAGE(names(report.skipped, "23 clients were drawn, and the words of the secure sum have room for 8"),
+                        report.skipped);
+  int few = 0, enough = 0;
+  for (const auto& report : drawn(.15)) {
+    if (report.clients == 1 || report.clients == 2)
+      few += names(report.skipped, "a secure sum of " + std::to_string(report.clients) + " clients hides nobody");
+    enough += report.skipped.empty() && names(report.secure, " of " + std::to_string(report.clients) + " clients");
+  }
+  BOOST_CHECK(few > 0 && enough > 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_client_of_a_nan_is_named_or_its_round_left_out) {

@@ -18,7 +18,7 @@ namespace tutti {
 /// What accumulators are told of the rounds that they are for.
 struct accumulated_rounds {
   double clip = 0;         ///< the greatest length of a client's difference, 0 for any
-  int cohort = 0;          ///< of how many clients
+  int cohort = 0;          ///< of how many clients; 0 where that is known in each round alone
   bool normalized = false; ///< whether differences count per step
   std::uint64_t seed = 1;
 };

@@ -83,6 +83,14 @@ auto corrections_for(const Parts& parts, const Plan& given) {
   }
 }
 
+/// How many of so many clients are drawn; 0 where a sampler says it, in each round anew.
+template <class Sync>
+int cohort_of(const Sync& sync, int clients) {
+  if constexpr (requires { sync.sampler; })
+    if (!std::is_same_v<std::remove_cvref_t<decltype(sync.sampler)>, by_fraction>) return 0;
+  return clients > 0 ? int(sync.cohort(clients)) : 0;
+}
+
 /// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
 template <class Reducer>
 std::string wrong_rule(const Reducer& rule) {
@@ -102,7 +110,7 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, c
   if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
   const int all_clients = int(given.clients.clients());
   const accumulated_rounds facts{.clip = detail::clip_of(given.sync),
-                                 .cohort = all_clients > 0 ? int(given.sync.cohort(all_clients)) : 0,
+                                 .cohort = detail::cohort_of(given.sync, all_clients),
                                  .normalized = detail::normalizes(given.sync),
                                  .seed = given.how.seed};
   if constexpr (requires { accumulator.wrong(facts); })

@@ -6,6 +6,7 @@
 #include <tutti/federated/secure/ring.hpp>
 #include <tutti/federated/secure/session.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -50,10 +51,11 @@ struct secure_sum_in {
     if (facts.normalized)
       return "differences count per step, and steps would be added up in the open beside a secure sum - leave "
              "normalized out";
-    if (facts.cohort > 0 && std::uint64_t(facts.cohort) > MostClients)
+    if (std::uint64_t(facts.cohort) > MostClients)
       return std::to_string(facts.cohort) + " clients are drawn, and the words of the secure sum have room for " +
              std::to_string(MostClients) + " - give more as MostClients";
-    return secure::wrong_settings({.clients = facts.cohort, .neighbours = neighbours, .threshold = threshold});
+    const int clients = facts.cohort > 0 ? facts.cohort : int((std::min)(MostClients, std::uint64_t{1} << 30));
+    return secure::wrong_settings({.clients = clients, .neighbours = neighbours, .threshold = threshold});
   }
   template <class T, class Reduce>
   auto meeting(std::size_t n, const accumulated_rounds& facts, Reduce reduce) const {
