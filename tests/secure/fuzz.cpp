@@ -27,7 +27,7 @@ public:
 
   std::size_t below(std::size_t n) { return n == 0 ? 0 : random_() % n; }
   ts::message changed(ts::message bytes, const std::vector<ts::message>& others) {
-    static constexpr std::uint32_t nasty[] = {0, 1, 2, 5, 7, 8, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 0x10000};
+    static constexpr std::uint32_t nasty[] = {0, 1, 2, 5, 7, 8, 0x7fffffff, 0x80000000, 0xffffffff, 0x10000};
     for (std::size_t left = 1 + below(3); left > 0; --left) switch (below(7)) {
       case 0: flip(bytes, 1); break;
       case 1: flip(bytes, 256); break;
@@ -99,8 +99,8 @@ BOOST_AUTO_TEST_CASE(messages_that_are_almost_right_are_refused_or_right) {
     std::function<void(const ts::message&)> feed;
   };
   std::vector<kind> kinds;
-  const auto add = [&](const std::vector<ts::message>& all, ts::message (*again)(const ts::message&, const ts::session&),
-                       auto machine, auto step) {
+  const auto add = [&](const std::vector<ts::message>& all,
+                       ts::message (*again)(const ts::message&, const ts::session&), auto machine, auto step) {
     kinds.push_back({all, [&, again](const ts::message& bytes) { return again(bytes, good.in); },
                      [machine, step](const ts::message& bytes) {
                        auto one = machine; // a copy
@@ -126,7 +126,8 @@ BOOST_AUTO_TEST_CASE(messages_that_are_almost_right_are_refused_or_right) {
   add(good.survivors, read_and_written<ts::survivors_message>, client,
       [](auto& c, const auto& m) { (void)c.reveal(m); });
   (void)server.survivors_for(0);
-  add(good.revealed, read_and_written<ts::revealed_message>, server, [](auto& s, const auto& m) { s.take_revealed(m); });
+  add(good.revealed, read_and_written<ts::revealed_message>, server,
+      [](auto& s, const auto& m) { s.take_revealed(m); });
 
   std::vector<ts::message> all;
   for (const kind& one : kinds) {

@@ -224,11 +224,11 @@ BOOST_AUTO_TEST_CASE(what_comes_twice_or_was_changed_is_refused_and_changes_noth
   BOOST_CHECK(names(refusal(bad, [&] { one.server.take_revealed(changed.encoded(one.in)); }), "was not asked for"));
   changed.of[1].dropped = false;
   changed.of.pop_back();
-  BOOST_CHECK(names(refusal(bad, [&] { one.server.take_revealed(changed.encoded(one.in)); }), "less than it was asked"));
+  BOOST_CHECK(names(refusal(bad, [&] { one.server.take_revealed(changed.encoded(one.in)); }), "tells less than it"));
   BOOST_CHECK(names(refusal(lost, [&] { (void)one.server.sum(); }), "0 neighbours of client 0 are left"));
   one.server.take_revealed(answer);
   BOOST_CHECK(names(refusal(bad, [&] { one.server.take_revealed(answer); }), "has answered before"));
-  for (int c = 1; c < 7; ++c) one.server.take_revealed(one.clients[std::size_t(c)]->reveal(one.survivors[std::size_t(c)]));
+  for (std::size_t c = 1; c < 7; ++c) one.server.take_revealed(one.clients[c]->reveal(one.survivors[c]));
   BOOST_CHECK(std::ranges::equal(one.server.sum(), sum_of({0, 1, 2, 3, 4, 5, 6})));
 }
 
@@ -321,7 +321,8 @@ BOOST_AUTO_TEST_CASE(masks_are_the_keystream_of_chacha20_under_256_bits) {
 }
 
 BOOST_AUTO_TEST_CASE(keys_are_other_keys_under_another_name_and_in_another_session) {
-  const tutti::secure::key_pair a = tutti::secure::pair_of(trial::seed_of(1)), b = tutti::secure::pair_of(trial::seed_of(2));
+  const tutti::secure::key_pair a = tutti::secure::pair_of(trial::seed_of(1));
+  const tutti::secure::key_pair b = tutti::secure::pair_of(trial::seed_of(2));
   const std::array<std::uint8_t, 2> in{1, 2}, other{1, 3};
   const auto key = tutti::secure::agreed_key(a, b.open, "one", in);
   BOOST_CHECK(key == tutti::secure::agreed_key(b, a.open, "one", in));

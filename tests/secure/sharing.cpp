@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(numbers_of_the_field_are_those_of_the_integers) {
 }
 
 BOOST_AUTO_TEST_CASE(neighbours_are_mutual_as_many_for_each_and_the_graph_is_in_one_piece) {
-  for (const auto& [clients, degree] : {std::pair{3, 0}, {3, 2}, {5, 4}, {6, 4}, {10, 2}, {17, 8}, {100, 16}, {7, 12}}) {
+  for (const auto& [clients, degree] : {std::pair{3, 0}, {3, 2}, {6, 4}, {10, 2}, {17, 8}, {100, 16}, {7, 12}}) {
     const tutti::secure::neighbour_graph graph{clients, degree, 5, 1};
     const int wanted = degree == 0 ? clients - 1 : std::min(degree, clients - 1);
     BOOST_CHECK_EQUAL(graph.degree(), wanted);

@@ -111,8 +111,8 @@ public:
     enough(told.of.size(), "have come");
     std::vector<std::uint32_t> places;
     for (const auto& one : told.of) {
-      neighbours_.push_back({one.neighbour, one.keys.masking,
-                             secure::agreed_key(sealing_, one.keys.sealing, "tutti secure sum 1: sealing", in_.name())});
+      const key sealing = secure::agreed_key(sealing_, one.keys.sealing, "tutti secure sum 1: sealing", in_.name());
+      neighbours_.push_back({one.neighbour, one.keys.masking, sealing});
       places.push_back(place_of(one.neighbour));
     }
     detail::field_draws draw{derived("coefficients")};
@@ -130,7 +130,8 @@ public:
   message mask(bytes_view delivered, std::span<const Word> values) {
     turn(stage::shared, stage::failed);
     if (values.size() != in_.values())
-      detail::refuse(error_code::invalid_argument, std::to_string(values.size()) + " values were given in a session of " +
+      detail::refuse(error_code::invalid_argument, std::to_string(values.size()) +
+                                                       " values were given in a session of " +
                                                        std::to_string(in_.values()));
     const delivered_message told = delivered_message::decoded(delivered, in_);
     mine(told.client);
@@ -197,9 +198,9 @@ private:
   }
   void enough(std::size_t neighbours, const char* what) const {
     if (neighbours < std::size_t(in_.threshold()))
-      detail::refuse(error_code::peer_lost, std::to_string(neighbours) + " neighbours of client " + std::to_string(id_) +
-                                                " " + what + ", and " + std::to_string(in_.threshold()) +
-                                                " are needed");
+      detail::refuse(error_code::peer_lost, std::to_string(neighbours) + " neighbours of client " +
+                                                std::to_string(id_) + " " + what + ", and " +
+                                                std::to_string(in_.threshold()) + " are needed");
   }
   const partner& known(int neighbour) const {
     const auto at = std::ranges::find(neighbours_, neighbour, &partner::client);

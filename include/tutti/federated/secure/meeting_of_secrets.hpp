@@ -29,13 +29,15 @@ namespace tutti::secure::detail {
 using tutti::detail::exact_client_sum;
 using tutti::detail::fixed_point;
 
-/// Under which assumption a sum shows nothing else, and what is left out of it.
+/// What was summed up, in which words and over which graph, and what it hides from whom.
 inline std::string described(const session& in, int value_bits, int survivors, int recovered) {
   const std::string degree = std::to_string(in.graph().degree()), threshold = std::to_string(in.threshold());
   return "secure sum of " + std::to_string(survivors) + " of " + std::to_string(in.clients()) +
          " clients: " + std::to_string(value_bits) + "-bit values in " + std::to_string(in.word_bits()) +
-         "-bit words, " + degree + " neighbours each, " + threshold + " of them to take masks away, drop-outs recovered: " +
-         std::to_string(recovered) + "; hides single clients from a server that follows the protocol while fewer than " + threshold + " neighbours of a client tell what they hold";
+         "-bit words, " + degree + " neighbours each, " + threshold +
+         " of them to take masks away, drop-outs recovered: " + std::to_string(recovered) +
+         "; hides single clients from a server that follows the protocol while fewer than " + threshold +
+         " neighbours of a client tell what they hold";
 }
 
 /// A client of each round is a machine at the rank that trains it, and the server is one at rank 0. Differences are in

@@ -1,4 +1,5 @@
-// How messages of a secure sum travel between ranks, each of which is the place of some clients; the server is at rank 0.
+// How messages of a secure sum travel between ranks, each of which is the place of some clients; the server is at
+// rank 0.
 #pragma once
 
 #include <tutti/carriers/control.hpp>

@@ -135,7 +135,8 @@ public:
       --asked;
     }
     if (asked != 0)
-      detail::refuse(error_code::bad_data, "client " + std::to_string(one.client) + " tells less than it was asked for");
+      detail::refuse(error_code::bad_data,
+                     "client " + std::to_string(one.client) + " tells less than it was asked for");
     answered_[std::size_t(one.client)] = true;
     for (const auto& share : one.of)
       (share.dropped ? of_key_ : of_mask_)[std::size_t(share.neighbour)].push_back(
