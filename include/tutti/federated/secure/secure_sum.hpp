@@ -22,9 +22,9 @@ namespace tutti {
 ///   tutti::strategy{world, tutti::secure_sum_in<20, 1024, std::uint32_t>{}, tutti::federated{.clip = 1}}
 ///
 /// With the 51 bits of secure_sum the parameters have the bits that they have without it, where weights are whole
-/// numbers: masks cancel in integers. At most MostClients are drawn in a round; a word in which their sum might overflow
-/// does not compile. Clients that write nothing, and those of a NaN, drop out after the exchange of keys, and are recovered;
-/// a round in which fewer are left than the threshold says is skipped, and its report says so.
+/// numbers: masks cancel in integers. At most MostClients are drawn in a round; a word in which their sum might
+/// overflow does not compile. Clients that write nothing, and those of a NaN, drop out after the exchange of keys, and
+/// are recovered; a round in which fewer are left than the threshold says is skipped, and its report says so.
 ///
 /// It hides clients from a server that follows the protocol and looks at all it is told, and from as many others as are
 /// fewer than the threshold among the neighbours of each. Who takes part, the power of two above the greatest weight,
