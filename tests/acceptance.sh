@@ -74,6 +74,15 @@ fuzz_reader build/asan/tests/test_training 600
 . tests/codecs/fuzz/decoders.sh
 fuzz_decoders 600
 
+# A secure sum of full size; and ten minutes of messages that are almost right.
+. tests/secure/acceptance.sh
+for preset in release asan; do
+  { cmake --build build/$preset -j "$jobs" --target test_secure; } >"$out/secure-$preset.log" 2>&1 ||
+    not_ok "test_secure does not build, see $out/secure-$preset.log"
+done
+secure_sum_of_many build/release/tests/test_secure
+fuzz_messages build/asan/tests/test_secure 600
+
 # A million steps of workers of unlike speed, and ten thousand orders in which they arrive, in virtual time.
 { cmake --build "$build" -j "$jobs" --target test_sync; } >"$out/sync.log" 2>&1 ||
   not_ok "test_sync does not build, see $out/sync.log"

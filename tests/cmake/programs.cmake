@@ -11,12 +11,11 @@ find_package(Eigen3 CONFIG QUIET)
 find_package(CLI11 CONFIG QUIET)
 find_package(nlohmann_json CONFIG QUIET)
 find_package(ZLIB QUIET)
-find_library(TUTTI_SODIUM sodium)
-mark_as_advanced(TUTTI_SODIUM)
 
 # include pattern, target (or library) to link, what to install
 set(tutti_optional
   "<tutti/mpi/" tutti::mpi "Open MPI or MPICH"
+  "<tutti/federated/secure/" tutti::secure "libsodium"
   "<tutti/cuda/" tutti::cuda "the CUDA Toolkit (preset cuda)"
   "<tutti/federated/privacy/" tutti::privacy "libsodium"
   "<tutti/adapters/eigen" Eigen3::Eigen "Eigen"
@@ -24,7 +23,7 @@ set(tutti_optional
   "<CLI/" CLI11::CLI11 "CLI11"
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"
   "<zlib.h>" ZLIB::ZLIB "zlib"
-  "<sodium" sodium "libsodium"
+  "<sodium" tutti::secure "libsodium"
   "<mpi.h>" tutti::mpi "Open MPI or MPICH")
 
 # Where quoted headers are looked for beside the folder of who includes them: "models/mlp.hpp".
@@ -68,8 +67,6 @@ function(tutti_program)
     string(FIND "${includes}" "${pattern}" position)
     if(position EQUAL -1)
       continue()
-    elseif(library STREQUAL "sodium" AND TUTTI_SODIUM)
-      list(APPEND libraries ${TUTTI_SODIUM})
     elseif(TARGET ${library})
       list(APPEND libraries ${library})
     else()

@@ -53,6 +53,7 @@ struct known_parts_sentences {
   static_assert(count_parts<memory_part, Parts...> <= 1, "tutti: two memories of a codec were given - keep one");
   static_assert(count_parts<sync_part, Parts...> <= 1,
                 "tutti: two sync policies were given - keep one");
+  static_assert(count_parts<accumulator_part, Parts...> <= 1, "tutti: two accumulators were given - keep one");
   static_assert(count_parts<options_part, Parts...> <= 1,
                 "tutti: two option bags were given - merge them into one tutti::options");
   static_assert(count_parts<training_part, Parts...> <= 1,

@@ -18,6 +18,7 @@ struct reducer_part {};
 struct codec_part {};
 struct memory_part {}; ///< of a codec, in a call by hand
 struct sync_part {};
+struct accumulator_part {}; ///< of rounds over a population
 struct options_part {};
 struct training_part {};
 struct privacy_part {};

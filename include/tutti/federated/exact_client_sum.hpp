@@ -21,9 +21,13 @@ namespace tutti::detail {
 class fixed_point {
 public:
   fixed_point() = default;
-  fixed_point(double bound, std::size_t most_numbers) {
-    const int bits = (std::min)(51, 62 - int(std::bit_width(most_numbers)));
-    unit_ = std::ilogb(bound) + 2 - bits;
+  fixed_point(double bound, std::size_t most_numbers)
+      : fixed_point{of_bits(bound, (std::min)(51, 62 - int(std::bit_width(most_numbers))))} {}
+  /// Of as many bits each, at most 51.
+  static fixed_point of_bits(double bound, int bits) {
+    fixed_point out;
+    out.unit_ = std::ilogb(bound) + 2 - bits;
+    return out;
   }
   /// Of multiples of 2^unit, less than 2^51 of which are added at a time.
   static fixed_point of_unit(int unit) {

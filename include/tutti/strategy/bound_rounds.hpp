@@ -1,6 +1,7 @@
 // What strategy::rounds makes of the parts: rounds over a population, or a sentence.
 #pragma once
 
+#include <tutti/federated/accumulator.hpp>
 #include <tutti/federated/corrections.hpp>
 #include <tutti/federated/rounds.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
@@ -51,28 +52,31 @@ std::string wrong_privacy(const Privacy& privacy, const Sync& sync, int clients)
   return {};
 }
 
-/// How the clients of all ranks become one mean of n values, as the privacy plan or the reducer wants it.
-template <class T, class Comm, class Topology, class Reducer, class Codec, class Privacy>
-auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Privacy& privacy, std::size_t n,
-                 int clients, double clip) {
+/// How the clients of all ranks become one mean of n values, as the privacy plan, the accumulator or the reducer wants it.
+template <class T, class Comm, class Topology, class Reducer, class Codec, class Accumulator, class Privacy>
+auto meeting_for(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Accumulator& accumulator,
+                 const Privacy& privacy, std::size_t n, int clients, const accumulated_rounds& facts) {
   const options how = detail::plain_options(parts.how);
   if constexpr (is_private<Privacy>) {
     return privacy.template meeting<T>(n, clients, [&comm = parts.comm, how](std::span<std::int64_t> values) {
       tutti::reduce(comm, values, 0, sum{}, how);
     });
+  } else if constexpr (requires { accumulator.wrong(facts); }) {
+    auto reduce = [&comm = parts.comm, how](auto values) { tutti::reduce(comm, values, 0, sum{}, how); };
+    return accumulator.template meeting<T>(n, facts, reduce);
   } else if constexpr (needs_every_contribution<Reducer, T>) {
     auto gather = [&comm = parts.comm, how](std::span<const T> mine, std::span<T> all) {
       tutti::gather(comm, mine, all, 0, how);
     };
-    return meeting_of_rows<T, Reducer, decltype(gather)>{n, clip, parts.reducer, gather};
+    return meeting_of_rows<T, Reducer, decltype(gather)>{n, facts.clip, parts.reducer, gather};
   } else if constexpr (repeats_of<Reducer> == determinism::rank_count_invariant) {
     auto reduce = [&comm = parts.comm, how]<class A>(std::span<A> values) {
       using adds = std::conditional_t<std::is_same_v<A, std::int64_t>, sum, reproducible_sum>;
       tutti::reduce(comm, values, 0, adds{}, how);
     };
-    return meeting_of_sums<T, decltype(reduce)>{n, clip, reduce};
+    return meeting_of_sums<T, decltype(reduce)>{n, facts.clip, reduce};
   } else {
-    return meeting_of_means<T>{n, clip};
+    return meeting_of_means<T>{n, facts.clip};
   }
 }
 
@@ -93,6 +97,14 @@ auto corrections_for(const Parts& parts, const Plan& given) {
   }
 }
 
+/// How many of so many clients are drawn; 0 where a sampler says it, in each round anew.
+template <class Sync>
+int cohort_of(const Sync& sync, int clients) {
+  if constexpr (requires { sync.sampler; })
+    if (!std::is_same_v<std::remove_cvref_t<decltype(sync.sampler)>, by_fraction>) return 0;
+  return clients > 0 ? int(sync.cohort(clients)) : 0;
+}
+
 /// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
 template <class Reducer>
 std::string wrong_rule(const Reducer& rule) {
@@ -103,19 +115,27 @@ std::string wrong_rule(const Reducer& rule) {
 
 /// What clients weigh is told by the weights of the mean of each rank's.
 template <class Comm, class Topology, class Reducer, class Codec, class T, class Sync, class Population,
-          class Optimizer, class Privacy>
-auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
-                  rounds_plan<T, Sync, Population, Optimizer> given, const Privacy& privacy) {
+          class Optimizer, class Accumulator, class Privacy>
+auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, const Accumulator& accumulator,
+                  const Privacy& privacy, rounds_plan<T, Sync, Population, Optimizer> given) {
   using mean_of_ranks = carrying_parts<Comm, Topology, weighted_mean, Codec>;
   using outer = std::remove_cvref_t<decltype(given.sync.outer)>;
   driven_by driver{.call = "run", .wrong = detail::wrong_rounds(given, parts.how.weight), .whole = true};
   if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
-  if (driver.wrong.empty()) driver.wrong = detail::wrong_privacy(privacy, given.sync, int(given.clients.clients()));
+  const int all_clients = int(given.clients.clients());
+  if (driver.wrong.empty()) driver.wrong = detail::wrong_privacy(privacy, given.sync, all_clients);
+  const accumulated_rounds facts{.clip = detail::clip_of(given.sync),
+                                 .cohort = detail::cohort_of(given.sync, all_clients),
+                                 .normalized = detail::normalizes(given.sync),
+                                 .seed = given.how.seed};
+  if constexpr (requires { accumulator.wrong(facts); })
+    if (driver.wrong.empty()) driver.wrong = accumulator.wrong(facts);
   driver.numbers.add(parts.reducer);
+  driver.numbers.add(accumulator);
   if constexpr (is_private<Privacy>) privacy.compare(driver.numbers);
   driver.numbers.add(of_clients<Optimizer>{given.optimizer, given.training.groups});
   driver.numbers.add(given.how);
-  driver.numbers.add(int(given.clients.clients()));
+  driver.numbers.add(all_clients);
   const auto bind = [&, &sync = given.sync, model = given.parameters](const training_options& with,
                                                                      const std::string& wrong_groups) {
     if (driver.wrong.empty()) driver.wrong = wrong_groups;
@@ -125,7 +145,7 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts,
   };
   std::size_t n = 0;
   for (const auto& p : given.parameters) n += p.values.size();
-  auto meeting = detail::meeting_for<T>(parts, privacy, n, int(given.clients.clients()), detail::clip_of(given.sync));
+  auto meeting = detail::meeting_for<T>(parts, accumulator, privacy, n, all_clients, facts);
   auto kept = detail::corrections_for<T>(parts, given);
   using rounds = federated_rounds<T, trainer<T, outer>, Sync, Population, Optimizer, is_weighted<Reducer>,
                                   decltype(meeting), decltype(kept)>;

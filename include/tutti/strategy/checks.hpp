@@ -6,6 +6,8 @@
 #include <tutti/communicators/communicator.hpp>
 #include <tutti/core/determinism.hpp>
 #include <tutti/core/float16.hpp>
+#include <tutti/federated/accumulator.hpp>
+#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/population.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
@@ -213,6 +215,32 @@ struct strategy_sentences {
   static_assert(facts::decodes, "tutti::strategy: what this codec writes can only be decoded where "
                                 "all of it meets, and this topology combines on the way - use "
                                 "tutti::star or tutti::direct");
+};
+
+/// How what clients send is added up, and what is added.
+template <class Accumulator, class Reducer, class Sync>
+struct accumulator_checks {
+  static constexpr bool given = !std::is_same_v<Accumulator, as_reduced>;
+  static constexpr bool has_clients = !given || over_population<Sync>;
+  static constexpr bool sees_each = !has_clients || Accumulator::sees_each || !needs_every_contribution<Reducer, float>;
+  static constexpr bool adds_integers = !has_clients || !sees_each || !Accumulator::in_integers ||
+                                        repeats_of<Reducer> == determinism::rank_count_invariant;
+  static constexpr bool adds_all_there = !has_clients || !given || keeps_of<Sync> != client_keeps::variates;
+  static constexpr bool value = has_clients && sees_each && adds_integers && adds_all_there;
+};
+template <class Accumulator, class Reducer, class Sync>
+struct accumulator_sentences {
+  using facts = accumulator_checks<Accumulator, Reducer, Sync>;
+  static_assert(facts::has_clients, "tutti::strategy: an accumulator adds up what clients send, and this sync policy "
+                                    "has none - use tutti::federated, or leave the accumulator out");
+  static_assert(facts::sees_each, "tutti::strategy: this reducer compares what clients send, and a secure sum shows "
+                                  "what none of them has sent - use tutti::reproducible_weighted_mean, or leave the "
+                                  "secure sum out");
+  static_assert(facts::adds_integers, "tutti::strategy: masks cancel in sums of integers alone, and this reducer adds "
+                                      "numbers that are rounded - use tutti::reproducible_mean or "
+                                      "tutti::reproducible_weighted_mean");
+  static_assert(facts::adds_all_there, "tutti::strategy: the variates of tutti::scaffold would be added up in the open "
+                                       "beside the accumulator - use tutti::federated, or leave the accumulator out");
 };
 
 /// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.

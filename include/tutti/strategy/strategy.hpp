@@ -4,9 +4,11 @@
 //
 // Parts are given in any order. A communicator is required; the others default to
 //   topology   default_topology; star when the sync policy is carried by servers; the graph that a policy names
-//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes
+//   reducer    mean; weighted_mean over a population, and where the sync policy weighs pushes;
+//              reproducible_weighted_mean where clients are added up in integers
 //   codec      identity; the one that a policy names
 //   sync       synchronous
+//   accumulator as_reduced: how clients are added up is the reducer's affair (federated/accumulator.hpp)
 //   options    options{}, and training_options{}
 // and without a privacy_plan (federated/privacy/plan.hpp) federated rounds are not private.
 // A communicator given as an lvalue is referred to and must outlive the strategy; everything else is
@@ -91,6 +93,8 @@ struct privacy_beside_sentences {
   static_assert(count_parts<reducer_part, Parts...> == 0,
                 "tutti::strategy: a privacy plan says what a client weighs and how clients are added up - leave the "
                 "reducer out");
+  static_assert(count_parts<accumulator_part, Parts...> == 0,
+                "tutti::strategy: a privacy plan adds clients up in a way of its own - leave the secure sum out");
   static_assert(!draws, "tutti::strategy: a privacy plan says who takes part - leave the sampler out of the sync policy");
   static_assert(keeps_of<Sync> == client_keeps::nothing,
                 "tutti::strategy: what clients keep for their corrections is told without noise, and a privacy plan does "
@@ -106,10 +110,13 @@ struct strategy_parts {
   using privacy = std::remove_cvref_t<part_type<privacy_part, no_privacy, Parts...>>;
   using topology = std::remove_cvref_t<
       part_type<topology_part, typename default_topology_of<sync>::type, Parts...>>;
+  using accumulator = std::remove_cvref_t<part_type<accumulator_part, as_reduced, Parts...>>;
+  using mean_of_clients =
+      std::conditional_t<accumulator::in_integers, reproducible_weighted_mean, weighted_mean>;
   using reducer = std::remove_cvref_t<
       part_type<reducer_part,
-                std::conditional_t<!is_private<privacy> && (over_population<sync> || weighs_pushes<sync>), weighted_mean,
-                                   mean>,
+                std::conditional_t<is_private<privacy>, mean,
+                                   std::conditional_t<over_population<sync> || weighs_pushes<sync>, mean_of_clients, mean>>,
                 Parts...>>;
   using codec = std::remove_cvref_t<part_type<codec_part, decltype(default_codec_of<sync>), Parts...>>;
   template <template <class...> class About>
@@ -119,14 +126,15 @@ struct strategy_parts {
       !std::is_same_v<comm, no_communicator> && sync_policy<given_sync>;
   static constexpr bool valid = [] {
     if constexpr (complete)
-      return resolved<strategy_checks>::value;
+      return resolved<strategy_checks>::value && accumulator_checks<accumulator, reducer, sync>::value;
     else
       return false;
   }();
   static constexpr void explain() {
     detail::explain<known_parts_sentences<Parts...>, strategy_parts_sentences<comm, given_sync, Parts...>>();
     if constexpr (is_private<privacy>) detail::explain<privacy_beside_sentences<sync, Parts...>>();
-    if constexpr (complete) detail::explain<resolved<strategy_sentences>>();
+    if constexpr (complete)
+      detail::explain<resolved<strategy_sentences>, accumulator_sentences<accumulator, reducer, sync>>();
   }
 };
 
@@ -221,10 +229,10 @@ public:
     detail::explain<detail::rounds_sentences<sync_type, T, Optimizer, Population>>();
     if constexpr (chosen::valid && checks::value)
       return detail::bound_rounds(
-          resolve(given_options()),
+          resolve(given_options()), part<accumulator_part, typename chosen::accumulator>(),
+          part<privacy_part, typename chosen::privacy>(),
           detail::rounds_plan<T, sync_type, Population, Optimizer>{
-              sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()},
-          part<privacy_part, typename chosen::privacy>());
+              sync(), detail::as_tensors(parameters), clients, std::move(optimizer), how, given_training()});
     else
       return detail::no_rounds{};
   }
