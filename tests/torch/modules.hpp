@@ -31,7 +31,8 @@ inline constexpr tutti::sgd descent{.learning_rate = .1, .momentum = .9};
 
 /// Numbers of such sizes that look drawn, a function of `name` alone.
 inline Tensor numbers(at::IntArrayRef sizes, int name) {
-  return at::sin(at::arange(c10::multiply_integers(sizes), at::kDouble) * .7 + double(name)).reshape(sizes).to(at::kFloat);
+  const Tensor places = at::arange(c10::multiply_integers(sizes), at::kDouble) * .7;
+  return at::sin(places + double(name)).reshape(sizes).to(at::kFloat);
 }
 /// Module number `name` of its kind.
 inline void fill(const ::torch::nn::Module& module, int name) {

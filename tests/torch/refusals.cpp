@@ -141,6 +141,17 @@ BOOST_AUTO_TEST_CASE(a_parameter_that_was_moved_is_an_error_on_all) {
                 "data_parallel");
 }
 
+BOOST_AUTO_TEST_CASE(a_gradient_that_is_no_number_is_named_on_all) {
+  const auto texts = on(2, [](auto& world) {
+    named module;
+    const Tensor a = module.add("a", at::ones({2})), b = module.add("b", at::ones({2}));
+    tutti::strategy strategy{world};
+    tutti::torch::data_parallel ddp{module, strategy, descent};
+    return text_of([&] { ddp.step((a + b * (world.rank() == 1 ? NAN : 1)).sum()); });
+  });
+  expect(texts, "the gradient of \"b\" on rank 1 holds a NaN or an infinity");
+}
+
 BOOST_AUTO_TEST_CASE(a_step_within_a_step_is_refused) {
   const auto texts = on(2, [](auto& world) {
     named module;

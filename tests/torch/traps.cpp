@@ -105,7 +105,8 @@ BOOST_AUTO_TEST_CASE(however_gradients_are_cleared_the_steps_are_the_same) {
   };
   const auto wanted = run([](single&, auto& optimizer) { optimizer.zero_grad(); });
   BOOST_CHECK_EQUAL(wanted[0], wanted[1]);
-  for (const clear c : {clear([](single& m, auto&) { m.zero_grad(); }), clear([](single& m, auto&) { m.zero_grad(true); }),
+  for (const clear c : {clear([](single& m, auto&) { m.zero_grad(); }),
+                        clear([](single& m, auto&) { m.zero_grad(true); }),
                         clear([](single& m, auto&) { m.w.mutable_grad().reset(); }),
                         clear([](single& m, auto&) { m.w.mutable_grad() = at::zeros({1}); })})
     expect_all(run(c), wanted[0]);
@@ -143,8 +144,8 @@ BOOST_AUTO_TEST_CASE(strides_change_nothing) {
     return on(2, [&](auto& world) {
       convolutional net;
       fill(net, 0);
-      if (world.rank() >= on_rank) net.first->weight.set_data(net.first->weight.contiguous(at::MemoryFormat::ChannelsLast));
-      if (world.rank() >= on_rank) net.second->weight.set_data(net.second->weight.contiguous(at::MemoryFormat::ChannelsLast));
+      for (Tensor w : {net.first->weight, net.second->weight})
+        if (world.rank() >= on_rank) w.set_data(w.contiguous(at::MemoryFormat::ChannelsLast));
       tutti::strategy strategy{world};
       tutti::torch::data_parallel ddp{net, strategy, descent};
       for (int step = 0; step < 3; ++step) ddp.step(net.loss(step, 4 * world.rank(), 4 * world.rank() + 4, 0));
@@ -276,7 +277,8 @@ BOOST_AUTO_TEST_CASE(a_scale_of_the_loss_is_divided_out_and_an_overflow_is_skipp
         const double gradient = first(m.w.grad());
         m.zero_grad(true);
         const bool overflowed = ddp.backward((m.w * (rank == 1 ? INFINITY : 1)).sum());
-        return std::vector{scale, double(usable), gradient, double(overflowed), ddp.loss_scale(), double(ddp.skipped())};
+        return std::vector{scale,           double(usable),     gradient, double(overflowed),
+                           ddp.loss_scale(), double(ddp.skipped())};
       },
       {.loss_scale = {.initial = 1024, .growth = 2, .every = 100}});
   expect_all(got, {1024, 1, 4, 0, 512, 1});

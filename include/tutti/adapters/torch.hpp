@@ -109,11 +109,9 @@ public:
     });
   }
 
-  /// Collective: rank 0's buffers - running means, counts - become those of all. In training every rank has its own;
-  /// for what is to be the same on all, before an evaluation.
+  /// Collective: rank 0's buffers - running means, counts - become those of all. In training every rank has its own.
   void share_buffers() { model_.share_buffers(); }
-  /// Collective, as trainer::save and load; with the buffers, which are shared before. A number of a checkpoint for
-  /// each of their values.
+  /// Collective, as trainer::save and load; with the buffers, which are shared before: a number for each value.
   void save(const std::string& folder, const save_options& how = {})
     requires(!hands_back)
   {

@@ -20,13 +20,14 @@ namespace tutti::torch {
 
 /// Of an order of all items that is a function of (seed, epoch), rank r of p reads items r, r + p, ...: none twice, and
 /// ranks that have fewer than others have one fewer. The data loader begins the epoch that was set last anew each time;
-/// copies are one sampler, so that the epoch is set on the one that the caller has kept. Not collective. invalid_argument
-/// for 2^32 items or more.
+/// copies are one sampler, so that the epoch is set on the one that the caller has kept. Not collective.
+/// invalid_argument for 2^32 items or more.
 class epoch_sampler final : public ::torch::data::samplers::Sampler<> {
 public:
   template <class Comm>
   epoch_sampler(std::size_t items, const Comm& comm, std::uint64_t seed = 0, bool shuffles = true)
-      : what_{std::make_shared<shared>(shared{items, std::size_t(comm.rank()), std::size_t(comm.size()), seed, shuffles})} {
+      : what_{std::make_shared<shared>(
+            shared{items, std::size_t(comm.rank()), std::size_t(comm.size()), seed, shuffles})} {
     what_->arrange();
   }
 

@@ -96,8 +96,10 @@ public:
                "- make a new data_parallel of the module");
   }
   [[noreturn]] void refuse(std::string detail) const {
-    throw error{
-        {.code = error_code::invalid_argument, .call = "data_parallel", .rank = ranks_->rank(), .detail = std::move(detail)}};
+    throw error{{.code = error_code::invalid_argument,
+                 .call = "data_parallel",
+                 .rank = ranks_->rank(),
+                 .detail = std::move(detail)}};
   }
 
 private:
@@ -121,7 +123,7 @@ private:
     if (!in_host_memory(t) || t.numel() == 0) return 0;
     std::int64_t last = 0;
     for (std::int64_t d = 0; d < t.dim(); ++d) last += (t.size(d) - 1) * t.stride(d);
-    return std::size_t(last + 1) * t.element_size();
+    return std::size_t((last + 1) * std::int64_t(t.element_size()));
   }
   /// On this rank; empty when nothing is.
   std::string what_is_wrong() const {

@@ -157,9 +157,9 @@ public:
   template <class G>
   void ready(std::size_t k, std::span<G> values) {
     require_expected(k);
-    if (!collect_.has(k) || values.size() != model()[k].values.size())
+    if (const std::size_t n = collect_.has(k) ? model()[k].values.size() : 0; values.size() != n)
       refuse("ready", "ready(" + std::to_string(k) + ") was called with " + std::to_string(values.size()) +
-                          " values, and begin() with " + std::to_string(collect_.has(k) ? model()[k].values.size() : 0));
+                          " values, and begin() with " + std::to_string(n));
     collect_.replace(k, detail::gradient_view<T>{values});
     ready(k);
   }
