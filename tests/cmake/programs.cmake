@@ -20,7 +20,6 @@ set(tutti_optional
   "<tutti/cuda/" tutti::cuda "the CUDA Toolkit (preset cuda)"
   "<tutti/adapters/eigen" Eigen3::Eigen "Eigen"
   "<tutti/adapters/torch" tutti::torch "LibTorch"
-  "<torch/csrc/distributed/" gloo "Gloo"
   "<Eigen/" Eigen3::Eigen "Eigen"
   "<CLI/" CLI11::CLI11 "CLI11"
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"
