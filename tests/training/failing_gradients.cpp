@@ -72,7 +72,8 @@ BOOST_AUTO_TEST_CASE(what_is_thrown_need_not_be_a_std_exception) {
     floats w(1);
     tutti::strategy strategy{world};
     auto trainer = strategy.bind(w, by_one, training_options{.agree_on_failures = true});
-    trainer.begin(floats{1});
+    const floats one{1};
+    trainer.begin(one);
     try {
       if (world.rank() == 1) trainer.fail(std::make_exception_ptr(no_exception{}));
       trainer.ready(0);
@@ -136,8 +137,8 @@ BOOST_AUTO_TEST_CASE(each_wrong_call_says_what_is_wrong_with_it) {
     tutti::strategy strategy{world};
     auto trainer = strategy.bind(w, by_one);
     std::string all = text_of([&] { trainer.fail(thrown("x")); });
-    trainer.begin(floats{1, 2});
-    const floats three{1, 2, 3};
+    const floats two{1, 2}, three{1, 2, 3};
+    trainer.begin(two);
     all += text_of([&] { trainer.ready(0, std::span{three}); });
     trainer.ready(0);
     trainer.finish();
