@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2034
 # Sourced by examples/quickstart.sh, tests/run.sh and bench/run.sh: the one list of packages, and
-#   install_packages LIST...      installs those of the lists that are missing
+#   install_packages LIST...      installs those of the lists that are missing, and of the optional ones those
+#                                 that the distribution offers
 # Where there is no apt-get it prints what is needed and stops; TUTTI_PACKAGES=present says that it
 # is all there already, under whatever names.
 
@@ -10,8 +11,8 @@ packages_of() {
       echo g++ cmake ninja-build libopenmpi-dev openmpi-bin \
         libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
       ;;
-    tests) echo libboost-test-dev libmpich-dev mpich valgrind spin ;;
-    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 ;;
+    tests) echo libboost-test-dev libmpich-dev mpich valgrind spin libtorch-dev ;;
+    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 libtorch-dev ;;
     fresh) echo debootstrap git ;;
     acceptance) echo python3 python3-dev python3-pip python3-venv ;;
   esac
@@ -30,6 +31,18 @@ when_unlocked() {
     fi
     ((tried)) || echo "== another package manager is at work here: waiting until it is done"
     sleep 5
+  done
+}
+
+# offered PACKAGE...: those that can be installed; of the others the optional ones are left out, with a message.
+offered() {
+  local package
+  for package in "$@"; do
+    if [ "$package" = libtorch-dev ] && ! apt-cache show "$package" >/dev/null 2>&1; then
+      echo "== $package is not offered here: what needs it is left out" >&2
+    else
+      echo "$package"
+    fi
   done
 }
 
@@ -62,8 +75,9 @@ install_packages() {
   fi
   # shellcheck disable=SC2086 # lists of words
   { when_unlocked $root env LC_ALL=C apt-get update -q &&
-    when_unlocked $root env LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-      apt-get install -q -y --no-install-recommends $missing; } || {
+    missing=$(offered $missing) &&
+    { [ -z "$missing" ] || when_unlocked $root env LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+      apt-get install -q -y --no-install-recommends $missing; }; } || {
     cat /tmp/tutti-packages.$$
     rm -f /tmp/tutti-packages.$$
     echo "The installation failed." >&2

@@ -19,6 +19,7 @@ set(tutti_optional
   "<tutti/cuda/" tutti::cuda "the CUDA Toolkit (preset cuda)"
   "<tutti/federated/privacy/" tutti::privacy "libsodium"
   "<tutti/adapters/eigen" Eigen3::Eigen "Eigen"
+  "<tutti/adapters/torch" tutti::torch "LibTorch"
   "<Eigen/" Eigen3::Eigen "Eigen"
   "<CLI/" CLI11::CLI11 "CLI11"
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"

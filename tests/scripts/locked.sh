@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # locked.sh: where another package manager holds its lock, install_packages waits, says so once, and goes on;
-# it gives up after ten minutes, and at once where something else is wrong. The package manager is a
-# stub that counts; nobody sleeps.
+# it gives up after ten minutes, and at once where something else is wrong. What is optional and not offered is
+# left out. The package manager is a stub that counts; nobody sleeps.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/tests/cmake/expect.sh"
@@ -52,5 +52,20 @@ a_case "something else is wrong" 1 0 "E: Unable to locate package" 0 <<'END'
 echo "E: Unable to locate package debootstrap"
 exit 100
 END
+
+stub apt-get <<<"echo \"\$*\" >>'$scratch/asked'"
+for offers in 0 1; do
+  stub apt-cache <<<"exit $offers"
+  rm -f "$scratch/asked"
+  said=$(unset TUTTI_PACKAGES && export PATH="$scratch/bin:$PATH" &&
+    "$BASH" -c ". '$root/tests/cmake/packages.sh' && install_packages tests && echo went on" 2>&1)
+  left_out=$(grep -c '^== libtorch-dev is not offered here: what needs it is left out$' <<<"$said")
+  if [[ $said == *"went on" ]] && ((left_out == offers)) && grep -q ' libboost-test-dev .* valgrind ' "$scratch/asked" &&
+    (($(grep -c ' libtorch-dev' "$scratch/asked") == 1 - offers)); then
+    ok "an optional package is $([ $offers = 0 ] && echo installed || echo left out)"
+  else
+    not_ok "an optional package, apt-cache ends with $offers: $said"$'\n'"$(cat "$scratch/asked")"
+  fi
+done
 
 ((failures == 0))

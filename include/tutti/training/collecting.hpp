@@ -87,6 +87,8 @@ public:
     gradients_.assign(tensors_.size(), {});
   }
   bool is_open() const noexcept { return open_; }
+  /// Tensor k of the open micro-batch is as long, and elsewhere.
+  void replace(std::size_t k, gradient_view<T> elsewhere) { gradients_[k] = elsewhere; }
 
   /// Whether the open micro-batch has a gradient of tensor k that counts.
   bool has(std::size_t k) const { return counts_ && gradients_[k].n > 0 && !is_frozen(k); }

@@ -9,11 +9,33 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::detail {
+
+/// Of what was thrown; empty where nothing was.
+inline std::string first_line_of(const std::exception_ptr& thrown) {
+  if (!thrown) return {};
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& e) {
+    const std::string_view all = e.what();
+    return std::string{all.substr(0, all.find('\n'))};
+  } catch (...) {
+    return "it threw what is no std::exception";
+  }
+}
+inline failure failed_at_gradient(int who, int here, const std::string& why) {
+  return {.code = error_code::peer_lost,
+          .call = "step",
+          .rank = here,
+          .peer = who,
+          .detail = "rank " + std::to_string(who) + " has failed at its gradient: " + why};
+}
 
 /// One judgement a step, the same on all ranks.
 template <class T>
@@ -113,6 +135,21 @@ protected:
       raise(error_code::invalid_argument, -1,
             "this reducer counts every contribution alike, and ranks have unlike numbers of batches in "
             "this step - use tutti::mean, or give every rank as many");
+  }
+  /// Whether a rank has failed at its gradient, which `mine` says of this one: then all throw.
+  void raise_failed(const std::exception_ptr& mine) {
+    const std::uint64_t words[] = {mine != nullptr};
+    const auto all = ranks_->gather(words);
+    const auto first = std::find(all.begin(), all.end(), 1);
+    if (first == all.end()) return;
+    const int who = int(first - all.begin());
+    const std::string why = detail::text_from(*ranks_, detail::first_line_of(mine), who);
+    if (mine) std::rethrow_exception(mine);
+    throw error{detail::failed_at_gradient(who, ranks_->rank(), why)};
+  }
+  /// A failure of this rank that the others do not ask about.
+  void raise_alone(const std::exception_ptr& mine) {
+    ranks_->fail(detail::failed_at_gradient(ranks_->rank(), ranks_->rank(), detail::first_line_of(mine)));
   }
   /// A tensor of this rank that spoils what is agreed on; as many as there are when none does.
   std::size_t culprit() const {

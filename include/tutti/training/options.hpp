@@ -59,6 +59,9 @@ struct training_options {
   std::vector<parameter_group> groups = {};
   /// Names of tensors that are not trained, "*" as in groups.
   std::vector<std::string> frozen = {};
+  /// Whether ranks that reduce gradients hear before they commit a step whether one of them has failed at its own
+  /// (trainer::fail): a word more of each rank is gathered in every step.
+  bool agree_on_failures = false;
 };
 
 /// What may be said about saving.

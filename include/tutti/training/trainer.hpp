@@ -4,6 +4,7 @@
 //   trainer.begin(gradients); trainer.ready(k); trainer.finish();   // as they become ready, one by one
 //   trainer.accumulate(gradients); trainer.step();             // several micro-batches a step
 //   trainer.join();                                            // no more batches on this rank
+//   trainer.fail(std::current_exception());                    // in place of finish(), on a rank that cannot
 //   trainer.serve(); trainer.finalize();                       // of a parameter server
 //
 // A step is a transaction. It is collected (training/collecting.hpp) into the rooms of the carrier, travels,
@@ -19,6 +20,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <span>
 #include <string>
@@ -58,7 +60,7 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
       base::start, base::worth, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
       base::agree_first, base::agree_on_every_part,
       base::commit, base::agree_until, base::require_shut, base::require_expected,
-      base::require_complete, base::ranks_, base::plan_, base::bound_, base::collect_,
+      base::require_complete, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
       base::local_, base::snapshot_, base::norm_, base::numbers_, base::carrier_;
 
@@ -86,6 +88,8 @@ public:
   double loss_scale() const noexcept { return scale_.now(); }
   /// Of the last step's agreed gradient, before it was clipped; 0 where nothing is clipped.
   double gradient_norm() const noexcept { return norm_; }
+  /// Whether any rank had a gradient of tensor k in the last step; where gradients are reduced.
+  bool had_gradient(std::size_t k) const { return roll_.present(k); }
 
   /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
   template <class Gradients>
@@ -148,32 +152,50 @@ public:
     ranks_->progress();
     unless_it_goes_on.ends = false;
   }
+  /// The same of values that had no place yet when begin() was given as many others in theirs. They must keep until
+  /// finish() has returned.
+  template <class G>
+  void ready(std::size_t k, std::span<G> values) {
+    require_expected(k);
+    if (const std::size_t n = collect_.has(k) ? model()[k].values.size() : 0; values.size() != n)
+      refuse("ready", "ready(" + std::to_string(k) + ") was called with " + std::to_string(values.size()) +
+                          " values, and begin() with " + std::to_string(n));
+    collect_.replace(k, detail::gradient_view<T>{values});
+    ready(k);
+  }
   /// Ends the step: what travels is waited for, judged, and committed.
   void finish() {
     require_complete();
-    const closing at_the_end{*this};
-    for (std::size_t k = model().count(); k-- > 0;)
-      if (!collect_.taken(k)) take(k);
-    if (local())
-      local_step();
-    else if (reduces())
-      reduced_step();
-    else
-      served_step();
+    finish_with(nullptr);
+  }
+  /// In place of finish(), of a rank that cannot complete its gradient: nothing changes, on any rank. With
+  /// training_options::agree_on_failures, and where gradients are reduced, all throw - this rank what it was given,
+  /// the others an error that names it and the first line of its text - and training may go on. Otherwise it is this
+  /// rank's failure, and revokes.
+  void fail(std::exception_ptr why) {
+    if (!collect_.is_open()) refuse("fail", "fail() was called without begin()");
+    finish_with(why);
   }
 
   /// This rank has no more batches: takes part in the others' steps, without a contribution, until all ranks
   /// have called it. Training may go on after that. Where servers answer it pushes what is accumulated, and
   /// waits for nobody.
   void join() {
+    join([] {});
+  }
+  /// The same; after_each() is called after each of the others' steps that was not skipped.
+  template <class AfterEach>
+  void join(AfterEach&& after_each) {
     if (carrier_->serves()) {
       if (collect_.weight() > 0) step();
       return;
     }
     const joining from_here_on{*this};
     while (joined_) {
+      const std::int64_t applied = at_.step - at_.skipped;
       open_without("join");
       finish();
+      if (at_.step - at_.skipped > applied) after_each();
     }
     if (local()) { // who had fewer batches counts on from where the others are
       at_.step = made_;
@@ -248,11 +270,25 @@ public:
 private:
   // --- the loop: three ways through a step ------------------------------------------------------
 
+  /// `failed`: what this rank throws when the step is over; null where it has not failed.
+  void finish_with(const std::exception_ptr& failed) {
+    const closing at_the_end{*this};
+    if (failed && !(reduces() && how_.agree_on_failures)) this->raise_alone(failed);
+    for (std::size_t k = model().count(); k-- > 0;)
+      if (!collect_.taken(k)) take(k);
+    if (local())
+      local_step();
+    else if (reduces())
+      reduced_step(failed);
+    else
+      served_step();
+  }
   /// Gradients that all ranks reduce.
-  void reduced_step() {
+  void reduced_step(const std::exception_ptr& failed) {
     offer_complete();
     if (roll_.over()) return;
     const detail::step_verdict found = settle_offered();
+    if (how_.agree_on_failures) this->raise_failed(failed);
     if (is_usable(found, at_.step + 1)) {
       commit(clip_factor(found));
       scale_.good();

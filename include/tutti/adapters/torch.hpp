@@ -1,0 +1,300 @@
+// LibTorch: a torch::nn::Module trained on many ranks.
+//
+//   tutti::torch::data_parallel ddp{*module, strategy, tutti::adamw{}};  // in place of an optimizer of torch::optim
+//   ddp.step(loss);                                                      // in place of zero_grad, backward and step
+//
+//   tutti::torch::data_parallel ddp{*module, strategy};                  // beside one
+//   optimizer.zero_grad(); ddp.backward(loss); optimizer.step();
+//
+// A gradient is ready as soon as autograd has accumulated it, and buckets travel while the backward pass goes on. Which
+// parameters the loss leads to is looked up in its graph, so unused branches need no mode. What a plain
+// loss.backward() accumulates beforehand is added, and goes with the next step: DDP's no_sync.
+//
+// Parameters are those of named_parameters(), each once however often it is registered; they are laid out row-major,
+// as they are in buckets and files. On each rank a module of its own, on the CPU.
+#pragma once
+
+#include <tutti/adapters/torch_trainer.hpp>
+
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+namespace tutti::torch {
+
+/// In place of one of tutti's optimizers: gradients are handed back.
+using no_optimizer = tutti::detail::taken_as_it_is;
+
+/// Made, and used, by every rank; the strategy and the module must outlive it. Who makes it hears on every rank, as an
+/// error, of a module that differs between ranks, which names the first tensor, of a tensor that is not in the host's
+/// memory, and of an element that is not trained; then rank 0's parameters and buffers are those of all. `training`
+/// is that of strategy::bind; a step agrees on failures, whatever it says of that.
+/// Between steps parameters are read and written by whoever likes; they stay in their place.
+template <class Strategy, class Optimizer = no_optimizer>
+class data_parallel {
+  static constexpr bool hands_back = std::is_same_v<Optimizer, no_optimizer>;
+  static_assert(!hands_back || detail::reduces_gradients<typename Strategy::sync_type>,
+                "tutti::torch::data_parallel: this sync policy moves parameters by itself, and no gradient comes back "
+                "that an optimizer of torch::optim could use - give one of tutti's optimizers, or tutti::synchronous");
+
+public:
+  explicit data_parallel(::torch::nn::Module& module, Strategy& strategy, training_options training = {})
+    requires(std::is_same_v<Optimizer, no_optimizer>) // not hands_back: deduction must not look into the class
+      : data_parallel{module, strategy, Optimizer{}, std::move(training)} {}
+  data_parallel(::torch::nn::Module& module, Strategy& strategy, Optimizer optimizer, training_options training = {})
+      : model_{module, strategy} {
+    for (const at::Tensor& value : model_.parameters())
+      if (hands_back) agreed_.push_back(at::zeros_like(value));
+    training.agree_on_failures = true;
+    for (std::size_t k = 0; k < model_.size(); ++k)
+      if (!model_[k].requires_grad()) training.frozen.push_back(model_.name(k));
+    trainer_ = detail::bound_trainer(strategy, model_, hands_back ? agreed_ : model_.parameters(), std::move(optimizer),
+                                     training);
+    trainer_->keep_beside(model_);
+    tracked_.resize(model_.size());
+    for (std::size_t k = 0; k < model_.size(); ++k) follow(k);
+  }
+  data_parallel(const data_parallel&) = delete;
+  data_parallel& operator=(const data_parallel&) = delete;
+  ~data_parallel() {
+    for (const tracked& t : tracked_)
+      if (t.accumulator) t.accumulator->del_post_hook(t.hook);
+  }
+
+  /// One step by the gradient of `loss` and of what was accumulated, which is gone afterwards. Collective, as
+  /// trainer::step, whose weight it is. What is thrown in the backward pass of any rank is thrown here on all: there
+  /// what it was, elsewhere an error that names rank and cause; parameters are then as before, gradients are gone, and
+  /// training may go on - or where ranks step by themselves, the communicator is revoked.
+  void step(const at::Tensor& loss, double weight = 1)
+    requires(!hands_back)
+  {
+    pass(loss, weight);
+  }
+  /// The mean over all ranks - the strategy's reducer - of the gradient of `loss` and of what was accumulated, in
+  /// grad(), for any optimizer of torch::optim. Collective; throws as step(). Whether there is one: not where the step
+  /// is skipped, by training_options::non_finite. Parameters of which no rank has a gradient keep what they have.
+  bool backward(const at::Tensor& loss, double weight = 1)
+    requires(hands_back)
+  {
+    return pass(loss, weight);
+  }
+  /// loss.backward() of this rank alone, by the scale of the loss: gradients add up until step(). Not collective.
+  void no_sync(const at::Tensor& loss) { scaled(loss).backward(); }
+
+  /// No more batches on this rank: takes part in the others' steps, without a gradient, until all have come here.
+  void join()
+    requires(!hands_back)
+  {
+    trainer_->join([] {});
+    touch();
+  }
+  /// The same; `step` makes the optimizer's step by the gradients of the others, as each of them does.
+  template <class Step>
+  void join(Step&& step)
+    requires(hands_back)
+  {
+    trainer_->join([&] {
+      hand_back();
+      step();
+    });
+  }
+
+  /// Collective: rank 0's buffers - running means, counts - become those of all. In training every rank has its own.
+  void share_buffers() { model_.share_buffers(); }
+  /// Collective, as trainer::save and load; with the buffers, which are shared before: a number for each value.
+  void save(const std::string& folder, const save_options& how = {})
+    requires(!hands_back)
+  {
+    share_buffers();
+    trainer_->save(folder, how);
+  }
+  std::vector<std::string> load(const std::string& folder)
+    requires(!hands_back)
+  {
+    auto differs = trainer_->load(folder);
+    touch();
+    return differs;
+  }
+
+  // What a trainer is asked, see training/trainer.hpp.
+  Optimizer& optimizer() noexcept { return trainer_->optimizer(); }
+  std::int64_t steps() const { return trainer_->steps(); }
+  std::int64_t skipped() const { return trainer_->skipped(); }
+  double loss_scale() const { return trainer_->loss_scale(); }
+  double gradient_norm() const { return trainer_->gradient_norm(); }
+  tutti::role role() const { return trainer_->role(); }
+  void serve() { trainer_->serve(); }
+  void finalize() {
+    trainer_->finalize();
+    touch();
+  }
+
+private:
+  using node = ::torch::autograd::Node;
+
+  /// What is followed of one parameter.
+  struct tracked {
+    std::shared_ptr<node> accumulator; ///< that ends its gradient; kept, as autograd keeps it for a graph's life only
+    std::uintptr_t hook = 0;
+    bool trained = true, reached = false, ready = false;
+    at::Tensor gradient = {}; ///< as it is offered; kept until the step has ended
+  };
+  struct after_accumulation final : ::torch::autograd::FunctionPostHook {
+    data_parallel& all;
+    std::size_t k;
+    after_accumulation(data_parallel& of, std::size_t which) : all{of}, k{which} {}
+    ::torch::autograd::variable_list operator()(const ::torch::autograd::variable_list& outputs,
+                                                const ::torch::autograd::variable_list&) override {
+      all.accumulated(k);
+      return outputs;
+    }
+  };
+  /// While a step is under way.
+  struct passing {
+    data_parallel& of;
+    explicit passing(data_parallel& all) : of{all} { of.passing_ = true; }
+    ~passing() {
+      of.passing_ = false;
+      for (tracked& t : of.tracked_) t.gradient.reset();
+    }
+  };
+
+  void follow(std::size_t k) {
+    tracked& t = tracked_[k];
+    t.trained = model_[k].requires_grad();
+    if (!t.trained || t.accumulator) return;
+    t.accumulator = ::torch::autograd::impl::grad_accumulator(model_[k]);
+    t.hook = t.accumulator->add_post_hook(std::make_unique<after_accumulation>(*this, k));
+    which_.emplace(t.accumulator.get(), k);
+  }
+  at::Tensor scaled(const at::Tensor& loss) const {
+    const double scale = trainer_->loss_scale();
+    return scale == 1 ? loss : loss * scale;
+  }
+
+  bool pass(const at::Tensor& loss, double weight) {
+    if (passing_) model_.refuse("step() was called within the backward pass of another - end that one first");
+    const passing under_way{*this};
+    const std::int64_t applied = trainer_->steps() - trainer_->skipped();
+    exchange_failed_ = false;
+    std::exception_ptr failed;
+    try {
+      prepare(loss);
+    } catch (...) {
+      failed = std::current_exception();
+    }
+    std::vector<bool> present(model_.size());
+    for (std::size_t k = 0; k < model_.size() && !failed; ++k)
+      present[k] = tracked_[k].trained && (tracked_[k].reached || model_[k].grad().defined());
+    trainer_->begin(present, weight);
+    try {
+      if (!failed) differentiate(loss, present);
+    } catch (...) {
+      if (exchange_failed_) throw;
+      failed = std::current_exception();
+    }
+    try {
+      failed ? trainer_->fail(failed) : trainer_->finish();
+    } catch (...) {
+      forget_gradients();
+      throw;
+    }
+    const bool usable = trainer_->steps() - trainer_->skipped() > applied;
+    if (!hands_back) {
+      forget_gradients();
+      touch();
+    } else if (usable) {
+      hand_back();
+    }
+    return usable;
+  }
+  /// What is to be known before the step is opened.
+  void prepare(const at::Tensor& loss) {
+    for (std::size_t k = 0; k < model_.size(); ++k) {
+      tracked_[k].reached = tracked_[k].ready = false;
+      if (model_[k].requires_grad() != tracked_[k].trained) {
+        trainer_->freeze(model_.name(k), tracked_[k].trained);
+        follow(k);
+      }
+    }
+    model_.require_in_place();
+    if (!loss.defined() || !loss.requires_grad()) model_.refuse("the loss does not depend on any parameter");
+    std::vector<node*> open{::torch::autograd::impl::gradient_edge(loss).function.get()};
+    std::unordered_set<node*> seen{open.back()};
+    while (!open.empty()) {
+      node* const here = open.back();
+      open.pop_back();
+      if (const auto found = which_.find(here); found != which_.end()) tracked_[found->second].reached = true;
+      for (const auto& edge : here->next_edges())
+        if (edge.function && seen.insert(edge.function.get()).second) open.push_back(edge.function.get());
+    }
+  }
+  void differentiate(const at::Tensor& loss, const std::vector<bool>& present) {
+    for (std::size_t k = model_.size(); k-- > 0;)
+      if (present[k] && !tracked_[k].reached) offer(k);
+    scaled(loss).backward();
+    for (std::size_t k = 0; k < model_.size(); ++k)
+      if (present[k] && !tracked_[k].ready)
+        model_.refuse("the backward pass ended without the gradient of \"" + model_.name(k) + "\"");
+  }
+  /// By autograd, on the thread that called backward(): grad() of parameter k is complete.
+  void accumulated(std::size_t k) {
+    if (!passing_) return;
+    if (tracked_[k].ready || !tracked_[k].reached)
+      model_.refuse("the gradient of \"" + model_.name(k) + "\" " +
+                    (tracked_[k].ready ? "was accumulated twice" : "came unexpectedly") +
+                    " in one backward pass - run no backward pass within another");
+    offer(k);
+  }
+  void offer(std::size_t k) {
+    tracked& t = tracked_[k];
+    const at::Tensor& gradient = model_[k].grad();
+    t.ready = true;
+    t.gradient = gradient.defined() ? detail::row_major(gradient) : at::zeros_like(model_[k]); // a function gave none
+    try {
+      trainer_->ready(k, t.gradient);
+    } catch (...) {
+      exchange_failed_ = true;
+      throw;
+    }
+  }
+  void hand_back() {
+    for (std::size_t k = 0; k < model_.size(); ++k)
+      if (trainer_->had_gradient(k)) model_[k].mutable_grad() = agreed_[k];
+  }
+  void forget_gradients() {
+    for (const at::Tensor& value : model_.parameters()) value.mutable_grad().reset();
+  }
+  /// Graphs that were recorded before the step are not to be used after it: autograd notices.
+  void touch() {
+    for (const at::Tensor& value : model_.parameters()) value.unsafeGetTensorImpl()->bump_version();
+  }
+
+  detail::bound_module model_;
+  std::vector<at::Tensor> agreed_; ///< gradients that are handed back
+  std::unique_ptr<detail::any_trainer<Optimizer>> trainer_;
+  std::vector<tracked> tracked_;
+  std::unordered_map<const node*, std::size_t> which_;
+  bool passing_ = false, exchange_failed_ = false;
+};
+
+template <class Strategy>
+data_parallel(::torch::nn::Module&, Strategy&) -> data_parallel<Strategy>;
+template <class Strategy>
+data_parallel(::torch::nn::Module&, Strategy&, training_options) -> data_parallel<Strategy>;
+template <class Strategy, class Optimizer>
+data_parallel(::torch::nn::Module&, Strategy&, Optimizer) -> data_parallel<Strategy, Optimizer>;
+template <class Strategy, class Optimizer>
+data_parallel(::torch::nn::Module&, Strategy&, Optimizer, training_options) -> data_parallel<Strategy, Optimizer>;
+
+} // namespace tutti::torch
