@@ -12,7 +12,7 @@ packages_of() {
         libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
       ;;
     tests) echo libboost-test-dev libmpich-dev mpich valgrind spin libtorch-dev ;;
-    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 libtorch-dev ;;
+    bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 ;;
     fresh) echo debootstrap git ;;
     acceptance) echo python3 python3-dev python3-pip python3-venv ;;
   esac
