@@ -140,7 +140,7 @@ public:
     for (const sealed_entry& one : told.from) {
       const partner& who = known(one.neighbour);
       open(who, one);
-      masks.push_back({detail::mask_in_common(masking_, who.masking, in_), who.client < id_});
+      masks.push_back({detail::mask_in_common(masking_, who.masking, in_), id_ > who.client});
     }
     message out = masked_message::head(in_, id_);
     std::vector<Word> words(values.begin(), values.end());
