@@ -8,9 +8,9 @@
 #   proof        schedules at every size to 256, mutants, historical bugs; the protocol of ranks that
 #                share memory, model-checked
 #   mpi mpich    the same tests under Open MPI and under MPICH, on 1, 2, 3 and 4 ranks
-#   asan tsan    the runners of collectives, communicators, kernels, reducers, shared_memory, strategy,
-#                sync and training under the address and undefined-behaviour sanitizers, and under the
-#                thread sanitizer
+#   asan tsan    the runners of carriers, collectives, communicators, kernels, reducers, shared_memory,
+#                strategy, sync and training under the address and undefined-behaviour sanitizers, and
+#                under the thread sanitizer
 #   cuda         compiled with nvcc where there is one, read from the cubin, and run on a mock of the
 #                runtime; what needs a GPU skips itself without
 #   rejections   what must not compile, and the sentence that says so
