@@ -217,10 +217,6 @@ struct placed_codec {
   coding at;
 };
 
-} // namespace detail
-
-namespace detail {
-
 template <class C>
 concept exempts_tensors = codec<C> && requires(const C c, std::string_view name, std::span<const std::int64_t> shape) {
   { c.rule.exempts(name, shape) } -> std::same_as<bool>;
