@@ -4,7 +4,7 @@
 #   tests/run.sh [--only LABEL]... [--help]
 #
 # Labels:
-#   unit         every folder of tests/ that has a runner, on threads
+#   unit         every folder of tests/ that has a runner, on threads, but for those of asan and tsan
 #   proof        schedules at every size to 256, mutants, historical bugs; the protocol of ranks that
 #                share memory, model-checked
 #   mpi mpich    the same tests under Open MPI and under MPICH, on 1, 2, 3 and 4 ranks
@@ -19,6 +19,8 @@
 #   examples     each example with the arguments that it names itself
 #   faults       ranks that leave, throw, stop or are killed
 # and, only when asked for:
+#   thorough     the runners of asan and tsan without sanitizers, and what must not compile with
+#                clang++ and nvcc as well
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
 #   acceptance   the long runs on real data (TUTTI_DATA), and mpi4py's suite under the interposer
 #
@@ -33,7 +35,7 @@ labels=()
 while (($#)); do
   case $1 in
     --only)
-      [[ " $all fresh acceptance " == *" ${2-} "* ]] || { echo "--only takes one of: $all fresh acceptance" >&2; exit 2; }
+      [[ " $all thorough fresh acceptance " == *" ${2-} "* ]] || { echo "--only takes one of: $all thorough fresh acceptance" >&2; exit 2; }
       labels+=("$2")
       shift 2
       ;;
