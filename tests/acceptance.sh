@@ -96,6 +96,12 @@ run_case "stragglers: a million steps, ten thousand orders of arrival" "$build/t
 many_canaries "$build/tests/test_privacy" 1000000
 account_in_python "$build/tests/test_federated"
 
+# Modules of LibTorch in ONNX Runtime and TensorRT, 200 random nestings among them.
+. tests/onnx/peers.sh
+{ cmake --build "$build" -j "$jobs" --target test_onnx; } >"$out/onnx.log" 2>&1 ||
+  not_ok "test_onnx does not build, see $out/onnx.log"
+run_onnx "$build/tests/test_onnx" 200
+
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.
 for staleness in 0 4 unbounded; do
   run "parameter_server-$staleness" parameter_server --ranks 3 --staleness "$staleness"
