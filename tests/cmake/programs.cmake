@@ -24,6 +24,7 @@ set(tutti_optional
   "<CLI/" CLI11::CLI11 "CLI11"
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"
   "<zlib.h>" ZLIB::ZLIB "zlib"
+  "<cublas_v2.h>" CUDA::cublas "cuBLAS"
   "<sodium" tutti::secure "libsodium"
   "<mpi.h>" tutti::mpi "Open MPI or MPICH")
 
