@@ -37,6 +37,7 @@ set(tutti_optional
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"
   "<zlib.h>" ZLIB::ZLIB "zlib"
   "<NvInfer.h>" tutti_tensorrt "TensorRT with its headers (preset cuda)"
+  "<cublas_v2.h>" CUDA::cublas "cuBLAS"
   "<sodium" tutti::secure "libsodium"
   "<mpi.h>" tutti::mpi "Open MPI or MPICH")
 

@@ -9,6 +9,7 @@
 #include <tutti/carriers/staged.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/topologies/mixing_proof.hpp>
+#include <tutti/training/rooms.hpp>
 #include <tutti/training/trainer.hpp>
 
 #include <concepts>
@@ -141,10 +142,28 @@ struct driven_by {
   bool whole = false; ///< the gradient travels as one
 };
 
-template <class Parts, class Sync, class V, class Optimizer>
-auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> given,
-                   Optimizer optimizer, const training_options& how, driven_by driver = {}) {
+/// Tensors as places in their memory, at which nothing but its verbs looks.
+template <class V, class Space>
+std::vector<tensor<V>> places_of(std::vector<tensor<V, Space>> given) {
+  if constexpr (std::is_same_v<Space, host_memory>) return given;
+  std::vector<tensor<V>> all;
+  for (tensor<V, Space>& t : given)
+    all.push_back({std::move(t.name), {t.values.data(), t.values.size()}, std::move(t.shape)});
+  return all;
+}
+/// What is wrong with where they are; empty when nothing is.
+template <class V, class Space>
+std::string wrong_places(std::span<const tensor<V, Space>> given, const Space& where) {
+  for (const tensor<V, Space>& t : given)
+    if (const std::string wrong = where.wrong(t.values); !wrong.empty()) return "\"" + t.name + "\": " + wrong;
+  return {};
+}
+
+template <class Parts, class Sync, class V, class Optimizer, class Space = host_memory>
+auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, Space>> tensors, Optimizer optimizer,
+                   const training_options& how, driven_by driver = {}, const Space& space = {}) {
   using T = master_of<V>;
+  using verbs = typename Space::template verbs<T>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
   constexpr bool served = carrier_of<Sync> == carried_by::placement || carrier_of<Sync> == carried_by::pairs;
   constexpr bool weighs = is_weighted<working_reducer_t<R>> && (!served || pushes_together<Sync>);
@@ -156,28 +175,34 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (wrong.empty()) wrong = detail::wrong_optimizer(optimizer);
+  if (wrong.empty()) wrong = detail::wrong_places(std::span<const tensor<V, Space>>{tensors}, space);
+  std::vector<tensor<V>> given = detail::places_of(std::move(tensors));
   if constexpr (contribution_of<Sync> == contributes::difference)
     if (wrong.empty()) wrong = detail::wrong_optimizer(sync.outer);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
   const std::vector<bool> exempt = detail::exempt_tensors(parts.codec, std::span<const tensor<V>>{given});
   if (wrong.empty()) wrong = detail::wrong_exemption(exempt, std::span<const tensor<V>>{given});
-  auto bound = detail::bound<T>(std::move(given), exempt);
+  auto memory = std::make_unique<verbs>(space);
+  auto& in = *memory;
+  auto bound = detail::bound<T>(in, std::move(given), exempt);
   if (const objection of_codec = detail::codec_objection(parts.codec); wrong.empty() && !of_codec.empty())
     wrong = of_codec.in_words();
   if constexpr (requires { parts.codec.wrong(1); })
     if (const char* of_ranks = parts.codec.wrong(parts.comm.size()); wrong.empty() && of_ranks) wrong = of_ranks;
   const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, model, pieces);
+    std::unique_ptr<carrier<T>> by = detail::carrier_for<T>(parts, sync, model, pieces);
+    if constexpr (!std::is_same_v<Space, host_memory>) by = std::make_unique<rooms<T>>(in, std::move(by), pieces);
+    return by;
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)
-      return updater<T>{sync.outer, where};
+      return updater<T>{in, sync.outer, where};
     else
       return updater<T>{};
   };
   using comm_type = std::remove_reference_t<decltype(parts.comm)>;
-  return trainer<T, Optimizer>{
+  return trainer<T, Optimizer, Space>{
       training_plan<T>{
           .facts = {.policy = answers_of(sync),
                     .period = period_answer{sync},
@@ -194,9 +219,10 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
           .numbers = std::move(numbers),
           .wrong = std::move(wrong),
           .call = driver.call,
+          .where = std::move(memory),
           .carry = carry,
           .outer = outer},
-      std::move(optimizer)};
+      std::move(optimizer), space};
 }
 
 } // namespace tutti::detail

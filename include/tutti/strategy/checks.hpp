@@ -243,9 +243,11 @@ struct accumulator_sentences {
                                        "beside the accumulator - use tutti::federated, or leave the accumulator out");
 };
 
-/// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
-template <class Sync, class Value, class Optimizer>
+/// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not; `Given` is the memory
+/// that they are in, `Space` the one that bind is told.
+template <class Sync, class Value, class Optimizer, class Given, class Space>
 struct bind_checks {
+  static constexpr bool placed = std::is_same_v<Given, Space>;
   using V = std::remove_const_t<Value>;
   static constexpr bool real = std::is_same_v<V, float> || std::is_same_v<V, double> ||
                                std::is_same_v<V, bfloat16> || std::is_same_v<V, half>;
@@ -253,19 +255,21 @@ struct bind_checks {
   static constexpr bool writable = !std::is_const_v<Value>;
   static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
   static constexpr bool looped = !over_population<Sync>;
-  static constexpr bool value = real && writable && optimizes && looped;
+  static constexpr bool value = placed && real && writable && optimizes && looped;
 };
-template <class Sync, class Value, class Optimizer>
+template <class Facts>
 struct bind_sentences {
-  using facts = bind_checks<Sync, Value, Optimizer>;
-  static_assert(facts::real, "tutti::strategy::bind: parameters must be float, double, or bfloat16 or half "
+  static_assert(Facts::placed, "tutti::strategy::bind: parameters are in another memory than bind is told - give the "
+                               "memory that they are in last, such as tutti::cuda::device_memory{stream}, and nothing "
+                               "where that is the host's");
+  static_assert(Facts::real, "tutti::strategy::bind: parameters must be float, double, or bfloat16 or half "
                              "with masters in float - keep a float copy of others");
-  static_assert(facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
+  static_assert(Facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
                                  "these are const - give values that may be written");
-  static_assert(facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
+  static_assert(Facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
                                   "tutti::adam or a type with slots and at, see "
                                   "tutti/optimizers/optimizer.hpp");
-  static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
+  static_assert(Facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
                                "run() with a population");
 };
 
