@@ -112,7 +112,8 @@ public:
   /// Whether those of this step are.
   bool bounded() const noexcept { return bounded_; }
 
-  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution.
+  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution. The gradient is
+  /// elsewhere, or in `to` itself as the only one of the step.
   void take(std::size_t k, std::span<T> to, bool last) {
     entry& t = tensors_[k];
     t.taken = true;
@@ -120,7 +121,9 @@ public:
     if (has(k)) {
       const gradient_view<T>& g = gradients_[k];
       if (!last && !g.finite(g.data, g.n)) t.bad = true;
-      if (last && limit_ > 0)
+      if (g.data == to.data())
+        scale_in_place(to.first(g.n), divisor);
+      else if (last && limit_ > 0)
         collect_bounded(g, to, t.written, divisor);
       else
         g.collect(g.data, to.data(), g.n, 0, t.written, factor_, divisor);
@@ -151,6 +154,16 @@ private:
     bool taken = false, present = false, written = false, bad = false, frozen = false;
   };
 
+  /// A gradient that is where it is collected.
+  void scale_in_place(std::span<T> values, T divisor) {
+    if (factor_ != 1 || divisor != 1) {
+      const exact_mode held;
+      const rounding rounded;
+      for (T& v : values) v = rounded(factor_ * v) / divisor;
+    }
+    if (limit_ > 0)
+      bounded_ = bounded_ && detail::all_bits_below(std::span<const T>{values}, std::bit_cast<bits_of<T>>(limit_));
+  }
   /// Piece by piece, while it is in the caches.
   void collect_bounded(const gradient_view<T>& g, std::span<T> to, bool adds, T divisor) {
     constexpr std::size_t piece = 4096;
