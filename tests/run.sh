@@ -22,7 +22,7 @@
 #   thorough     the runners of asan and tsan without sanitizers, and what must not compile with
 #                clang++ and nvcc as well
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
-#   acceptance   the long runs on real data (TUTTI_DATA), and mpi4py's suite under the interposer
+#   acceptance   the long runs on real data (TUTTI_DATA), mpi4py's suite under the interposer, and PyTorch beside us
 #
 # A label that runs no test has failed, and so has one whose tests all skip themselves, but for
 # cuda. Logs and results lie under build/.
