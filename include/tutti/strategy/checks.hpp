@@ -309,7 +309,7 @@ struct rounds_sentences {
                                  "or leave it out where clients descend by themselves");
   static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
                              "examples(client) and train(client, local, random), local being a local_training of this "
-                             "element and this optimizer");
+                             "element and this optimizer, that returns nothing or a tutti::trained");
 };
 
 } // namespace tutti::detail
