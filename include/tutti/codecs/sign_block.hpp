@@ -4,13 +4,11 @@
 #include <tutti/codecs/blocks.hpp>
 #include <tutti/codecs/codec.hpp>
 
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <type_traits>
 
 namespace tutti {
 
@@ -29,27 +27,19 @@ struct sign_codes {
   template <class T, class Count>
   static void write(const T* __restrict from, float /*scale*/, std::byte* __restrict to, Count n) noexcept {
     std::uint8_t negative[most] = {};
-    for (std::size_t begin = 0; begin < n; begin += most) {
-      if (n - begin >= most) {
-        signs(from + begin, negative, std::integral_constant<std::size_t, most>{});
-        pack(negative, to + begin / 8, most);
-      } else {
-        std::memset(negative, 0, most);
-        signs(from + begin, negative, n - begin);
-        pack(negative, to + begin / 8, n - begin);
-      }
-    }
+    in_blocks<most>(n, [&](std::size_t begin, auto count) {
+      if (count < most) std::memset(negative, 0, most);
+      signs(from + begin, negative, count);
+      for (std::size_t i = 0; i < (count + 7) / 8; ++i) to[begin / 8 + i] = pack(negative + 8 * i);
+    });
   }
   template <class T, class Count>
   static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
-    float four[4];
-    for (std::size_t i = 0; i < n / 4; ++i) {
-      const auto bits = std::to_integer<unsigned>(from[i / 2]) >> i % 2 * 4 & 15;
-      for (std::size_t k = 0; k < 4; ++k) four[k] = with_sign(scale, sign_masks[bits][k]);
-      for (std::size_t k = 0; k < 4; ++k) to[4 * i + k] = detail::value_of<T>(four[k]);
-    }
-    for (std::size_t i = n / 4 * 4; i < n; ++i)
-      to[i] = detail::value_of<T>(with_sign(scale, std::to_integer<std::uint32_t>(from[i / 8]) >> i % 8 << 31));
+    std::uint8_t negative[most];
+    in_blocks<most>(n, [&](std::size_t begin, auto count) {
+      for (std::size_t i = 0; i < (count + 7) / 8; ++i) unpack(from[begin / 8 + i], negative + 8 * i);
+      values(negative, scale, to + begin, count);
+    });
   }
 
 private:
@@ -59,23 +49,28 @@ private:
   static void signs(const T* __restrict from, std::uint8_t* __restrict negative, Count n) noexcept {
     for (std::size_t i = 0; i < n; ++i) negative[i] = detail::float_of(from[i]) < 0;
   }
-  /// Eight bytes of 0 or 1 become the bits of one, the first the lowest.
-  static void pack(const std::uint8_t* __restrict negative, std::byte* __restrict to, std::size_t n) noexcept {
-    for (std::size_t i = 0; i < (n + 7) / 8; ++i) {
-      std::uint64_t eight = 0;
-      for (unsigned k = 0; k < 8; ++k) eight |= std::uint64_t{negative[8 * i + k]} << 8 * k;
-      to[i] = static_cast<std::byte>(eight * 0x0102040810204080u >> 56);
-    }
+  template <class T, class Count>
+  static void values(const std::uint8_t* __restrict negative, float scale, T* __restrict to, Count n) noexcept {
+    const auto positive = std::bit_cast<std::uint32_t>(scale);
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = detail::value_of<T>(std::bit_cast<float>(positive ^ std::uint32_t(negative[i] != 0) << 31));
   }
-  static float with_sign(float x, std::uint32_t mask) noexcept {
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) ^ mask);
+  /// Eight bytes of 0 or 1 become the bits of one, the first the lowest; and back, into bytes of 0 or not.
+  static std::byte pack(const std::uint8_t* negative) noexcept {
+    if constexpr (std::endian::native == std::endian::little)
+      return static_cast<std::byte>(detail::got<std::uint64_t>(reinterpret_cast<const std::byte*>(negative)) *
+                                        0x0102040810204080u >> 56);
+    unsigned all = 0;
+    for (unsigned k = 0; k < 8; ++k) all |= unsigned{negative[k]} << k;
+    return static_cast<std::byte>(all);
   }
-  static constexpr auto sign_masks = [] {
-    std::array<std::array<std::uint32_t, 4>, 16> masks{};
-    for (unsigned bits = 0; bits < 16; ++bits)
-      for (unsigned k = 0; k < 4; ++k) masks[bits][k] = bits >> k << 31;
-    return masks;
-  }();
+  static void unpack(std::byte signs, std::uint8_t* negative) noexcept {
+    const auto all = std::to_integer<std::uint64_t>(signs);
+    if constexpr (std::endian::native == std::endian::little)
+      detail::put(reinterpret_cast<std::byte*>(negative), all * 0x0101010101010101u & 0x8040201008040201u);
+    else
+      for (unsigned k = 0; k < 8; ++k) negative[k] = all >> k & 1;
+  }
 };
 
 } // namespace detail
