@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long runs on real data, which lies under TUTTI_DATA: text/tiny_shakespeare.txt, mnist/*-ubyte.gz
-# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And mpi4py's suite, from Python's
-# package index, with the interposer and without.
+# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And others' programs, from Python's
+# package index: mpi4py's suite, with the interposer and without; PyTorch's DistributedDataParallel.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . tests/cmake/packages.sh
@@ -101,6 +101,9 @@ account_in_python "$build/tests/test_federated"
 { cmake --build "$build" -j "$jobs" --target test_onnx; } >"$out/onnx.log" 2>&1 ||
   not_ok "test_onnx does not build, see $out/onnx.log"
 run_onnx "$build/tests/test_onnx" 200
+# Modules of the newest LibTorch, beside PyTorch's own DistributedDataParallel.
+. tests/torch/acceptance.sh
+compare_with_ddp
 
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.
 for staleness in 0 4 unbounded; do

@@ -24,7 +24,7 @@
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
 #   gpu          the tests that need a GPU, which must be there, and compute-sanitizer on them where it
 #                works; --gpu is --only gpu
-#   acceptance   the long runs on real data (TUTTI_DATA), and mpi4py's suite under the interposer
+#   acceptance   the long runs on real data (TUTTI_DATA), mpi4py's suite under the interposer, and PyTorch beside us
 #
 # A label that runs no test has failed, and so has one whose tests all skip themselves, but for
 # cuda. Logs and results lie under build/.

@@ -489,6 +489,8 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
   // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
   // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
+  // REJECT bind_pieces: tutti::strategy::bind: this optimizer takes whole matrices, .* use tutti::synchronous
+  // REJECT bind_served_matrices: tutti::strategy::bind: this optimizer takes whole matrices, and owners and servers
   // REJECT bind_silent: tutti: this reducer has neither combine
   // REJECT bind_elsewhere: tutti::strategy::bind: parameters are in another memory than bind is told - give the memory
   // REJECT step_elsewhere: tutti::trainer: gradients are in another memory than the parameters - give both in the memory
@@ -504,6 +506,12 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = training.bind(std::as_const(values), tutti::sgd{});
 #elif defined REJECT_bind_temporary
   auto trainer = tutti::strategy{comm}.bind(values, tutti::sgd{});
+#elif defined REJECT_bind_pieces
+  tutti::strategy shards{comm, tutti::sharded{}};
+  auto trainer = shards.bind(values, tutti::muon{});
+#elif defined REJECT_bind_served_matrices
+  tutti::strategy served{comm, tutti::star{}, tutti::asynchronous{}};
+  auto trainer = served.bind(values, tutti::muon{});
 #elif defined REJECT_bind_number
   auto trainer = training.bind(values, 0.1);
 #elif defined REJECT_bind_silent

@@ -88,12 +88,29 @@ std::uint64_t seed_of(const Sync& sync) {
     return 0;
 }
 
-/// Of each tensor whether the codec leaves it as it is; empty where no codec asks.
-template <class Codec, class V>
-std::vector<bool> exempt_tensors(const Codec& codec, std::span<const tensor<V>> tensors) {
+/// Whether a codec that says nothing of tensors leaves vectors as they are.
+template <class Parts, class Sync>
+constexpr bool exempts_vectors() {
+  using Codec = std::remove_cvref_t<decltype(std::declval<Parts>().codec)>;
+  using Reducer = std::remove_cvref_t<decltype(std::declval<Parts>().reducer)>;
+  return !std::is_same_v<Codec, identity> && !exempts_tensors<Codec> && carrier_of<Sync> == carried_by::schedule &&
+         !staged_codec<Codec, float> && !agreeing_reducer<Reducer> && !over_population<Sync> &&
+         (contribution_of<Sync> == contributes::gradient || !has_owners<Sync>);
+}
+/// Of each tensor whether the codec leaves it as it is; empty where it leaves none.
+template <class Sync, class Parts, class V>
+std::vector<bool> exempt_tensors(const Parts& parts, std::span<const tensor<V>> tensors, const training_options& how) {
   std::vector<bool> exempt;
-  if constexpr (exempts_tensors<Codec>)
-    for (const tensor<V>& t : tensors) exempt.push_back(codec.rule.exempts(t.name, t.shape));
+  if constexpr (exempts_tensors<std::remove_cvref_t<decltype(parts.codec)>>) {
+    for (const tensor<V>& t : tensors) exempt.push_back(parts.codec.rule.exempts(t.name, t.shape));
+  } else if constexpr (exempts_vectors<Parts, Sync>()) {
+    bool all = true;
+    for (const tensor<V>& t : tensors) {
+      exempt.push_back(tutti::role_of(t.name, t.shape, how.roles) == parameter_role::vector);
+      all = all && (exempt.back() || t.values.empty());
+    }
+    if (all) exempt.clear();
+  }
   return exempt;
 }
 /// What is wrong with that; empty when nothing is.
@@ -132,6 +149,18 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, co
       return std::make_unique<reducing<T, Comm, Topology, Reducer, Codec, has_owners<Sync>>>(with, pieces,
                                                                                              model.held_back_from());
   }(parts);
+}
+
+/// How long buckets are to be, and the first of them, where that is left to the prices of the topology.
+template <class Topology, class Comm>
+training_options with_buckets(training_options how, const Topology& topology, const Comm& comm) {
+  const bool given = how.bucket_bytes != 0;
+  if (!given) {
+    how.bucket_bytes = std::size_t{4} << 20;
+    if constexpr (requires { topology.bucket_bytes(comm); }) how.bucket_bytes = topology.bucket_bytes(comm);
+  }
+  if (how.first_bucket_bytes == 0) how.first_bucket_bytes = given ? how.bucket_bytes : how.bucket_bytes / 4;
+  return how;
 }
 
 /// What the driver of a trainer has to add to it.
@@ -177,11 +206,13 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, S
   if (wrong.empty()) wrong = detail::wrong_optimizer(optimizer);
   if (wrong.empty()) wrong = detail::wrong_places(std::span<const tensor<V, Space>>{tensors}, space);
   std::vector<tensor<V>> given = detail::places_of(std::move(tensors));
+  if constexpr (takes_matrices<Optimizer>)
+    if (wrong.empty()) wrong = detail::without_matrices(how, std::span<const tensor<V>>{given});
   if constexpr (contribution_of<Sync> == contributes::difference)
     if (wrong.empty()) wrong = detail::wrong_optimizer(sync.outer);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
-  const std::vector<bool> exempt = detail::exempt_tensors(parts.codec, std::span<const tensor<V>>{given});
+  const std::vector<bool> exempt = detail::exempt_tensors<Sync>(parts, std::span<const tensor<V>>{given}, how);
   if (wrong.empty()) wrong = detail::wrong_exemption(exempt, std::span<const tensor<V>>{given});
   auto memory = std::make_unique<verbs>(space);
   auto& in = *memory;
@@ -213,7 +244,7 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, S
                             std::is_same_v<std::remove_cvref_t<decltype(parts.codec)>, identity>,
                     .together = served && pushes_together<Sync>,
                     .weight = parts.how.weight},
-          .how = how,
+          .how = detail::with_buckets(how, parts.topology, parts.comm),
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),
           .bound = std::move(bound),
           .numbers = std::move(numbers),

@@ -92,7 +92,8 @@ public:
     return k;
   }
 
-  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution.
+  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution. The gradient is
+  /// elsewhere, or in `to` itself as the only one of the step.
   void take(std::size_t k, std::span<T> to, bool last) {
     entry& t = tensors_[k];
     t.taken = true;

@@ -36,6 +36,14 @@ void collect_values(const G* __restrict from, T* __restrict to, std::size_t n, b
   }
 }
 
+/// The same of a gradient that is where it is collected, and the only one.
+template <class T>
+void scale_in_place(std::span<T> values, T factor, T divisor) {
+  const exact_mode held;
+  const rounding rounded;
+  for (T& v : values) v = rounded(factor * v) / divisor;
+}
+
 /// What is elementwise, by the loops of the space: `Here` is a verbs<T>.
 template <class T, class Here>
 class elementwise_verbs : public memory<T> {
@@ -117,7 +125,10 @@ public:
     const std::size_t piece = last && limit_ > 0 ? 4096 : (std::max)(from.size(), std::size_t{1});
     for (std::size_t at = 0; at < from.size(); at += piece) {
       const std::size_t n = (std::min)(piece, from.size() - at);
-      detail::collect_values(from.data() + at, to.data() + at, n, adds, factor, divisor);
+      if (static_cast<const void*>(from.data()) != to.data())
+        detail::collect_values(from.data() + at, to.data() + at, n, adds, factor, divisor);
+      else if (factor != 1 || divisor != 1)
+        detail::scale_in_place(to.subspan(at, n), factor, divisor);
       if (last && limit_ > 0) bounded_ = bounded_ && detail::all_bits_below(std::span<const T>{to.subspan(at, n)}, limit_);
     }
   }

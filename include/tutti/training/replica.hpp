@@ -9,9 +9,11 @@
 #include <tutti/training/host_verbs.hpp>
 #include <tutti/training/loss_scale.hpp>
 #include <tutti/training/masters.hpp>
+#include <tutti/training/matrices.hpp>
 #include <tutti/training/memory.hpp>
 #include <tutti/training/options.hpp>
 #include <tutti/training/push_note.hpp>
+#include <tutti/training/roles.hpp>
 #include <tutti/training/roll_call.hpp>
 #include <tutti/training/rules.hpp>
 #include <tutti/training/snapshot.hpp>
@@ -158,13 +160,19 @@ protected:
     const place mine = carrier_->owned(part);
     const std::span<T> room = carrier_->room(part);
     model().each(mine, [&](std::size_t k, place at) {
-      if (roll_.present(k)) move(updates_[part], k, at, room.subspan(at.begin - parts_[part].begin), factor);
+      if (!roll_.present(k)) return;
+      const std::span<const T> by = room.subspan(at.begin - parts_[part].begin);
+      is_matrix(k) ? updates_[part].apply(what_moves(k, at, by, T(1))) : move(updates_[part], k, at, by, factor);
     });
     if (plan_.policy.owners) in_->read(model(), mine, owned_room(part));
   }
-  void move(updater<T>& by, std::size_t k, place at, std::span<const T> gradients, T factor) {
-    by(at, {at_.versions[k], model().values(k, at), gradients.first(at.size()), factor, groups_[k]});
+  update_of<T> what_moves(std::size_t k, place at, std::span<const T> gradients, T factor) const {
+    return {at_.versions[k], model().values(k, at), gradients.first(at.size()), factor, groups_[k]};
   }
+  void move(updater<T>& by, std::size_t k, place at, std::span<const T> gradients, T factor) {
+    by(at, what_moves(k, at, gradients, factor));
+  }
+  bool is_matrix(std::size_t k) const noexcept { return !matrices_.empty() && matrices_[k].is_one(); }
   /// The estimate of all ranks' mean gradient moves by what has become of this rank's own.
   void track(T factor) {
     model().each({0, model().size()}, [&](std::size_t k, place at) {
@@ -178,7 +186,12 @@ protected:
     for (std::size_t k = 0; k < model().count(); ++k)
       if (collect_.present(k)) ++at_.versions[k];
     model().each({0, model().size()}, [&](std::size_t k, place at) {
-      if (collect_.present(k)) move(updates_[0], k, at, by.subspan(at.begin), factor);
+      if (!collect_.present(k)) return;
+      if (!is_matrix(k)) return move(updates_[0], k, at, by.subspan(at.begin), factor);
+      whole_.resize(at.size());
+      updates_[0].gather(at, what_moves(k, at, by.subspan(at.begin), factor), whole_);
+      updates_[0].orthonormalize(whole_, matrices_[k].shape);
+      updates_[0].apply(what_moves(k, at, whole_, T(1)));
     });
     scale_.good();
   }
@@ -233,6 +246,9 @@ protected:
     std::string wrong = plan.wrong;
     if (wrong.empty()) wrong = detail::wrong_options(how_, plan_.policy, plan_.period(1));
     groups_.assign(model().count(), {});
+    roles_ = detail::roles_of(how_, model().tensors(), wrong);
+    for (std::size_t k = 0; k < roles_.size(); ++k)
+      if (roles_[k] == parameter_role::vector) groups_[k].decay = 0;
     if (wrong.empty())
       wrong = detail::apply_rules(how_, model().tensors(), groups_,
                                   [&](std::size_t k) { collect_.freeze(k, true); });
@@ -255,12 +271,15 @@ protected:
         if (piece.end > piece.begin) parts_.push_back({piece.begin, piece.end});
       }
     } else {
-      const std::size_t most = plan_.whole ? ~std::size_t{0} : how_.bucket_bytes / sizeof(T);
+      const auto most = [&] {
+        if (plan_.whole) return ~std::size_t{0};
+        return (parts_.size() == 1 ? how_.first_bucket_bytes : how_.bucket_bytes) / sizeof(T);
+      };
       for (const std::size_t k : model().order()) {
         const place at = model().place_of(k);
         if (at.empty()) continue;
         const bool apart = at.begin == model().held_back_from();
-        if (parts_.empty() || apart || at.end - parts_.back().begin > most) parts_.push_back({at.begin, at.begin});
+        if (parts_.empty() || apart || at.end - parts_.back().begin > most()) parts_.push_back({at.begin, at.begin});
         parts_.back().end = at.end;
         part_of_[k] = parts_.size() - 1;
       }
@@ -285,6 +304,8 @@ protected:
       for (std::size_t p = 0; p < parts_.size(); ++p)
         updates_.push_back(inner(carrier_->owned(p), carrier_->serves() ? &on_host_ : nullptr));
     }
+    if (!updates_.empty() && updates_[0].takes_matrices())
+      matrices_ = detail::matrices_of(model().tensors(), std::span<const parameter_role>{roles_}, ranks_->size());
     if (plan_.policy.contribution == contributes::difference)
       for (std::size_t p = 0; p < parts_.size(); ++p) outer_.push_back(plan.outer(carrier_->owned(p)));
     if (carrier_->serves()) {
@@ -338,6 +359,9 @@ protected:
   roll_call roll_;
   loss_scale scale_;
   std::vector<group_factors> groups_; ///< of each tensor
+  std::vector<parameter_role> roles_;
+  std::vector<owned_matrix> matrices_; ///< empty where the optimizer has nothing in mind for them
+  std::vector<T> whole_;               ///< what one is moved by, where replicas train apart
 
   std::vector<place> parts_;                           ///< what travels together
   std::vector<std::size_t> part_of_;                   ///< of each tensor of a gradient

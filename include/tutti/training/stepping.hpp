@@ -22,13 +22,13 @@ class stepping : public judging<T> {
 protected:
   using judging<T>::judging;
   using base::model, base::local, base::reduces, base::travels, base::weight_learnt,
-      base::has_learnt, base::owned_room, base::update, base::rejoin, base::write,
+      base::has_learnt, base::owned_room, base::is_matrix, base::what_moves, base::update, base::rejoin, base::write,
       base::keep_owned, base::keep, base::refuse, base::judge, base::agreed_on, base::check_roll,
       base::raise_culprit, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::parts_, base::part_of_, base::tensors_in_, base::missing_,
       base::launched_, base::offering_, base::joined_, base::under_way_, base::at_, base::outer_,
       base::local_, base::agreed_, base::tracked_, base::snapshot_, base::carrier_, base::in_, base::has_beside, base::beside,
-      base::what_is_beside;
+      base::what_is_beside, base::matrices_, base::updates_;
 
   /// `views` are gradients in the memory that the model is in.
   void open(const char* call, std::vector<gradient_view<T>> views, double weight) {
@@ -79,7 +79,25 @@ protected:
     collect_.take(k, room_of(k), true);
     if (!local() && !model()[k].values.empty()) --missing_[part_of_[k]];
   }
-  /// Where the contribution to tensor k is collected.
+  /// Collective, where gradients are reduced: what matrices move by takes the place of their gradients. Each is
+  /// orthonormalised by its owner, who tells all.
+  void orthonormalize_agreed(T factor) {
+    const auto each = [&](auto&& use) {
+      for (std::size_t k = 0; k < matrices_.size(); ++k)
+        if (is_matrix(k) && roll_.present(k)) use(k, model().place_of(k), room_of(k));
+    };
+    each([&](std::size_t k, place at, std::span<T> room) {
+      updater<T>& by = updates_[part_of_[k]];
+      if (ranks_->size() > 1) snapshot_.keep(by.in(), by.momentum(at));
+      by.gather(at, what_moves(k, at, room, factor), room);
+      if (matrices_[k].owner == ranks_->rank()) by.orthonormalize(room, matrices_[k].shape);
+    });
+    if (ranks_->size() > 1)
+      each([&](std::size_t k, place, std::span<T> room) {
+        ranks_->broadcast(std::as_writable_bytes(room), matrices_[k].owner);
+      });
+  }
+  /// Where the contribution to tensor k is collected, and what is agreed on is found.
   std::span<T> room_of(std::size_t k) {
     const place at = model().place_of(k);
     if (at.empty()) return {};
@@ -221,6 +239,7 @@ protected:
       if (hands_out) keep_owned();
       for (std::size_t k = 0; k < model().count(); ++k)
         if (roll_.present(k)) ++at_.versions[k];
+      orthonormalize_agreed(factor);
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (travels(p)) update(p, factor);
       for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)

@@ -3,6 +3,7 @@
 
 #include <tutti/core/archive.hpp>
 #include <tutti/core/flat_model.hpp>
+#include <tutti/optimizers/muon.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/training/memory.hpp>
 
@@ -61,6 +62,39 @@ struct update_of {
   std::span<const T> before = {}; ///< what the gradients were taken at; none where these are the values
 };
 
+/// What an optimizer of matrices does with one in the host's memory, see optimizers/muon.hpp.
+template <class T>
+struct matrix_stages {
+  void (*gather)(const void*, const update_of<T>&, std::span<T> to, std::span<T> slot) = nullptr;
+  void (*orthonormalize)(const void*, std::span<T>, matrix_shape) = nullptr;
+  void (*apply)(const void*, const update_of<T>&) = nullptr;
+
+  template <class O>
+  static matrix_stages of() {
+    matrix_stages all;
+    if constexpr (takes_matrices<O>) {
+      all.gather = [](const void* with, const update_of<T>& what, std::span<T> to, std::span<T> slot) {
+        const exact_mode held;
+        const rounding rounded;
+        const auto gathers = static_cast<const O*>(with)->template gathers<T>(what.step);
+        for (std::size_t i = 0; i < to.size(); ++i)
+          to[i] = gathers(rounded, rounded(what.factor * what.gradients[i]), &slot[i]);
+      };
+      all.orthonormalize = [](const void* with, std::span<T> values, matrix_shape is) {
+        static_cast<const O*>(with)->orthonormalize(values, is);
+      };
+      all.apply = [](const void* with, const update_of<T>& what) {
+        const exact_mode held;
+        const rounding rounded;
+        const O o = detail::in_group(*static_cast<const O*>(with), what.group);
+        const auto applies = o.template applies<T>(what.step);
+        for (std::size_t i = 0; i < what.values.size(); ++i) applies(rounded, what.values[i], what.gradients[i]);
+      };
+    }
+    return all;
+  }
+};
+
 /// Refers to the optimizer, which may be changed between two steps. Its slots cover one place, in the memory of what it
 /// updates, which outlives it.
 template <class T>
@@ -82,7 +116,7 @@ public:
           else
             make(detail::in_group(detail::at_rate(o, what.rate), what.group));
         }},
-        looks_back_{looks_back<O, T>} {
+        matrices_{matrix_stages<T>::template of<O>()}, looks_back_{looks_back<O, T>} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(in, where.size());
   }
 
@@ -99,6 +133,16 @@ public:
     for (std::size_t k = 0; k < slots_.size(); ++k) pieces[k] = slot_in(k, at);
     update_(*in_, optimizer_, what, pieces.data());
   }
+  /// Whether the optimizer has something else in mind for whole matrices. Then for each the three that follow, in this
+  /// order: what the step is made of, from its gradient; that orthonormalised, in place; and the step by it.
+  bool takes_matrices() const noexcept { return matrices_.gather != nullptr; }
+  void gather(place at, const update_of<T>& what, std::span<T> to) {
+    matrices_.gather(optimizer_, what, to, momentum(at));
+  }
+  std::span<T> momentum(place at) const { return slot_in(0, at); }
+  void orthonormalize(std::span<T> values, matrix_shape is) const { matrices_.orthonormalize(optimizer_, values, is); }
+  void apply(const update_of<T>& what) const { matrices_.apply(optimizer_, what); }
+
   /// Back to the beginning, for the values of `at`.
   void forget(place at) {
     for (std::size_t k = 0; k < slots_.size(); ++k) in_->clear(slot_in(k, at));
@@ -121,6 +165,7 @@ private:
   std::vector<std::string_view> names_;
   place where_;
   void (*update_)(memory<T>&, const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  matrix_stages<T> matrices_;
   bool looks_back_ = false;
   std::vector<kept_values<T>> slots_;
 };
