@@ -22,6 +22,7 @@
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec ef21 --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync diloco --period 4 --codec top_k_int8 --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync sparse_loco --period 4 --explain --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --codec int8 --priced --explain --score 4096
 // test: --transport threads --ranks 3 --codec list
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
 // refuses: --ranks 1000000 => --ranks 1000000: give 1 to
@@ -32,6 +33,7 @@
 // refuses: --sync gossip --topology ring => --sync gossip is here for the default topology only
 // refuses: --sync no_loco --codec bfloat16 => --sync no_loco is here without a codec - leave --codec out
 // refuses: --sync sharded --codec top_k => --codec top_k is here for --sync synchronous and diloco on the default
+// refuses: --codec power_sgd --priced => --priced is here for codecs of one stage that remember at most what they left
 // refuses: --sync sparse_loco --codec bfloat16 => --sync sparse_loco is here without a codec - leave --codec out
 // refuses: --sync diloco --topology ring => --sync diloco is here for the default topology only
 // refuses: --sync federated --save-every 50 => has rounds of 100 steps - give a --save-every of whole rounds

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -62,6 +63,16 @@ struct codec_choice {
   std::variant<tutti::error_feedback<named_codec>, tutti::ef21<named_codec>, tutti::power_sgd> codec;
 };
 std::vector<codec_choice> codec_choices();
+
+/// With which of these --priced is compiled.
+template <class Codec>
+inline constexpr bool may_be_priced = std::is_same_v<Codec, tutti::error_feedback<named_codec>>;
+inline bool takes_prices(const std::string& name) {
+  for (const codec_choice& one : codec_choices())
+    if (one.name == name)
+      return std::visit([]<class Codec>(const Codec&) { return may_be_priced<Codec>; }, one.codec);
+  return false;
+}
 
 /// "list", which is none, behind them.
 std::vector<std::string> codec_names();

@@ -6,6 +6,7 @@
 #include "results.hpp"
 
 #include <tutti/collectives/priced.hpp>
+#include <tutti/collectives/priced_codec.hpp>
 #include <tutti/training/checkpoint.hpp>
 
 #include <algorithm>
@@ -85,15 +86,24 @@ private:
 
   void by_name() {
     for (const codec_choice& one : codec_choices())
-      if (one.name == s_.codec)
-        std::visit(
-            [&](const auto& codec) {
-              if (s_.sync == "synchronous")
-                synchronous(tutti::default_topology{}, codec);
-              else
-                by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
-            },
-            one.codec);
+      if (one.name == s_.codec) std::visit([&](const auto& codec) { named(codec); }, one.codec);
+  }
+  template <class Codec>
+  void named(const Codec& codec) {
+    const auto by = [&](const auto& used) {
+      if (s_.sync == "synchronous")
+        synchronous(tutti::default_topology{}, used);
+      else
+        by_default(used, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
+    };
+    if constexpr (may_be_priced<Codec>)
+      if (s_.priced) {
+        const tutti::where_it_pays priced{comm_, codec};
+        if (s_.explain && world_.rank() == 0)
+          std::cout << priced.explain(comm_, tutti::default_topology{}, model_.parameter_count());
+        return by(priced);
+      }
+    by(codec);
   }
   template <class Codec>
   void coded(Codec codec) {

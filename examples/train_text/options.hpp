@@ -41,6 +41,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--resume", s.resume, "go on from this checkpoint, or the last one in this folder");
   app.add_option("--codec", s.codec, "what travels; list: train nothing, and say what each of them sends in a step")
       ->check(CLI::IsMember(codec_names()));
+  app.add_flag("--priced", s.priced, "the codec only for parts for which it pays, by what is measured; --explain says why");
   app.add_option("--steps", s.recipe.steps, "of each rank; federated: rounded up to hundreds")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--batch", s.recipe.batch, "rows of a rank's step")->check(CLI::Range(1, 4096));
@@ -79,6 +80,9 @@ inline void check(const settings& s) {
   if (!is_typed(s.codec) && !takes_every_codec(s))
     throw std::runtime_error("train_text: --codec " + s.codec + " is here for --sync synchronous and diloco on the "
                              "default topology only - take one of these, or --codec bfloat16");
+  if (s.priced && !takes_prices(s.codec))
+    throw std::runtime_error("train_text: --priced is here for codecs of one stage that remember at most what they left "
+                             "out - leave it out, or take --codec int8");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))
     throw std::runtime_error("train_text: --accumulate and --clip are for steps of a trainer, and --sync "
                              "federated runs rounds - leave them out");

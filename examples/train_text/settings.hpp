@@ -23,6 +23,7 @@ struct settings {
   bool explain = false;
   std::string sync = "synchronous";
   std::string codec = "identity";
+  bool priced = false; ///< the codec only where it pays
   int period = 20;
   int accumulate = 1;
   double clip = 0;

@@ -137,6 +137,54 @@ BOOST_AUTO_TEST_CASE(a_sum_of_many_small_terms_is_not_lost_between_encoding_and_
   BOOST_CHECK(true); // what is wrong has been thrown
 }
 
+BOOST_AUTO_TEST_CASE(means_of_half_neither_overflow_nor_vanish) {
+  const auto mean_of = [](int ranks, float x) {
+    float out = 0;
+    tutti::threads::run(ranks, [&](auto& world) {
+      std::vector<float> data(9, x);
+      tutti::all_reduce(world, data, tutti::mean{}, tutti::ring{}, tutti::cast<half>{});
+      if (world.rank() == 0) out = data[4];
+    });
+    return out;
+  };
+  BOOST_CHECK_EQUAL(mean_of(2, 40000), 40000); // whose sum no half holds
+  BOOST_CHECK_EQUAL(mean_of(2, 6e-8f), 0x1p-24f); // half of which none holds
+  BOOST_CHECK_EQUAL(mean_of(8, 60000), 60000);
+}
+
+// Of P roundings of partial sums of 1 to P terms, and P of terms and one of the sum, in squares and units of a term's:
+// 1 + ... + P and 2 P, 36 and 16 of eight. So a ring of the same bytes that rounds at every hop is off 1.5 times as far.
+BOOST_AUTO_TEST_CASE(a_ring_that_rounds_at_every_hop_is_further_off) {
+  constexpr int ranks = 8;
+  constexpr std::size_t n = 20'000;
+  const auto value = [](int rank, std::size_t i) {
+    tutti::random_stream draw{i, std::uint32_t(rank)};
+    float x = -6; // about normal
+    for (int k = 0; k < 12; ++k) x += draw.uniform();
+    return x;
+  };
+  std::vector<float> ours(n);
+  tutti::threads::run(ranks, [&](auto& world) {
+    std::vector<float> data(n);
+    for (std::size_t i = 0; i < n; ++i) data[i] = value(world.rank(), i);
+    tutti::all_reduce(world, data, tutti::ring{}, tutti::cast<bfloat16>{});
+    if (world.rank() == 0) ours = data;
+  });
+  double own = 0, hops = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    double exact = 0;
+    float hop = 0;
+    for (int r = 0; r < ranks; ++r) {
+      exact += double(value(r, i));
+      hop = rounded<bfloat16>(hop + value(r, i));
+    }
+    own += (ours[i] - exact) * (ours[i] - exact);
+    hops += (hop - exact) * (hop - exact);
+  }
+  BOOST_TEST_MESSAGE("rounded at every hop: " << std::sqrt(hops / own) << " times as far off");
+  BOOST_CHECK_GT(std::sqrt(hops / own), 1.3);
+}
+
 BOOST_AUTO_TEST_CASE(bytes_on_the_wire_are_those_of_the_wire_type_wherever_all_contributions_meet) {
   for (const int ranks : {2, 3, 5})
     for (const std::size_t n : {std::size_t{1}, std::size_t{1000}}) {

@@ -62,6 +62,25 @@ BOOST_AUTO_TEST_CASE(the_largest_arrive_as_they_are) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(many_values_are_chosen_alike_whatever_a_sample_of_them_shows) {
+  constexpr std::size_t n = 100'001;
+  auto drawn = sparse::drawn(n, 3);
+  std::vector<float> rising(n), steps(n), rare(n, 0), every_other(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    rising[i] = float(i);
+    steps[i] = float(i % 3);
+    every_other[i] = i % 24 == 0 ? 1.f : 2.f; // a sample takes every 24th
+  }
+  for (std::size_t i = 5; i < n; i += 997) rare[i] = -float(i);
+  for (const auto& x : {drawn, rising, steps, rare, every_other, std::vector<float>(n, 1.f)})
+    for (const double fraction : {.00001, .001, .01, .4, .99}) {
+      const tutti::top_k codec{fraction};
+      BOOST_CHECK(sparse::same_bits(sparse::sent(codec, x), sparse::largest(x, codec.kept(n))));
+    }
+  const std::vector<double> wide(drawn.begin(), drawn.end());
+  BOOST_CHECK(sparse::same_bits(sparse::sent(tutti::top_k{.01}, wide), sparse::largest(wide, 1001)));
+}
+
 BOOST_AUTO_TEST_CASE(ties_go_to_the_low_index) {
   const tutti::top_k half{.5};
   BOOST_CHECK((sparse::sent(half, std::vector<float>{1, -1, 1, 1}) == std::vector<float>{1, -1, 0, 0}));

@@ -1,4 +1,5 @@
 // Parts that do not make a strategy together.
+#include <tutti/collectives/priced_codec.hpp>
 #include <tutti/tutti.hpp>
 
 #include <vector>
@@ -231,6 +232,10 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT biased_sign: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT biased_top_k: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT feedback_on_ring: tutti::strategy: what this codec writes can only be decoded where all of it meets
+  // REJECT blurred_answers: tutti::strategy: parameters themselves travel here, .* use tutti::cast, or reduce gradients
+  // REJECT blurred_graph: tutti::strategy: parameters themselves travel here, .* use tutti::cast, or reduce gradients
+  // REJECT blurred_replicas: tutti::strategy: parameters themselves travel here, .* use tutti::cast, or reduce gradients
+  // REJECT priced_at_servers: tutti::strategy: where_it_pays chooses among parts of a model .* or give the codec without
   // REJECT wordless_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT unkind_codec: tutti::strategy: this codec cannot encode the parameters
   // REJECT exempt_at_servers: tutti::strategy: exempt picks tensors of a model whose contributions are reduced over a schedule
@@ -337,6 +342,14 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::direct{}, tutti::diloco{}, tutti::top_k{}};
 #elif defined REJECT_feedback_on_ring
   strategy made{comm, tutti::ring{}, tutti::error_feedback{tutti::top_k{}}};
+#elif defined REJECT_blurred_answers
+  strategy made{comm, tutti::asynchronous{}, tutti::int8_block{}};
+#elif defined REJECT_blurred_graph
+  strategy made{comm, tutti::gossip{}, tutti::int8_block{}};
+#elif defined REJECT_blurred_replicas
+  strategy made{comm, tutti::direct{}, tutti::local_sgd{}, tutti::int8_block{}};
+#elif defined REJECT_priced_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::where_it_pays{tutti::int8_block{}, {}, {}}};
 #elif defined REJECT_stages_at_servers
   strategy made{comm, tutti::asynchronous{}, tutti::power_sgd{}};
 #elif defined REJECT_stages_along_a_graph

@@ -3,6 +3,7 @@
 
 #include <tutti/carriers/carrier.hpp>
 #include <tutti/carriers/reducing.hpp>
+#include <tutti/codecs/codec.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/collectives/failed_call.hpp>
@@ -148,8 +149,9 @@ public:
     const std::size_t bytes = codec_.template bytes<T>(values.size());
     if constexpr (encodes) {
       p.out.resize(bytes);
-      codec_.template encode<T>(std::span<const T>{values}, p.out.data());
-      codec_.template decode<T>(p.out.data(), values); // a rank keeps what it sent
+      const coding at = coded_by(comm_.rank(), p);
+      detail::encode<T>(codec_, std::span<const T>{values}, p.out.data(), at);
+      detail::decode<T>(codec_, p.out.data(), values, at); // a rank keeps what it sent
     }
     p.in.resize(near.heard.size());
     std::vector<outgoing> sends;
@@ -178,7 +180,7 @@ public:
         from = reinterpret_cast<const T*>(p.in[k].data());
         if constexpr (encodes) {
           decoded.emplace_back(values.size());
-          codec_.template decode<T>(p.in[k].data(), decoded.back().span());
+          detail::decode<T>(codec_, p.in[k].data(), decoded.back().span(), coded_by(near.heard[k].from, p));
           from = decoded.back().begin();
         }
       }
@@ -263,6 +265,9 @@ private:
     request exchange;
   };
 
+  static coding coded_by(int rank, const piece& p) {
+    return {.exchange = std::uint64_t(p.round), .first = p.where.begin, .rank = rank};
+  }
   neighbours neighbours_in(std::int64_t round) const {
     neighbours all;
     graph_.mix(round, comm_.rank(), comm_.size(), [&](share s) {

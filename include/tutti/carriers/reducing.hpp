@@ -63,7 +63,7 @@ place owned_shard(place part, const Comm& comm) {
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
 /// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard. What is
 /// exempt from the codec - of the model all from some place on - travels as it is: of a part that has both, in a call of
-/// its own; with owners no part has.
+/// its own; with owners no part has. So does a part for which the codec does not pay.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
 template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
@@ -76,7 +76,7 @@ public:
     with_.how.weight = 1; // weights come with each offer
     pieces_.reserve(parts.size());
     for (const place where : parts) {
-      pieces_.push_back({where, common(where, {0, exempt_from}), detail::shared_values<T>(with_.comm, where.size())});
+      pieces_.push_back({where, coded_of(where, exempt_from), detail::shared_values<T>(with_.comm, where.size())});
       if constexpr (remembers) {
         pieces_.back().memory.state().origin = where.begin;
         pieces_.back().memory.state().holds_back = true;
@@ -142,7 +142,7 @@ private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
   static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
-  static constexpr bool exempts = !std::is_same_v<Codec, identity> && !agrees;
+  static constexpr bool exempts = (!std::is_same_v<Codec, identity> && !agrees) || detail::chooses_parts<Codec>;
   using codec_type = detail::codec_of_tensors_t<Codec>;
   static constexpr bool remembers = detail::uses_memory<codec_type, T>;
   using memory_type = std::conditional_t<remembers, codec_memory<T>, detail::no_codec_memory>;
@@ -160,6 +160,15 @@ private:
     [[no_unique_address]] memory_type memory = {};
   };
 
+  /// What of a part goes through the codec, if that pays.
+  place coded_of(place where, std::size_t exempt_from) const {
+    const place coded = common(where, {0, exempt_from});
+    constexpr collective what = Owners ? collective::reduce_scatter : collective::all_reduce;
+    const bool pays = detail::pays(with_.codec, [&](const auto& codec) {
+      return codec.template pays<what, T>(with_.comm, with_.topology, coded.size());
+    });
+    return pays ? coded : place{coded.begin, coded.begin};
+  }
   /// use(way, values, codec, memory) of what goes through the codec, then use(way, values) of what travels as it is.
   template <class Use>
   void each_way(piece& p, Use&& use) {

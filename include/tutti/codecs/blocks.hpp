@@ -9,7 +9,9 @@
 #include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
 #include <tutti/core/element.hpp>
+#include <tutti/core/float16.hpp>
 #include <tutti/core/limits.hpp>
+#include <tutti/core/widely.hpp>
 
 #include <algorithm>
 #include <array>
@@ -57,12 +59,15 @@ TUTTI_HD inline float scale_of(std::int32_t most, float levels) noexcept {
 /// 1 / scale, or 0 of a scale that is a NaN: then codes count for nothing.
 TUTTI_HD inline float inverse(float scale) noexcept { return scale == scale ? 1 / scale : 0; }
 
-/// The nearest whole number, of two the even one, clamped to [-limit, limit] before it is converted. A NaN is the least.
+/// The nearest whole number, of two the even one, clamped to [-limit, limit], which is whole. A NaN is the least.
 TUTTI_HD inline std::int32_t nearest(float x, float limit) noexcept {
   constexpr float magic = 0x1.8p23f; // behind which one unit is the last place
-  x = x > -limit ? x : -limit;
-  x = x > limit ? limit : x;
-  return detail::bits_as<std::int32_t>(x + magic) - detail::bits_as<std::int32_t>(magic);
+  const auto middle = detail::bits_as<std::int32_t>(magic), far = static_cast<std::int32_t>(limit);
+  std::int32_t sum = detail::bits_as<std::int32_t>(x + magic); // rises with x, beyond numbers that are exact too
+  sum = sum < middle - far ? middle - far : sum;
+  sum = sum > middle + far ? middle + far : sum;
+  const bool is_number = detail::magnitude(x) <= infinite_magnitude;
+  return std::int32_t(detail::either(is_number, std::uint32_t(sum - middle), std::uint32_t(-far)));
 }
 
 template <class X>
@@ -123,16 +128,20 @@ struct block_codec {
   }
   template <element T>
   void encode(std::span<const T> values, std::byte* out) const noexcept {
-    detail::each_block<Block>(values, out, Codes::bits, [](const T* from, std::byte* to, auto count) {
-      const float scale = Codes::scale(from, count);
-      detail::put(to, scale);
-      Codes::write(from, scale, to + sizeof scale, count);
+    detail::widely([&] {
+      detail::each_block<Block>(values, out, Codes::bits, [](const T* from, std::byte* to, auto count) {
+        const float scale = Codes::scale(from, count);
+        detail::put(to, scale);
+        Codes::write(from, scale, to + sizeof scale, count);
+      });
     });
   }
   template <element T>
   void decode(const std::byte* in, std::span<T> out) const noexcept {
-    detail::each_block<Block>(out, in, Codes::bits, [](T* to, const std::byte* from, auto count) {
-      Codes::read(from + sizeof(float), detail::got<float>(from), to, count);
+    detail::widely([&] {
+      detail::each_block<Block>(out, in, Codes::bits, [](T* to, const std::byte* from, auto count) {
+        Codes::read(from + sizeof(float), detail::got<float>(from), to, count);
+      });
     });
   }
 };

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
+#include <tutti/core/blocks.hpp>
+#include <tutti/core/widely.hpp>
 
+#include <cstddef>
 #include <cstring>
+#include <span>
 
 namespace tutti {
 
@@ -26,14 +30,32 @@ struct cast {
   }
   template <element T>
   void encode(std::span<const T> values, std::byte* out) const noexcept {
-    for (std::size_t i = 0; i < values.size(); ++i) {
+    detail::widely([&] {
+      detail::in_blocks<256>(values.size(), [&](std::size_t begin, auto count) {
+        write(values.data() + begin, out + begin * sizeof(W), count);
+      });
+    });
+  }
+  template <element T>
+  void decode(const std::byte* in, std::span<T> out) const noexcept {
+    detail::widely([&] {
+      detail::in_blocks<256>(out.size(), [&](std::size_t begin, auto count) {
+        read(in + begin * sizeof(W), out.data() + begin, count);
+      });
+    });
+  }
+
+private:
+  template <class T, class Count>
+  static void write(const T* __restrict values, std::byte* __restrict out, Count n) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
       const W w = element_cast<W>(element_cast<accumulator_t<T>>(values[i]));
       std::memcpy(out + i * sizeof(W), &w, sizeof(W));
     }
   }
-  template <element T>
-  void decode(const std::byte* in, std::span<T> out) const noexcept {
-    for (std::size_t i = 0; i < out.size(); ++i) {
+  template <class T, class Count>
+  static void read(const std::byte* __restrict in, T* __restrict out, Count n) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
       W w;
       std::memcpy(&w, in + i * sizeof(W), sizeof(W));
       out[i] = element_cast<T>(element_cast<accumulator_t<W>>(w));

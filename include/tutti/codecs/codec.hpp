@@ -30,6 +30,9 @@
 // have moved (ef21) says `static constexpr bool follows = true` as well: follow(memory, values) is called with the
 // result, on every rank that has it, and with a memory of results.
 //
+// A codec of some parts of a model only (where_it_pays) says `static constexpr bool prices = true`, has
+// pays<What, T>(comm, topology, n) and what encodes those as its member `inner`; exempt may stand around it.
+//
 // A codec of some tensors of a model only (exempt) has those that are not for it as `rule.exempts(name, shape)`, and what
 // encodes the others as its member `inner`. It belongs to a strategy, which knows tensors.
 //
@@ -223,14 +226,35 @@ concept exempts_tensors = codec<C> && requires(const C c, std::string_view name,
   requires codec<std::remove_cvref_t<decltype(c.inner)>>;
 };
 
-/// What encodes tensors that are not exempt.
+template <class C>
+concept prices_parts = codec<C> && requires(const C c) {
+  requires bool{C::prices};
+  requires codec<std::remove_cvref_t<decltype(c.inner)>>;
+};
+
+/// What encodes tensors that are not exempt, where it pays.
 template <class C>
 constexpr const auto& codec_of_tensors(const C& c) noexcept {
-  if constexpr (exempts_tensors<C>)
-    return c.inner;
+  if constexpr (exempts_tensors<C> || prices_parts<C>)
+    return detail::codec_of_tensors(c.inner);
   else
     return c;
 }
+/// Whether calls(codec) say that a part travels through it: asked of the one that prices parts, if there is one.
+template <class C, class Calls>
+constexpr bool pays(const C& c, Calls&& calls) {
+  if constexpr (prices_parts<C>)
+    return calls(c);
+  else if constexpr (exempts_tensors<C>)
+    return detail::pays(c.inner, calls);
+  else
+    return true;
+}
+template <class C>
+inline constexpr bool chooses_parts = prices_parts<C>;
+template <class C>
+  requires exempts_tensors<C>
+inline constexpr bool chooses_parts<C> = chooses_parts<std::remove_cvref_t<decltype(std::declval<const C&>().inner)>>;
 template <class C>
 using codec_of_tensors_t = std::remove_cvref_t<decltype(detail::codec_of_tensors(std::declval<const C&>()))>;
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/codecs/blocks.hpp>
+#include <tutti/core/rounded.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,8 +22,9 @@ struct int8_codes {
   template <class T, class Count>
   static void write(const T* __restrict from, float scale, std::byte* __restrict to, Count n) noexcept {
     const float inverse = detail::inverse(scale);
+    const rounding rounded;
     for (std::size_t i = 0; i < n; ++i)
-      to[i] = static_cast<std::byte>(detail::nearest(detail::float_of(from[i]) * inverse, 127));
+      to[i] = static_cast<std::byte>(detail::nearest(rounded(detail::float_of(from[i]) * inverse), 127));
   }
   template <class T, class Count>
   static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
@@ -40,7 +42,7 @@ struct int4_codes {
   }
   template <class T>
   static std::int32_t code(T x, float inverse) noexcept {
-    return detail::nearest(detail::float_of(x) * inverse, 7) + 8;
+    return detail::nearest(rounding{}(detail::float_of(x) * inverse), 7) + 8;
   }
   template <class T, class Count>
   static void write(const T* __restrict from, float scale, std::byte* __restrict to, Count n) noexcept {

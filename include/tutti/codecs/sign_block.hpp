@@ -4,7 +4,10 @@
 #include <tutti/codecs/blocks.hpp>
 #include <tutti/codecs/codec.hpp>
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 
 namespace tutti {
@@ -15,38 +18,58 @@ struct sign_codes {
   static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr std::size_t bits = 1;
 
-  /// The mean magnitude.
+  /// The mean magnitude; of a NaN or an infinity the sum is none.
   template <class T, class Count>
   static float scale(const T* from, Count n) noexcept {
-    if (detail::largest_magnitude(from, n) >= detail::infinite_magnitude) return std::numeric_limits<float>::quiet_NaN();
-    return static_cast<float>(detail::sum_of_sizes(from, n, [](float x) { return double(x); }) / double(n));
+    const double sum = detail::sum_of_sizes(from, n, [](float x) { return double(x); });
+    return sum - sum == 0 ? static_cast<float>(sum / double(n)) : std::numeric_limits<float>::quiet_NaN();
   }
   template <class T, class Count>
   static void write(const T* __restrict from, float /*scale*/, std::byte* __restrict to, Count n) noexcept {
-    for (std::size_t i = 0; i < n / 8; ++i) {
-      unsigned signs = 0;
-      for (unsigned k = 0; k < 8; ++k) signs |= is_negative(from[8 * i + k]) << k;
-      to[i] = static_cast<std::byte>(signs);
-    }
-    if (n % 8 == 0) return;
-    unsigned signs = 0;
-    for (unsigned k = 0; k < n % 8; ++k) signs |= is_negative(from[n / 8 * 8 + k]) << k;
-    to[n / 8] = static_cast<std::byte>(signs);
+    std::uint8_t negative[most] = {};
+    in_blocks<most>(n, [&](std::size_t begin, auto count) {
+      if (count < most) std::memset(negative, 0, most);
+      signs(from + begin, negative, count);
+      for (std::size_t i = 0; i < (count + 7) / 8; ++i) to[begin / 8 + i] = pack(negative + 8 * i);
+    });
   }
   template <class T, class Count>
   static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
-    const auto one = [&](std::byte signs, unsigned k) {
-      return detail::value_of<T>((std::to_integer<unsigned>(signs) >> k & 1) != 0 ? -scale : scale);
-    };
-    for (std::size_t i = 0; i < n / 8; ++i)
-      for (unsigned k = 0; k < 8; ++k) to[8 * i + k] = one(from[i], k);
-    for (std::size_t i = n / 8 * 8; i < n; ++i) to[i] = one(from[i / 8], unsigned(i % 8));
+    std::uint8_t negative[most];
+    in_blocks<most>(n, [&](std::size_t begin, auto count) {
+      for (std::size_t i = 0; i < (count + 7) / 8; ++i) unpack(from[begin / 8 + i], negative + 8 * i);
+      values(negative, scale, to + begin, count);
+    });
   }
 
 private:
-  template <class T>
-  static unsigned is_negative(T x) noexcept {
-    return detail::float_of(x) < 0;
+  static constexpr std::size_t most = 64; ///< values at once
+
+  template <class T, class Count>
+  static void signs(const T* __restrict from, std::uint8_t* __restrict negative, Count n) noexcept {
+    for (std::size_t i = 0; i < n; ++i) negative[i] = detail::float_of(from[i]) < 0;
+  }
+  template <class T, class Count>
+  static void values(const std::uint8_t* __restrict negative, float scale, T* __restrict to, Count n) noexcept {
+    const auto positive = std::bit_cast<std::uint32_t>(scale);
+    for (std::size_t i = 0; i < n; ++i)
+      to[i] = detail::value_of<T>(std::bit_cast<float>(positive ^ std::uint32_t(negative[i] != 0) << 31));
+  }
+  /// Eight bytes of 0 or 1 become the bits of one, the first the lowest; and back, into bytes of 0 or not.
+  static std::byte pack(const std::uint8_t* negative) noexcept {
+    if constexpr (std::endian::native == std::endian::little)
+      return static_cast<std::byte>(detail::got<std::uint64_t>(reinterpret_cast<const std::byte*>(negative)) *
+                                        0x0102040810204080u >> 56);
+    unsigned all = 0;
+    for (unsigned k = 0; k < 8; ++k) all |= unsigned{negative[k]} << k;
+    return static_cast<std::byte>(all);
+  }
+  static void unpack(std::byte signs, std::uint8_t* negative) noexcept {
+    const auto all = std::to_integer<std::uint64_t>(signs);
+    if constexpr (std::endian::native == std::endian::little)
+      detail::put(reinterpret_cast<std::byte*>(negative), all * 0x0101010101010101u & 0x8040201008040201u);
+    else
+      for (unsigned k = 0; k < 8; ++k) negative[k] = all >> k & 1;
   }
 };
 

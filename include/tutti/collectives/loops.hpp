@@ -7,6 +7,7 @@
 #include <tutti/communicators/signals.hpp>
 #include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
+#include <tutti/core/widely.hpp>
 #include <tutti/reducers/reducer.hpp>
 
 #include <algorithm>
@@ -132,8 +133,8 @@ public:
   }
   std::size_t count() const noexcept { return wires_.size(); }
 
-  /// Values [begin, begin + length) of contribution k.
-  const T* block(std::size_t k, std::size_t begin, std::size_t length) {
+  /// Values [begin, begin + length) of contribution k: where they are, or decoded into `room`.
+  const T* block(std::size_t k, std::size_t begin, std::size_t length, T* room) {
     if constexpr (!cut) {
       return whole_.data() + k * n_ + begin;
     } else if constexpr (C::kind == codec_kind::exact) {
@@ -141,10 +142,10 @@ public:
     } else {
       const std::byte* const wire = wires_[k] + codec_.template bytes<T>(begin);
       if constexpr (requires { codec_.template decode<T>(wire, std::span<T>{}, begin); })
-        codec_.template decode<T>(wire, std::span<T>{scratch_, length}, begin);
+        codec_.template decode<T>(wire, std::span<T>{room, length}, begin);
       else
-        codec_.template decode<T>(wire, std::span<T>{scratch_, length});
-      return scratch_;
+        codec_.template decode<T>(wire, std::span<T>{room, length});
+      return room;
     }
   }
 
@@ -153,7 +154,6 @@ private:
   std::span<const std::byte* const> wires_;
   std::size_t n_;
   std::vector<T> whole_;
-  T scratch_[block_of<T>];
 };
 
 /// Whether a reducer has a way of its own to fold contributions that have all met.
@@ -191,17 +191,31 @@ void unite_by_folding(const R& r, const C& codec, std::span<const std::byte* con
     return;
   }
   decoded_contributions<T, A, C> all{codec, wires, n};
-  in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
-    A partial[block_of<T, A>], lifted[block_of<T, A>];
-    for (std::size_t k = 0; k < all.count(); ++k) {
-      const T* in = all.block(k, begin, count);
-      const double weight = weights.empty() ? 1.0 : weights[k];
-      A* to = k == 0 ? partial : lifted;
-      detail::lift_block<R, T, A>(r, in, to, count, first + begin, weight);
-      if (k > 0) detail::fold_block<true>(r, lifted, partial, count);
-    }
-    detail::lower_block<R, T, A>(r, partial, values + begin, count, first + begin, total);
-  });
+  const auto fold = [&] {
+    in_blocks<block_of<T, A>>(n, [&](std::size_t begin, auto count) {
+      T room[block_of<T>];
+      A partial[block_of<T, A>], lifted[block_of<T, A>];
+      for (std::size_t k = 0; k < all.count(); ++k) {
+        if constexpr (plain_lift<R, T> && std::is_same_v<A, T>) {
+          const T* in = all.block(k, begin, count, k == 0 ? partial : room);
+          if (k > 0)
+            detail::fold_block<true>(r, in, partial, count);
+          else if (in != partial)
+            std::memcpy(partial, in, count * sizeof(T));
+        } else {
+          const T* in = all.block(k, begin, count, room);
+          const double weight = weights.empty() ? 1.0 : weights[k];
+          detail::lift_block<R, T, A>(r, in, k == 0 ? partial : lifted, count, first + begin, weight);
+          if (k > 0) detail::fold_block<true>(r, lifted, partial, count);
+        }
+      }
+      detail::lower_block<R, T, A>(r, partial, values + begin, count, first + begin, total);
+    });
+  };
+  if constexpr (C::kind == codec_kind::exact)
+    fold();
+  else
+    detail::widely(fold);
 }
 
 template <class R, element T, class C>
@@ -212,13 +226,14 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
   decoded_contributions<T, A, C> all{codec, wires, n};
   constexpr std::size_t length = block_of<T, A>;
   std::vector<A> block(wires.size() * length), column(wires.size());
+  T room[block_of<T>];
   in_blocks<length>(n, [&](std::size_t begin, auto count) {
     std::size_t rows = 0; // of the contributions that count
     for (std::size_t k = 0; k < all.count(); ++k) {
       const double weight = weights.empty() ? 1.0 : weights[k];
       if constexpr (is_weighted<R>)
         if (weight == 0) continue;
-      const T* in = all.block(k, begin, count);
+      const T* in = all.block(k, begin, count, room);
       detail::lift_block<R, T, A>(r, in, block.data() + rows++ * length, count, first + begin,
                                   weight);
     }

@@ -29,3 +29,13 @@
 #else
 #define TUTTI_UNFUSED
 #endif
+
+// A function compiled for AVX2 with all that it calls, for processors that have it. There is no fused multiplication
+// among these instructions, so bits are the same; see core/widely.hpp.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__CUDACC__)
+#define TUTTI_FOR_AVX2 __attribute__((target("avx2"), flatten))
+#define TUTTI_HAS_AVX2 (__builtin_cpu_supports("avx2") != 0)
+#else
+#define TUTTI_FOR_AVX2
+#define TUTTI_HAS_AVX2 false
+#endif

@@ -49,6 +49,7 @@ struct strategy_checks {
   static constexpr bool by_graph = by_mixing || by_pairs;
   using coded_by = codec_of_tensors_t<Codec>; // of tensors that are not exempt
   static constexpr bool exempts_by_schedule = !exempts_tensors<Codec> || (by_schedule && !over_population<Sync>);
+  static constexpr bool prices_by_schedule = !chooses_parts<Codec> || (by_schedule && !over_population<Sync>);
   static constexpr bool exempts_of_one_range =
       !exempts_tensors<Codec> || !exempts_by_schedule ||
       (!agreeing_reducer<Reducer> && (contribution_of<Sync> == contributes::gradient || !has_owners<Sync>));
@@ -102,6 +103,11 @@ struct strategy_checks {
       !encodes || stateless_codec_of<coded_by, float> || (by_schedule && !over_population<Sync>);
   static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<coded_by, float> ||
                                                 contribution_of<Sync> != contributes::parameters;
+  /// Servers answer with them, and a policy that pulls towards those of its neighbours sends them beside differences.
+  static constexpr bool sends_parameters = by_servers || by_mixing || contribution_of<Sync> == contributes::parameters;
+  static constexpr bool keeps_parameters = !encodes || !sends_parameters || kind_of<coded_by> != codec_kind::opaque ||
+                                           !exempts_by_schedule || !prices_by_schedule ||
+                                           !stateless_codec_of<coded_by, float> || is_biased<coded_by>;
   static constexpr bool unbiased = !encodes || !is_biased<coded_by>;
   static constexpr bool averages_clients =
       !over_population<Sync> || std::derived_from<Reducer, mean> || needs_every_contribution<Reducer, float>;
@@ -119,9 +125,9 @@ struct strategy_checks {
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
-                                adds_at_server && averages_clients && exempts_by_schedule && exempts_of_one_range &&
+                                adds_at_server && averages_clients && exempts_by_schedule && prices_by_schedule && exempts_of_one_range &&
                                 encodes && adds_in_stages && follows_alike && keeps_memory &&
-                                remembers_differences && unbiased &&
+                                remembers_differences && keeps_parameters && unbiased &&
                                 reaches_all && scatters && meets && decodes;
 };
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -185,6 +191,9 @@ struct strategy_sentences {
   static_assert(facts::exempts_by_schedule, "tutti::strategy: exempt picks tensors of a model whose contributions are reduced "
                                             "over a schedule - use tutti::synchronous, tutti::local_sgd or tutti::diloco, or "
                                             "give the codec without exempt");
+  static_assert(facts::prices_by_schedule, "tutti::strategy: where_it_pays chooses among parts of a model that are reduced "
+                                           "over a schedule - use tutti::synchronous or tutti::diloco, or give the codec "
+                                           "without where_it_pays");
   static_assert(facts::exempts_of_one_range, "tutti::strategy: exempt sends a contribution in two, and this reducer, or owners of "
                                              "differences, take it as one - use tutti::mean, and no owners, or give the codec "
                                              "without exempt");
@@ -201,6 +210,9 @@ struct strategy_sentences {
   static_assert(facts::remembers_differences,
                 "tutti::strategy: this codec sends later what it left out, and parameters are sent anew each time - "
                 "contribute tutti::contributes::difference, as tutti::diloco does, or drop the error feedback");
+  static_assert(facts::keeps_parameters,
+                "tutti::strategy: parameters themselves travel here, and this codec would change those on which all "
+                "agree - use tutti::cast, or reduce gradients or tutti::contributes::difference over a schedule");
   static_assert(facts::unbiased, "tutti::strategy: this codec is biased, and what it leaves out never arrives - use "
                                  "tutti::error_feedback{codec}, or tutti::unsafe_biased{codec} if you know what is lost");
   static_assert(facts::averages_clients, "tutti::strategy: federated rounds average the clients of "
