@@ -134,8 +134,8 @@ BOOST_AUTO_TEST_CASE(a_round_that_is_skipped_is_counted_and_saved_as_one) {
       const auto report = rounds.next();
       if (report.round != half + 1 || rounds.made() != half + 1)
         throw std::runtime_error{"it is round " + std::to_string(report.round)};
-      if (report.skipped.find("round " + std::to_string(half + 1) + " was skipped: none of its 6 clients holds an "
-                              "example") != 0)
+      if (report.skipped.find("round " + std::to_string(half + 1) + " was skipped: none of its 6 clients counts: "
+                              "6 without examples") != 0)
         throw std::runtime_error{report.skipped};
       if (!trial::same_bits(m.flat(), trial::model{1}.flat())) throw std::runtime_error{"it changed parameters"};
       if (half == 0) rounds.save(here / "skipped");

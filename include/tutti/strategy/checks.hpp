@@ -320,8 +320,8 @@ struct rounds_sentences {
   static_assert(facts::descends, "tutti::strategy::run: this is no elementwise optimizer - give one of tutti/optimizers, "
                                  "or leave it out where clients descend by themselves");
   static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
-                             "examples(client) and train(client, local, random), local being a local_training of this "
-                             "element and this optimizer");
+                             "examples(client) and train(client, local, random), which returns nothing or a "
+                             "tutti::trained, local being a local_training of this element and this optimizer");
 };
 
 } // namespace tutti::detail
