@@ -23,6 +23,7 @@ BOOST_AUTO_TEST_CASE(steps_come_one_after_the_other_and_each_once) {
   BOOST_CHECK(!all.takes(1, 2) && !all.takes(1, 0) && !all.takes(0, 1));
   BOOST_CHECK(all.takes(1, 1));
   BOOST_CHECK(!all.takes(1, 1));
+  BOOST_CHECK(all.has_taken(1, 1) && !all.has_taken(1, 0) && !all.has_taken(1, 2) && !all.has_taken(2, 1));
   all.ends(1);
   BOOST_CHECK_MESSAGE(!all.takes(1, 2), "it has said that it makes no more");
 }
@@ -66,7 +67,7 @@ BOOST_AUTO_TEST_CASE(training_goes_on_where_it_was) {
   all.restart(clocks);
   BOOST_CHECK(all.is_done(0) && !all.waits(1) && !all.waits(2));
   BOOST_CHECK_EQUAL(all.slowest_worker(), 2);
-  BOOST_CHECK(!all.takes(1, 2) && all.takes(1, 8));
+  BOOST_CHECK(!all.takes(1, 2) && all.has_taken(1, 7) && all.takes(1, 8));
 }
 
 // Of the time between two looks an eighth of the patience counts: who was away does not blame the others.

@@ -2,6 +2,8 @@
 // it refuses them by an error that says so; and it touches nothing else.
 #pragma once
 
+#include "federated/round_message_decoder.hpp"
+
 #include <tutti/tutti.hpp>
 
 #include <algorithm>
@@ -89,6 +91,7 @@ inline constexpr std::array all{
     of<tutti::terngrad>("terngrad"),
     of<tutti::top_k>("top_k"),
     of<tutti::random_k>("random_k"),
+    one{"round_messages", try_round_message},
 };
 
 } // namespace decoders

@@ -18,7 +18,7 @@ done
 
 if timeout 50 "$program" --rounds 30 --seed 1 --json "$scratch/json" >"$scratch/out" 2>"$scratch/err"; then
   expect "three images, a hundred clients: accuracy" "$(field "$scratch/json" accuracy)" at-least 1
-  if grep -qE "^round [0-9]+ was skipped: none of its 10 clients holds an example" "$scratch/out"; then
+  if grep -qE "^round [0-9]+ was skipped: none of its 10 clients counts: 10 without examples" "$scratch/out"; then
     ok "a round of clients without images is skipped, and says so"
   else
     not_ok "no round was skipped: $(tail -c 300 "$scratch/out")"

@@ -85,10 +85,10 @@ BOOST_AUTO_TEST_CASE(who_sends_no_number_is_named_and_stood) {
   for (const int ranks : {1, 2}) {
     const auto got = once(ranks, poisoned, tutti::geometric_median{});
     BOOST_CHECK(got.report.skipped.empty() && std::isfinite(got.values[1]));
-    auto named = got.report.not_finite;
+    auto named = got.report.who(tutti::absence::not_finite);
     std::sort(named.begin(), named.end());
     BOOST_CHECK((named == std::vector<int>{2, 5}));
-    BOOST_CHECK(once(ranks, crowd, tutti::geometric_median{}).report.not_finite.empty());
+    BOOST_CHECK(once(ranks, crowd, tutti::geometric_median{}).report.left_out.empty());
   }
 }
 
@@ -98,15 +98,17 @@ BOOST_AUTO_TEST_CASE(bounds_are_those_of_the_clients_that_came) {
   few[0] = few[1] = few[3] = {};
   for (const int ranks : {1, 3}) {
     const auto got = once(ranks, few, tutti::krum{.f = 1});
-    BOOST_CHECK_EQUAL(got.report.skipped, "round 1 was skipped: 4 clients came, and this reducer needs at least 5");
-    BOOST_CHECK_EQUAL(got.report.silent, 3);
+    BOOST_CHECK_EQUAL(got.report.skipped, "round 1 was skipped: 4 of its 7 clients count, and this reducer needs at "
+                                          "least 5: 3 wrote "
+                                          "no parameters (call local.step(), or write local.parameters())");
+    BOOST_CHECK_EQUAL(got.report.count(tutti::absence::silent), 3);
     BOOST_CHECK(near(got.values, {0, 0, 0}, 0));
     few[0] = crowd[0];
     BOOST_CHECK(once(ranks, few, tutti::krum{.f = 1}).report.skipped.empty());
     few[0] = {};
   }
   const auto nobody = once(2, rows(3), tutti::median{});
-  BOOST_CHECK_MESSAGE(nobody.report.skipped.find("3 of its 3 clients wrote no parameters") != std::string::npos,
+  BOOST_CHECK_MESSAGE(nobody.report.skipped.find("none of its 3 clients counts: 3 wrote no ") != std::string::npos,
                       nobody.report.skipped);
 }
 

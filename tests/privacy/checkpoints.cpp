@@ -164,6 +164,7 @@ BOOST_AUTO_TEST_CASE(what_a_plan_cannot_hide_is_refused_beside_it) {
   };
   BOOST_CHECK(says(refusal({.clip = 1}), "the clip of the sync policy is given beside a privacy plan"));
   BOOST_CHECK(says(refusal({.normalized = true}), "a privacy plan hides no numbers of steps"));
+  BOOST_CHECK(says(refusal({.attendance = {.least = 2}}), "leave over_select and least of attendance out"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

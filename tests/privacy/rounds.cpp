@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -136,8 +137,25 @@ BOOST_AUTO_TEST_CASE(who_sends_no_numbers_is_named_and_left_out) {
                          1e-5};
   const auto got = trial::private_rounds(2, 1, movers{5, {1, nan, 1, infinity, 1e300}}, all, {0});
   BOOST_CHECK_SMALL(got.values[0] - 2.0 / 5, 1e-5); // 1e300 has no length
-  BOOST_CHECK((got.rounds[0].not_finite == std::vector<int>{1, 3, 4}));
+  BOOST_CHECK((got.rounds[0].who(tutti::absence::not_finite) == std::vector<int>{1, 3, 4}));
   BOOST_CHECK_EQUAL(got.rounds[0].skipped, "");
+}
+
+BOOST_AUTO_TEST_CASE(a_mean_is_divided_by_who_was_expected_whoever_is_left_out) {
+  const privacy_plan all{trial::all_of_them, alike, tutti::fixed_clip{2}, known(next_to_no_noise), usual, 1e-5};
+  tutti::threads::run(2, [&](auto& world) {
+    movers clients{5, {1, 1, 1, 1, 1}};
+    std::vector<double> x(1);
+    tutti::strategy strategy{world, tutti::federated{.attendance = {.drop_out = .5}}, all};
+    double before = 0;
+    strategy.run(x, clients, {.rounds = 8, .seed = 4}, [&](const tutti::round_report& round) {
+      if (!(std::abs(x[0] - before - round.counted / 5.) < 1e-5) || round.clients != 5 || !round.skipped.empty() ||
+          round.counted + round.count(tutti::absence::dropped_out) != 5)
+        throw std::runtime_error{"moved by " + std::to_string(x[0] - before) + " of " + std::to_string(round.counted)};
+      before = x[0];
+      return true;
+    });
+  });
 }
 
 BOOST_AUTO_TEST_CASE(the_clip_follows_a_quantile_and_the_noise_pays_for_it) {

@@ -41,9 +41,9 @@ public:
     }
   }
   /// Moves everything on until is_over(). With heard() the same for the whole timeout, throws that `peer()` is waited
-  /// for.
+  /// for. is_over() is asked at `wakes` at the latest.
   template <class Over, class Heard, class Peer>
-  void until(const char* call, Over&& is_over, Heard&& heard, Peer&& peer) const {
+  void until(const char* call, Over&& is_over, Heard&& heard, Peer&& peer, deadline wakes = (deadline::max)()) const {
     operations& all = comm_.in_flight();
     const operations::visit now{all, call, comm_.rank()};
     deadline latest = patience().until(tutti::now_of(comm_));
@@ -58,7 +58,7 @@ public:
         if (!over && tutti::now_of(comm_) >= latest) time_out(peer());
       });
       if (over) return;
-      if (rests) comm_.idle(seen, (std::min)(latest, all.alarm()));
+      if (rests) comm_.idle(seen, (std::min)({latest, wakes, all.alarm()}));
     }
   }
 

@@ -50,6 +50,8 @@ public:
     w.waits = true;
     return true;
   }
+  /// Whether step `clock` of the worker has been taken before: its message is there twice.
+  bool has_taken(int rank, std::int64_t clock) const { return !is_done(rank) && clock >= 1 && clock <= at(rank).clock; }
   /// The worker has its answer.
   void goes_on(int rank) { at(rank).waits = false; }
   /// The worker makes no more steps.

@@ -45,7 +45,7 @@ public:
       : comm_{comm}, codec_{codec}, on_{on}, own_{own}, workers_{std::move(workers)}, closing_{std::move(closing)},
         rule_{closing_.begin(workers_.clocks())}, silence_{workers_.size(), how.timeout},
         values_{values.subspan(own.begin, own.size())}, use_{use}, sum_{reducer, own.begin},
-        seats_(std::size_t(workers_.size())), own_answer_(own.size()), noted_(words), remembers_{remembers} {
+        seats_(std::size_t(workers_.size())), noted_(words), remembers_{remembers} {
     for (int r = 0; r < workers_.size(); ++r)
       if (workers_.works(r) && r != comm.rank()) {
         seat& s = seats_[std::size_t(r)];
@@ -65,7 +65,10 @@ public:
 
   bool advance() override {
     try {
-      look();
+      do { // what was posted last is looked for: a message that was there before gives no sign
+        listens_ = false;
+        look();
+      } while (listens_);
       return false;
     } catch (const error& e) {
       detail::fail_call(comm_, "serve", e.details(), [&] { seats_.clear(); });
@@ -78,9 +81,7 @@ public:
   void idle(std::uint64_t seen) override { comm_.idle(seen, comm_.in_flight().alarm()); }
   void check_deadline() override {}
   void abandon() noexcept override { end(); }
-  bool refers_to(const void* communicator) const noexcept override {
-    return communicator == &comm_;
-  }
+  bool refers_to(const void* communicator) const noexcept override { return communicator == &comm_; }
   bool stays() const noexcept override { return true; }
   deadline alarm() const override {
     if (this->done() || seats_.empty()) return (deadline::max)();
@@ -109,13 +110,12 @@ public:
     for (std::size_t r = 0; r < numbers.size(); ++r) numbers[r] = std::int64_t(all[2 * r + 1]);
     for (int r = 0; r < workers_.size(); ++r) remember(r, values_);
   }
-  /// What the rule goes on from.
-  std::span<const std::int64_t> numbers() const { return rule_->numbers(); }
+  std::span<const std::int64_t> numbers() const { return rule_->numbers(); } ///< that the rule goes on from
   /// Whether it has a step that is open, of workers that wait no more.
   bool holds() const { return !sum_.empty(); }
 
-  /// A step of this rank, which works as well; `gradient` is of its own key range, is changed, and stays where it is
-  /// until is_answered(). Of no weight there is none.
+  /// A step of this rank, which works as well; `gradient` is of its own key range, and stays where it is until
+  /// is_answered(): then the answer is in its place. Of no weight there is none.
   void push(std::int64_t clock, std::span<T> gradient, double weight, std::span<const std::uint64_t> note) {
     seat& s = seats_[std::size_t(comm_.rank())];
     s.values = gradient;
@@ -123,12 +123,9 @@ public:
     enter(comm_.rank(), clock, weight, note);
   }
   void ends() { ends(comm_.rank()); }
-  /// The key range as it stood when this rank was free to go on; what came in since belongs to
-  /// later steps.
+  /// The key range as it stood when this rank was free to go on; what came in since belongs to later steps.
   bool is_answered() const { return !workers_.waits(comm_.rank()); }
-  std::span<const T> answer() const { return own_answer_; }
-  /// Whether its last push has counted.
-  bool counted() const { return seats_[std::size_t(comm_.rank())].counted; }
+  bool counted() const { return seats_[std::size_t(comm_.rank())].counted; } ///< its last push has
 
   /// What came with the pushes that are applied now.
   std::span<const std::uint64_t> noted() const { return noted_; }
@@ -140,8 +137,7 @@ public:
   void remember(int worker, std::span<const T> values) {
     if (remembers_ && workers_.works(worker)) seats_[std::size_t(worker)].pulled.assign(values.begin(), values.end());
   }
-  /// As the key range stands.
-  std::span<const T> values() const { return values_; }
+  std::span<const T> values() const { return values_; } ///< as the key range stands
   bool is_lost(int rank) const { return workers_.is_lost(rank); }
   /// Every worker makes no more steps, and has all its answers.
   bool is_over() const { return workers_.all_done() && has_answered(); }
@@ -190,7 +186,7 @@ private:
     double weight = 0, worth = 0; ///< of a push that is in no step yet; 0 where there is none
     std::vector<std::uint64_t> note;
     std::vector<T> pulled; ///< what it was answered, where that is remembered
-    bool counted = true;      ///< the last one
+    bool counted = true, in_place = false; ///< the last one, and its answer, sent from the values themselves
     std::int64_t meeting = 0; ///< the last one that the worker has come to
   };
 
@@ -208,9 +204,10 @@ private:
     bool missed = std::exchange(trained_, false);
     do {
       close_if_due();
-      for (int r = 0; r < size; ++r) {
+      for (int k = 1; k <= size; ++k) { // its own rank last: answers to others are on their way meanwhile
+        const int r = (comm_.rank() + k) % size;
         seat& s = seats_[std::size_t(r)];
-        if (is_through(s.answering, r)) s.answering.reset();
+        (void)is_through(s.answering, r);
         if (!s.answering && workers_.waits(r) && rule_->lets_go(r)) let_go(r);
         missed = missed || workers_.waits(r);
       }
@@ -224,11 +221,11 @@ private:
     const incoming from[] = {{worker, s.push.bytes()},
                              {worker, exact ? std::as_writable_bytes(s.room.span()) : std::span{s.in}}};
     s.hearing.emplace(comm_.exchange(host_execution{}, on_.pushes, {{}, from}));
+    listens_ = true;
   }
   void hear(int worker) {
     seat& s = seats_[std::size_t(worker)];
     if (!has_gone(worker) && is_through(s.hearing, worker)) {
-      s.hearing.reset();
       take(worker);
     } else if (s.hearing && (worker == lost_ || has_gone(worker))) {
       detail::take_back(*s.hearing);
@@ -237,17 +234,15 @@ private:
   }
   /// One that was given up, but has not left, may be heard of again.
   bool has_gone(int worker) const { return workers_.is_lost(worker) && detail::has_left(comm_, worker); }
-  /// One that has left is remembered: it is missed when somebody trains on, or waits for it.
+  /// Then there is none any more. One that has left is remembered: it is missed when somebody trains on, or waits.
   bool is_through(std::optional<handle>& exchange, int worker) {
     if (!exchange) return false;
     const reached met = detail::test_with(comm_, *exchange, worker);
-    if (met != reached::one_who_left) return met == reached::its_end;
-    if (workers_.is_done(worker)) return true; // with what it was told at the end
-    if (closing_.goes_on())
-      lose(worker);
-    else
-      lost_ = worker;
-    return false;
+    if (met == reached::one_who_left && !workers_.is_done(worker)) // not with what it was told at the end
+      closing_.goes_on() ? lose(worker) : void(lost_ = worker);
+    else if (met != reached::nothing_yet)
+      exchange.reset();
+    return !exchange;
   }
 
   void take(int worker) {
@@ -263,9 +258,9 @@ private:
     if (workers_.is_lost(worker)) return send(worker, answer_head::given_up);
     if (head.kind() == push_head::done) return ends(worker); // the next one is heard after reopen()
     const bool counts = head.kind() == push_head::push;
-    if ((!counts && head.kind() != push_head::leave_out) || !(head.weight() >= 0) ||
-        !workers_.takes(worker, head.clock()))
-      refuse(worker);
+    if ((!counts && head.kind() != push_head::leave_out) || !(head.weight() >= 0)) refuse(worker);
+    if (workers_.has_taken(worker, head.clock())) return listen(worker); // delivered twice, applied once
+    if (!workers_.takes(worker, head.clock())) refuse(worker);
     if (!exact && counts) codec_.template decode<T>(s.in.data(), s.values);
     enter(worker, head.clock(), counts ? head.weight() : 0, head.note());
   }
@@ -296,7 +291,7 @@ private:
     close_if_due();
   }
   void close_if_due() {
-    if (!rule_->closes(tutti::now_of(comm_))) return;
+    if (answers_leave() || !rule_->closes(tutti::now_of(comm_))) return;
     for (int r = 0; r < workers_.size(); ++r) add(r);
     if (!sum_.empty()) use_(own_, sum_.close(rule_->shares()));
     applied_ = -1;
@@ -321,20 +316,29 @@ private:
     workers_.goes_on(worker);
     silence_.heard(worker);
     remember(worker, values_);
-    if (worker == comm_.rank())
-      std::copy(values_.begin(), values_.end(), own_answer_.begin());
-    else
-      send(worker, answer_head::answer);
+    if (worker != comm_.rank()) send(worker, answer_head::answer);
+    else std::ranges::copy(values_, seats_[std::size_t(worker)].values.begin());
     ++heard_;
   }
-  /// From where the values are, when nobody can change them before they have left.
+  /// Whether the values are being read where they are.
+  bool answers_leave() {
+    const auto leaves = [&](int r, seat& s) {
+      return s.in_place && s.answering && !workers_.is_lost(r) && !is_through(s.answering, r);
+    };
+    for (int r = 0; r < workers_.size(); ++r)
+      if (leaves(r, seats_[std::size_t(r)])) return true;
+    return false;
+  }
+  /// From where the values are, when nobody can change them before they have left: the next step needs who waits for
+  /// them. One that may be lost is not waited for.
   void send(int worker, answer_head::kinds kind) {
     seat& s = seats_[std::size_t(worker)];
+    s.in_place = exact && (workers_.is_last(worker) || (!closing_.goes_on() && rule_->needs_all()));
     s.answer.set(kind, s.counted);
     for (int r = 0; r < workers_.size(); ++r)
       if (workers_.is_lost(r)) s.answer.loses(r);
     std::span<const std::byte> values = std::as_bytes(values_);
-    if (!exact || !workers_.is_last(worker)) {
+    if (!s.in_place) {
       s.out.resize(codec_.template bytes<T>(own_.size()));
       codec_.template encode<T>(std::span<const T>{values_}, s.out.data());
       values = s.out;
@@ -384,10 +388,9 @@ private:
   agreed use_;
   step_sum<T, Reducer> sum_;
   std::vector<seat> seats_; ///< of each rank
-  std::vector<T> own_answer_;
   std::vector<std::uint64_t> noted_;
   bool trained_ = false; ///< somebody has made a step since the last look
-  bool lost_one_ = false;
+  bool lost_one_ = false, listens_ = false;
   const bool remembers_; ///< what each worker was answered
   int applied_ = -1;     ///< whose push is applied by itself
   int lost_ = -1;        ///< a worker that has left, where that is an error

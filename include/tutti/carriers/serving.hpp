@@ -124,7 +124,6 @@ public:
     counted_ = true;
     for (int s = 0; s < servers_; ++s)
       counted_ = counted_ && (s == rank_ ? server_->counted() : lanes_[std::size_t(s)].head.counted());
-    if (server_) std::ranges::copy(server_->answer(), piece(rank_).begin());
   }
 
   void serve() override {

@@ -32,15 +32,18 @@ class copy_of_stream final : public tutti::detail::copy_under_way {
 public:
   explicit copy_of_stream(const stream& on) : over_{on} {}
   void wait() override { over_.wait(); }
+  const event& over() const noexcept { return over_; }
 
 private:
   event over_;
 };
 
+/// What goes out and comes in has a stream of its own beside the trainer's, so that it is copied while that computes: it
+/// leaves behind all that the trainer's was given before, and that waits for what comes in.
 template <class T> class device_verbs final : public tutti::detail::elementwise_verbs<T, device_verbs<T>> {
 public:
   /// Refuses kernels that were built to compute otherwise than the host.
-  explicit device_verbs(const device_memory& where) : on_{where.on()}, probe_{on_, 1} {
+  explicit device_verbs(const device_memory& where) : on_{where.on()}, copies_{on_.device()}, probe_{on_, 1} {
     cuda::require_exact_arithmetic(on_);
   }
 
@@ -58,17 +61,21 @@ public:
     cuda::check(cudaMemsetAsync(values.data(), 0, values.size_bytes(), on_.handle()), "cudaMemsetAsync");
   }
   void copy(std::span<const T> from, std::span<T> to) override {
-    move(to.data(), from.data(), from.size_bytes(), cudaMemcpyDeviceToDevice);
+    move(on_, to.data(), from.data(), from.size_bytes(), cudaMemcpyDeviceToDevice);
   }
   tutti::detail::arriving fetch(std::span<const T> from, T* to) override {
     detail::refuse_capture(on_, call, staged);
-    move(to, from.data(), from.size_bytes(), cudaMemcpyDeviceToHost);
-    return std::make_unique<copy_of_stream>(on_);
+    copies_.wait_for(on_);
+    move(copies_, to, from.data(), from.size_bytes(), cudaMemcpyDeviceToHost);
+    return std::make_unique<copy_of_stream>(copies_);
   }
   tutti::detail::arriving store(const T* from, std::span<T> to) override {
     detail::refuse_capture(on_, call, staged);
-    move(to.data(), from, to.size_bytes(), cudaMemcpyHostToDevice);
-    return std::make_unique<copy_of_stream>(on_);
+    copies_.wait_for(on_);
+    move(copies_, to.data(), from, to.size_bytes(), cudaMemcpyHostToDevice);
+    auto there = std::make_unique<copy_of_stream>(copies_);
+    on_.wait_for(there->over());
+    return there;
   }
   void pin(std::span<T> values) override {
     if (values.empty()) return;
@@ -174,10 +181,10 @@ private:
   template <class X> device_span<X> there(std::span<X> values) const noexcept {
     return {values.data(), values.size(), on_.device()};
   }
-  void move(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  static void move(const stream& by, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
     if (bytes == 0) return;
-    const current_device held{on_.device()};
-    cuda::check(cudaMemcpyAsync(to, from, bytes, kind, on_.handle()), "cudaMemcpyAsync");
+    const current_device held{by.device()};
+    cuda::check(cudaMemcpyAsync(to, from, bytes, kind, by.handle()), "cudaMemcpyAsync");
   }
   template <class G> void judge(std::span<const G> values, norm_workspace& with) {
     const device_span<const G> all[] = {there(values)};
@@ -200,6 +207,7 @@ private:
   }
 
   const stream& on_;
+  stream copies_;
   std::map<const T*, device_buffer<T>> kept_;
   std::set<const T*> pinned_;
   std::vector<norm_workspace> workspaces_; ///< of each look of a step

@@ -30,10 +30,8 @@ public:
   }
 
   int home_of(int client) const noexcept { return client % size_; }
-  /// The same cohort on every rank.
-  void draw(const std::vector<int>& cohort) {
-    for (const int c : cohort) drawn_[std::size_t(c) / 64] |= std::uint64_t{1} << c % 64;
-  }
+  /// The same on every rank.
+  void draw(int client) { drawn_[std::size_t(client) / 64] |= std::uint64_t{1} << client % 64; }
   /// Of a client that lives here.
   std::span<T> of(int client) {
     auto& values = states_[client];

@@ -26,13 +26,25 @@ double clip_factor(std::span<const T> received, std::span<const T> trained, doub
   return length > clip ? clip / length : 1;
 }
 
+/// Whether no difference, received minus trained, is a NaN or an infinity, nor their length where that is asked for.
+template <class T>
+bool is_contribution(std::span<const T> received, std::span<const T> trained, double clip) {
+  constexpr std::size_t block = 256;
+  T differences[block];
+  for (std::size_t begin = 0; begin < received.size(); begin += block) {
+    const std::size_t n = (std::min)(block, received.size() - begin);
+    for (std::size_t i = 0; i < n; ++i) differences[i] = received[begin + i] - trained[begin + i];
+    if (!detail::all_finite(std::span<const T>{differences, n})) return false;
+  }
+  return !(clip > 0) || sizeof(T) < sizeof(double) ||
+         is_finite(detail::squared_distance(received.data(), trained.data(), received.size()));
+}
+
 /// Differences, received minus trained, each times its client's weight. Weights are kept times a power of two
 /// that the heaviest client decides, so that next to nothing and next to infinity can be added.
 template <class T>
 class client_sum {
 public:
-  static constexpr std::int64_t nobody = -1, overflow = -2;
-
   /// Of n values; `clip` is the greatest length of a difference, 0 for any.
   explicit client_sum(std::size_t n, double clip = 0) : total_(n), clip_{clip} {}
 
@@ -40,13 +52,12 @@ public:
     std::fill(total_.begin(), total_.end(), T{});
     weight_ = 0;
     exponent_ = 0;
-    first_bad_ = nobody;
     any_ = false;
   }
-  /// `factor` multiplies the difference beside its weight.
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained,
-           double factor = 1) {
-    if (first_bad_ == nobody && !detail::all_finite(trained)) first_bad_ = client;
+  /// `factor` multiplies the difference beside its weight. False where the difference is no number: then nothing of it
+  /// is in the sum.
+  bool add(double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
+    if (!detail::is_contribution(received, trained, clip_)) return false;
     const int exponent = detail::scale_weights({&weight, 1});
     if (!std::exchange(any_, true)) exponent_ = exponent;
     if (exponent > exponent_) rescale(exponent); // the heaviest so far
@@ -56,6 +67,7 @@ public:
     const rounding rounded;
     const T w = static_cast<T>(weight * factor * detail::clip_factor(received, trained, clip_));
     for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += rounded(w * (received[i] - trained[i]));
+    return true;
   }
   /// Makes a mean of the sum; the last thing in a round.
   void divide() {
@@ -63,7 +75,6 @@ public:
       const exact_mode held;
       for (T& t : total_) t = static_cast<T>(t / static_cast<T>(weight_));
     }
-    if (first_bad_ == nobody && !detail::all_finite(std::span<const T>{total_})) first_bad_ = overflow;
   }
   std::span<const T> total() const noexcept { return total_; }
   std::span<T> total() noexcept { return total_; }
@@ -71,8 +82,8 @@ public:
   /// Of all of them, times 2^exponent.
   double weight() const noexcept { return weight_; }
   int exponent() const noexcept { return exponent_; }
-  /// A client that returned a NaN or an infinity; nobody, or overflow where none did and the mean holds one.
-  std::int64_t first_bad() const noexcept { return first_bad_; }
+  /// Whether the mean overflowed.
+  bool overflowed() const noexcept { return !detail::all_finite(total()); }
 
 private:
   /// By a power of two, so that no bit is lost but where a client weighs next to nothing.
@@ -88,7 +99,6 @@ private:
   double clip_;
   double weight_ = 0;
   int exponent_ = 0;
-  std::int64_t first_bad_ = nobody;
   bool any_ = false;
 };
 

@@ -43,7 +43,6 @@ bool begins_with_gradient(const Sync& sync) {
 template <class T>
 struct no_corrections {
   static constexpr bool any = false;
-  int rank_of(std::size_t place, int /*client*/, int size) const { return int(place % std::size_t(size)); }
 };
 
 /// Clients live at a rank each, which trains them. `Reduce` is that of meeting_of_sums.
@@ -59,14 +58,15 @@ public:
         changes_{what == client_keeps::variates ? values_in(model) : 0, 0, std::move(reduce)},
         correction_(values_in(model)), before_(values_in(model)) {}
 
-  int rank_of(std::size_t /*place*/, int client, int size) const { return client % size; }
+  /// The rank where a client lives.
+  int home_of(int client) const { return states_.home_of(client); }
 
-  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>& homes, clients_of_rank own) {
-    states_.draw(cohort);
+  void begin(control& ranks, const cohort_roll& roll, clients_of_rank own) {
+    for (const attendee& one : roll.all()) states_.draw(one.client);
     if (what_ != client_keeps::variates) return;
-    std::vector<std::pair<int, double>> alike{own.begin(), own.end()};
-    for (auto& [client, weight] : alike) weight = 1;
-    changes_.begin(ranks, cohort, homes, alike);
+    alike_.assign(own.begin(), own.end());
+    for (weighed_client& one : alike_) one.weight = 1;
+    changes_.begin(ranks, roll, alike_);
   }
   /// What a client adds to its gradients.
   std::span<const T> of(int client) {
@@ -74,39 +74,36 @@ public:
     for (std::size_t i = 0; i < own.size(); ++i) correction_[i] = all[i] - own[i]; // duals have nothing in common
     return correction_;
   }
-  /// The client that has just been trained contributes: what it keeps changes.
+  /// The client that has just been trained counts: what it keeps changes. Nothing does where that would be no number.
   template <class Optimizer>
-  void keep(int client, local_training<T, Optimizer>& local) {
-    if (!detail::all_finite(std::span<const T>{local.parameters()})) return keep_silent();
+  void keep(const weighed_client& one, local_training<T, Optimizer>& local) {
     const exact_mode held;
     const rounding rounded;
-    const std::span<T> own = states_.of(client);
+    const std::span<T> own = states_.of(one.client);
     const std::span<const T> sent = local.received(), trained = local.parameters();
+    std::copy(own.begin(), own.end(), before_.begin());
     if (what_ == client_keeps::duals) {
       for (std::size_t i = 0; i < own.size(); ++i) own[i] += rounded(alpha_ * (sent[i] - trained[i]));
+      if (!detail::all_finite(std::span<const T>{own})) std::copy(before_.begin(), before_.end(), own.begin());
       return;
     }
-    std::copy(own.begin(), own.end(), before_.begin());
     if (at_start_) {
-      const std::span<const T> told = require_told(client, local.told_gradient());
+      const std::span<const T> told = require_told(one.client, local.told_gradient());
       std::copy(told.begin(), told.end(), own.begin());
     } else {
       const double way = double(local.steps()) * detail::rate_of(local.optimizer());
-      if (!(way > 0)) return keep_silent(); // it has written its parameters
+      if (!(way > 0)) return; // it has written its parameters
       const auto by = static_cast<T>(1 / way);
       for (std::size_t i = 0; i < own.size(); ++i)
         own[i] = rounded(by * (sent[i] - trained[i])) - (states_.common()[i] - before_[i]);
     }
-    changes_.add(client, 1, before_, own, 1);
-  }
-  void keep_silent() {
-    if (what_ == client_keeps::variates) changes_.add_silent();
+    if (!changes_.add({.client = one.client, .weight = 1, .place = one.place}, before_, own, 1))
+      std::copy(before_.begin(), before_.end(), own.begin());
   }
   /// c moves, alike on every rank.
-  void meet(control& ranks, round_report report, non_finite bad) {
+  void meet(control& ranks, cohort_roll& roll, round_report report, non_finite bad) {
     if (what_ != client_keeps::variates) return;
-    report.silent = 0;
-    (void)changes_.meet(ranks, report, bad);
+    (void)changes_.meet(ranks, roll, report, bad);
     if (!report.skipped.empty()) return;
     ranks.broadcast(std::as_writable_bytes(changes_.total()), 0);
     const exact_mode held;
@@ -141,6 +138,7 @@ private:
   client_states<T> states_;
   meeting_of_sums<T, Reduce> changes_; ///< of variates: old minus new
   std::vector<T> correction_, before_;
+  std::vector<weighed_client> alike_;
 };
 
 } // namespace tutti::detail

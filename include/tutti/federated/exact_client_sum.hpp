@@ -56,13 +56,10 @@ private:
 /// As client_sum, but that a difference is added in a way that does not round: in fixed point where differences are
 /// clipped, so that a power of two above all of them is known, and else in bins. What all ranks have come to is brought
 /// together before it is divided, at rank 0. It is kept in the memory of its numbers: of the model 2 times in fixed
-/// point, 6 in bins of float. What is no
-/// number is kept in bins, and left out in fixed point.
+/// point, 6 in bins of float.
 template <class T>
 class exact_client_sum {
 public:
-  static constexpr std::int64_t nobody = client_sum<T>::nobody, overflow = client_sum<T>::overflow;
-
   /// Of n values; `clip` is the greatest length of a difference, 0 for any.
   exact_client_sum(std::size_t n, double clip)
       : n_{n}, clip_{clip}, bytes_{new std::byte[n * (fixed() ? sizeof(std::int64_t) : sizeof(binned<T>))]{}} {}
@@ -71,7 +68,6 @@ public:
   void begin(std::size_t clients, int exponent) {
     exponent_ = exponent;
     weight_ = {};
-    first_bad_ = nobody;
     if (fixed()) {
       point_ = fixed_point{clip_, clients};
       std::fill_n(integers(), n_, std::int64_t{0});
@@ -79,13 +75,10 @@ public:
       std::fill_n(bins(), n_, binned<T>{});
     }
   }
-  /// `factor`, at most 1, multiplies the difference beside its weight.
-  void add(std::int64_t client, double weight, std::span<const T> received, std::span<const T> trained,
-           double factor = 1) {
-    if (!detail::all_finite(trained)) {
-      if (first_bad_ == nobody) first_bad_ = client;
-      if (fixed()) return; // integers cannot say so
-    }
+  /// `factor`, at most 1, multiplies the difference beside its weight. False where the difference is no number: then
+  /// nothing of it is in the sum.
+  bool add(double weight, std::span<const T> received, std::span<const T> trained, double factor = 1) {
+    if (!detail::is_contribution(received, trained, clip_)) return false;
     const exact_mode held;
     weight = std::ldexp(weight, -exponent_);
     const double kept = detail::clip_factor(received, trained, clip_);
@@ -97,6 +90,7 @@ public:
       binned<T>* to = bins();
       for (std::size_t i = 0; i < n_; ++i) to[i].add(w * (received[i] - trained[i]));
     }
+    return true;
   }
 
   /// reduce(values) leaves their sum over all ranks on rank 0: integers, or bins.
@@ -120,7 +114,6 @@ public:
 
   /// Of all of them, times 2^exponent.
   const binned<double>& weight() const noexcept { return weight_; }
-  std::int64_t first_bad() const noexcept { return first_bad_; }
 
 private:
   bool fixed() const noexcept { return clip_ > 0; }
@@ -135,7 +128,6 @@ private:
   fixed_point point_;
   int exponent_ = 0;
   binned<double> weight_;
-  std::int64_t first_bad_ = nobody;
 };
 
 } // namespace tutti::detail

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -32,30 +33,26 @@ void reduce_rows(const R& rule, std::span<const T* const> rows, std::size_t n, T
 
 /// Differences, received minus trained, of every client apart. Each rank has room for as many; then all of them are
 /// gathered on rank 0, where the rule makes one of those that came, in the order of the cohort: so the bits depend on
-/// neither the number of ranks nor the order of arrival. A client that returns what is no number is counted as one that
-/// came, and the rule sees what it sent. Memory: of the model the rank's clients times, at rank 0 the cohort times
-/// more.
+/// neither the number of ranks nor the order of arrival. Memory: of the model the rank's clients times, at rank 0 the
+/// cohort times more.
 template <class T, class Rule>
 class gathered_clients {
 public:
-  enum state : std::uint64_t { absent, silent, came, not_finite }; ///< from `came` on a rule is given the row
-
   gathered_clients(std::size_t n, double clip, const Rule& rule) : n_{n}, clip_{clip}, rule_{rule}, total_(n) {}
 
   /// A round in which each rank trains at most so many clients.
-  void begin(std::size_t most) {
-    states_.assign(most, absent);
-    rows_.resize(most * n_);
-    next_ = 0;
-  }
-  void add_silent() { states_[next_++] = silent; }
-  void add(std::int64_t /*client*/, double /*weight*/, std::span<const T> received, std::span<const T> trained,
-           double factor = 1) {
+  void begin(std::size_t most) { rows_.resize(most * n_); }
+  /// The turn-th client of this rank. False where the difference is no number: the rule may be given NaNs in its place.
+  bool add(std::size_t turn, std::span<const T> received, std::span<const T> trained, double factor = 1) {
     const exact_mode held;
+    const std::span<T> row{rows_.data() + turn * n_, n_};
+    if (!detail::is_contribution(received, trained, clip_)) {
+      std::fill(row.begin(), row.end(), std::numeric_limits<T>::quiet_NaN());
+      return false;
+    }
     const auto kept = static_cast<T>(factor * detail::clip_factor(received, trained, clip_));
-    T* row = rows_.data() + next_ * n_;
     for (std::size_t i = 0; i < n_; ++i) row[i] = (received[i] - trained[i]) * kept;
-    states_[next_++] = detail::all_finite(trained) ? came : not_finite;
+    return true;
   }
 
   /// gather(mine, all) brings the rows of all ranks to rank 0.
@@ -84,7 +81,6 @@ public:
     else
       return 1;
   }
-  std::span<const std::uint64_t> states() const noexcept { return states_; }
   std::span<const T> total() const noexcept { return total_; }
   std::span<T> total() noexcept { return total_; }
 
@@ -93,9 +89,7 @@ private:
   double clip_;
   const Rule& rule_;
   std::vector<T> total_;
-  std::vector<std::uint64_t> states_; ///< of this rank's clients, in the order of the cohort
   std::vector<T> rows_, all_;
-  std::size_t next_ = 0;
 };
 
 } // namespace tutti::detail

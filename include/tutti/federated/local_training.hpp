@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -53,12 +54,19 @@ public:
     received_ = received;
     correction_ = correction;
     told_.clear();
+    loss_.reset();
     round_ = round;
     steps_ = 0;
     std::ranges::fill(versions_, 0);
     std::copy(received.begin(), received.end(), values_.begin());
     optimizer_ = given_;
     updater_.forget(updater_.where());
+  }
+
+  /// What the policy asks of clients: how often they go through their data, and FedProx's mu.
+  void ask(int epochs, double proximal) {
+    epochs_ = epochs;
+    proximal_ = static_cast<T>(proximal);
   }
 
   /// What the round has sent out: all tensors, one behind the other.
@@ -126,6 +134,9 @@ public:
     told_ = std::move(told);
   }
   std::span<const T> told_gradient() const noexcept { return told_; }
+  /// For q_fair: the loss at received(), over all of the client's data.
+  void tell_loss(double loss) noexcept { loss_ = loss; }
+  std::optional<double> told_loss() const noexcept { return loss_; }
 
   /// Whether this client has made a step, or changed a bit.
   bool contributes() const noexcept {
@@ -167,6 +178,7 @@ private:
   std::vector<bool> frozen_;
   T proximal_;
   std::vector<T> pulled_, told_;
+  std::optional<double> loss_;
   std::span<const T> correction_;
   std::span<const T> received_;
   std::vector<T> values_;

@@ -1,12 +1,14 @@
 // How the clients of all ranks become one mean, which a trainer then takes for a gradient: as means of each rank, as an
 // exact sum, or as all of them side by side.
 //
-//   begin(ranks, cohort, homes, own)   collective: a round of this cohort; homes[k] is the rank that trains its k-th,
-//                               and `own` is this rank's, (client, weight), without those of weight 0
-//   add(client, weight, received, trained, factor), add_silent()    in the order of `own`; `factor` multiplies the
-//                               difference beside its weight
-//   meet(ranks, report, bad) -> weight      collective: what total() counts for beside those of other ranks; where the
-//                               round is to be left out, report.skipped says why. `bad` is what to do about a NaN
+//   begin(ranks, roll, own)     collective: a round of the clients on the roll; `own` are those of this rank that weigh
+//                               anything, in the order of the roll
+//   add(client, received, trained, factor) -> bool      of own, in their order, who has trained: `factor` multiplies
+//                               the difference beside the weight, which may be less than in begin. False where the
+//                               difference is no number: then nothing of it is added
+//   meet(ranks, roll, report, bad) -> weight      collective, calls roll.tell(): what total() counts for beside those
+//                               of other ranks; where the round is left out, report.skipped says why. `bad` is what to
+//                               do about a mean that overflows
 //   total()                     differences, received minus trained; the same memory in every round
 //   scale(by)                   multiplies them
 #pragma once
@@ -15,6 +17,7 @@
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/error.hpp>
 #include <tutti/federated/client_sum.hpp>
+#include <tutti/federated/cohort_roll.hpp>
 #include <tutti/federated/exact_client_sum.hpp>
 #include <tutti/federated/gathered_clients.hpp>
 #include <tutti/federated/round_report.hpp>
@@ -35,42 +38,68 @@
 
 namespace tutti::detail {
 
-using clients_of_rank = std::span<const std::pair<int, double>>; ///< (client, weight)
-
 inline std::string was_skipped(std::uint32_t round) { return "round " + std::to_string(round) + " was skipped: "; }
 inline std::string of_no_number(std::uint32_t round) {
   return detail::was_skipped(round) + "the mean of the clients holds a NaN or an infinity";
 }
-inline std::string nothing_counts(const round_report& report) {
-  if (report.clients == 0) return detail::was_skipped(std::uint32_t(report.round)) + "nobody was drawn";
-  const std::string drawn = std::to_string(report.clients);
-  return detail::was_skipped(std::uint32_t(report.round)) +
-         (report.silent == 0 ? "none of its " + drawn +
-                                   " clients holds an example - draw more of them, or leave out who has no data"
-                             : std::to_string(report.silent) + " of its " + drawn +
-                                   " clients wrote no parameters, and none of the others holds an example - "
-                                   "call local.step(), or write what was trained to local.parameters()");
+/// How those who did not count are told of, after their number.
+inline const char* told_of(absence why) {
+  switch (why) {
+  case absence::unavailable: return " not there";
+  case absence::dropped_out: return " dropped out";
+  case absence::late: return " late";
+  case absence::surplus: return " more than are taken";
+  case absence::no_examples: return " without examples";
+  case absence::silent: return " wrote no parameters (call local.step(), or write local.parameters())";
+  case absence::not_finite: return " returned a NaN or an infinity";
+  case absence::malformed: return " said what cannot be";
+  }
+  return "";
 }
-
-/// `culprits` has one word a rank: a client, or none where it is negative. Throws, or says why the round is left out.
-inline void judge_culprits(const control& ranks, round_report& report, non_finite bad,
-                           const std::vector<std::int64_t>& culprits) {
-  if (bad == non_finite::pass) return;
-  if (bad == non_finite::skip) {
-    report.skipped = detail::of_no_number(std::uint32_t(report.round));
+/// After roll.tell(): says in the report why the round is left out where fewer count than it needs, or than a reducer
+/// does.
+inline void skip_if_few(const cohort_roll& roll, round_report& report, int counted, int reducer_needs = 1) {
+  const int least = (std::max)(roll.least(), reducer_needs);
+  if (counted >= least) return;
+  roll.write(report);
+  std::string& why = report.skipped = detail::was_skipped(roll.round());
+  if (report.clients == 0) {
+    why += report.left_out.empty() ? "nobody was drawn" : "nobody who was drawn was there";
     return;
   }
-  const std::string round = "round " + std::to_string(report.round) + ": ";
-  failure f{.code = error_code::non_finite, .call = "run", .rank = ranks.rank()};
-  f.detail = round + "the mean of the clients overflowed";
-  for (std::size_t r = 0; r < culprits.size(); ++r)
-    if (culprits[r] >= 0) {
-      f.peer = int(r);
-      f.detail = round + "client " + std::to_string(culprits[r]) + " on rank " + std::to_string(r) +
-                 " returned a NaN or an infinity";
-      break;
+  const std::string all = " of its " + std::to_string(report.clients) + " clients ";
+  why += counted == 0 ? "none" + all + "counts"
+                      : std::to_string(counted) + all + "count, and " +
+                            (reducer_needs == least ? "this reducer" : "attendance") + " needs at least " +
+                            std::to_string(least);
+  const char* between = ": ";
+  for (int k = 0; k <= int(absence::malformed); ++k)
+    if (const int n = report.count(absence(k)); n > 0) {
+      why += between + std::to_string(n) + detail::told_of(absence(k));
+      between = ", ";
     }
-  throw error{std::move(f)};
+}
+inline std::string too_light(std::uint32_t round) {
+  return detail::was_skipped(round) + "those who came weigh next to nothing beside the heaviest that was drawn";
+}
+/// The mean has overflowed: throws, or says why the round is left out.
+inline void judge_overflow(const control& ranks, round_report& report, non_finite bad) {
+  const auto round = std::uint32_t(report.round);
+  if (bad == non_finite::skip) report.skipped = detail::of_no_number(round);
+  if (bad == non_finite::error)
+    throw error{{.code = error_code::non_finite,
+                 .call = "run",
+                 .rank = ranks.rank(),
+                 .detail = "round " + std::to_string(round) + ": the mean of the clients overflowed"}};
+}
+/// The heaviest client of all ranks decides by which power of two weights are scaled; collective.
+inline int agreed_exponent(control& ranks, clients_of_rank own) {
+  double heaviest = 0;
+  for (const weighed_client& one : own) heaviest = (std::max)(heaviest, one.weight);
+  const std::uint64_t mine[] = {std::bit_cast<std::uint64_t>(heaviest)};
+  std::vector<double> all;
+  for (const std::uint64_t word : ranks.gather(mine)) all.push_back(std::bit_cast<double>(word));
+  return detail::scale_weights(all);
 }
 
 /// Each rank contributes the mean of its clients, weighted by what they weigh.
@@ -79,34 +108,26 @@ class meeting_of_means {
 public:
   meeting_of_means(std::size_t n, double clip) : sum_{n, clip} {}
 
-  void begin(control&, const std::vector<int>&, const std::vector<int>&, clients_of_rank) {
-    sum_.clear();
-    silent_ = 0;
+  void begin(control&, const cohort_roll&, clients_of_rank) { sum_.clear(); }
+  bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double factor) {
+    return sum_.add(one.weight, received, trained, factor);
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
-    sum_.add(client, weight, received, trained, factor);
-  }
-  void add_silent() { ++silent_; }
-  double meet(control& ranks, round_report& report, non_finite bad) {
-    enum said : std::size_t { weight, exponent, silent_ones, culprit, words };
+  double meet(control& ranks, cohort_roll& roll, round_report& report, non_finite bad) {
+    enum said : std::size_t { weight, exponent, overflowed, words };
     sum_.divide();
     const std::uint64_t mine[words] = {std::bit_cast<std::uint64_t>(sum_.weight()),
-                                       std::uint64_t(std::int64_t(sum_.exponent())), std::uint64_t(silent_),
-                                       std::uint64_t(sum_.first_bad())};
-    const std::vector<std::uint64_t> all = ranks.gather(mine);
+                                       std::uint64_t(std::int64_t(sum_.exponent())), sum_.overflowed()};
+    const auto all = roll.tell(ranks, mine);
     bool counts = false, finite = true;
     std::int64_t greatest = 0; // exponent of those who count
-    std::vector<std::int64_t> culprits;
     for (std::size_t k = 0; k < all.size(); k += words) {
-      culprits.push_back(std::int64_t(all[k + culprit]));
-      report.silent += int(all[k + silent_ones]);
       if (std::bit_cast<double>(all[k + weight]) == 0) continue;
-      finite = finite && culprits.back() == client_sum<T>::nobody;
+      finite = finite && all[k + overflowed] == 0;
       greatest = counts ? (std::max)(greatest, std::int64_t(all[k + exponent])) : std::int64_t(all[k + exponent]);
       counts = true;
     }
-    if (!counts) report.skipped = detail::nothing_counts(report);
-    if (!finite) detail::judge_culprits(ranks, report, bad, culprits);
+    detail::skip_if_few(roll, report, roll.counted());
+    if (!finite) detail::judge_overflow(ranks, report, bad);
     return std::ldexp(sum_.weight(), int(sum_.exponent() - greatest));
   }
   std::span<const T> total() const noexcept { return sum_.total(); }
@@ -114,7 +135,6 @@ public:
 
 private:
   client_sum<T> sum_;
-  int silent_ = 0;
 };
 
 /// There is one sum, and its mean is rank 0's: reduce(values) leaves the sum over all ranks of integers or bins there.
@@ -123,45 +143,28 @@ class meeting_of_sums {
 public:
   meeting_of_sums(std::size_t n, double clip, Reduce reduce) : sum_{n, clip}, reduce_{std::move(reduce)} {}
 
-  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>&, clients_of_rank own) {
-    silent_ = 0;
-    double heaviest = 0;
-    for (const auto& [client, weight] : own) heaviest = (std::max)(heaviest, weight);
-    const std::uint64_t mine[] = {std::bit_cast<std::uint64_t>(heaviest)};
-    std::vector<double> all;
-    for (const std::uint64_t word : ranks.gather(mine)) all.push_back(std::bit_cast<double>(word));
-    sum_.begin(cohort.size(), detail::scale_weights(all));
+  void begin(control& ranks, const cohort_roll& roll, clients_of_rank own) {
+    sum_.begin(roll.all().size(), detail::agreed_exponent(ranks, own));
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
-    sum_.add(client, weight, received, trained, factor);
+  bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double factor) {
+    return sum_.add(one.weight, received, trained, factor);
   }
-  void add_silent() { ++silent_; }
-  double meet(control& ranks, round_report& report, non_finite bad) {
-    using weight_words = std::array<std::uint64_t, sizeof(binned<double>) / sizeof(std::uint64_t)>;
-    enum said : std::size_t { silent_ones = std::tuple_size_v<weight_words>, culprit, words };
-    std::array<std::uint64_t, words> mine{};
-    std::ranges::copy(std::bit_cast<weight_words>(sum_.weight()), mine.begin());
-    mine[silent_ones] = std::uint64_t(silent_);
-    mine[culprit] = std::uint64_t(sum_.first_bad());
-    const std::vector<std::uint64_t> all = ranks.gather(mine);
+  double meet(control& ranks, cohort_roll& roll, round_report& report, non_finite) {
+    using words = std::array<std::uint64_t, sizeof(binned<double>) / sizeof(std::uint64_t)>;
+    const auto all = roll.tell(ranks, std::bit_cast<words>(sum_.weight()));
     binned<double> total;
-    bool finite = true;
-    std::vector<std::int64_t> culprits;
-    for (std::size_t k = 0; k < all.size(); k += words) {
-      weight_words of_rank;
+    words of_rank;
+    for (std::size_t k = 0; k < all.size(); k += of_rank.size()) {
       std::copy_n(all.begin() + std::ptrdiff_t(k), of_rank.size(), of_rank.begin());
       total.add(std::bit_cast<binned<double>>(of_rank));
-      report.silent += int(all[k + silent_ones]);
-      culprits.push_back(std::int64_t(all[k + culprit]));
-      finite = finite && culprits.back() == exact_client_sum<T>::nobody;
-    }
-    if (!finite) detail::judge_culprits(ranks, report, bad, culprits);
-    if (report.skipped.empty() && total.value() == 0) report.skipped = detail::nothing_counts(report);
-    if (report.skipped.empty()) {
-      sum_.bring_together(reduce_);
-      sum_.divide(ranks.rank() == 0 ? total.value() : 0);
     }
     weight_ = total.value();
+    detail::skip_if_few(roll, report, roll.counted());
+    if (report.skipped.empty() && weight_ == 0) report.skipped = detail::too_light(roll.round());
+    if (report.skipped.empty()) {
+      sum_.bring_together(reduce_);
+      sum_.divide(ranks.rank() == 0 ? weight_ : 0);
+    }
     return ranks.rank() == 0 ? 1 : 0;
   }
   /// Of all clients in the last round, times a power of two that is 1 where the heaviest weighs 1.
@@ -174,7 +177,6 @@ private:
   exact_client_sum<T> sum_;
   Reduce reduce_;
   double weight_ = 0;
-  int silent_ = 0;
 };
 
 /// All of them meet at rank 0, where `rule` makes one of them: gather(mine, all) brings them there.
@@ -184,45 +186,24 @@ public:
   meeting_of_rows(std::size_t n, double clip, const Rule& rule, Gather gather)
       : all_{n, clip, rule}, gather_{std::move(gather)} {}
 
-  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>& homes, clients_of_rank) {
-    cohort_ = cohort;
-    std::vector<std::size_t> of_rank(std::size_t(ranks.size()));
-    std::vector<std::size_t> turns;
-    for (const int home : homes) turns.push_back(of_rank[std::size_t(home)]++);
-    const std::size_t most = *std::max_element(of_rank.begin(), of_rank.end());
-    places_.clear();
-    for (std::size_t k = 0; k < homes.size(); ++k) places_.push_back(std::size_t(homes[k]) * most + turns[k]);
-    all_.begin(most);
+  void begin(control&, const cohort_roll& roll, clients_of_rank) {
+    all_.begin(roll.most_of_a_rank());
+    roll_ = &roll;
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
-    all_.add(client, weight, received, trained, factor);
+  bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double factor) {
+    return all_.add(roll_->all()[one.place].turn, received, trained, factor);
   }
-  void add_silent() { all_.add_silent(); }
-  double meet(control& ranks, round_report& report, non_finite bad) {
-    using rows = gathered_clients<T, Rule>;
-    if (cohort_.empty()) {
-      report.skipped = detail::nothing_counts(report);
-      return 0;
-    }
-    const std::vector<std::uint64_t> states = ranks.gather(all_.states());
-    int came = 0;
-    std::vector<std::size_t> rows_that_came;
-    for (std::size_t k = 0; k < cohort_.size(); ++k) {
-      const std::uint64_t state = states[places_[k]];
-      if (state >= rows::came) rows_that_came.push_back(places_[k]);
-      report.silent += state == rows::silent;
-      came += state >= rows::came;
-      if (state == rows::not_finite) report.not_finite.push_back(cohort_[k]);
-    }
-    if (came < all_.least())
-      report.skipped = came == 0 ? detail::nothing_counts(report)
-                                 : detail::was_skipped(std::uint32_t(report.round)) + std::to_string(came) +
-                                       " clients came, and this reducer needs at least " + std::to_string(all_.least());
+  double meet(control& ranks, cohort_roll& roll, round_report& report, non_finite) {
+    (void)roll.tell(ranks, {});
+    rows_.clear(); // a rule stands what is no number; what it makes of them is judged as every gradient is
+    for (const attendee& one : roll.all())
+      if (one.what.counts() || one.what == fate{absence::not_finite})
+        rows_.push_back(std::size_t(one.home) * roll.most_of_a_rank() + one.turn);
+    detail::skip_if_few(roll, report, int(rows_.size()), all_.least());
     if (report.skipped.empty()) {
       all_.bring_together(ranks.rank(), ranks.size(), gather_);
-      all_.settle(ranks.rank(), rows_that_came, std::uint32_t(report.round));
+      all_.settle(ranks.rank(), rows_, roll.round());
     }
-    (void)bad; // a rule stands it; what it makes of them is judged as every gradient is
     return ranks.rank() == 0 ? 1 : 0;
   }
   std::span<const T> total() const noexcept { return all_.total(); }
@@ -231,8 +212,8 @@ public:
 private:
   gathered_clients<T, Rule> all_;
   Gather gather_;
-  std::vector<int> cohort_;
-  std::vector<std::size_t> places_; ///< of each of the cohort, among the rows of all ranks
+  const cohort_roll* roll_ = nullptr;
+  std::vector<std::size_t> rows_; ///< of those who came, among the rows of all ranks
 };
 
 } // namespace tutti::detail

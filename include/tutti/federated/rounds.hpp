@@ -4,26 +4,33 @@
 //   while (rounds.made() < 100 && rounds.next().metric < .97) ...;
 //   rounds.save("runs/round-100");
 //
-// In a round a cohort is drawn, the same on all ranks. Rank r trains every size-th client of it, and adds up
-// what they contribute; the mean of that is this rank's contribution to a step of the trainer, weighted by what
-// its clients hold, and the trainer's optimizer is the policy's outer one. With a reducer whose bits do not depend on
-// the number of ranks, sums are exact, those of all ranks are added at rank 0, and the mean is its contribution alone.
+// In a round a cohort is drawn and called, alike on all ranks (federated/calling.hpp). Clients are dealt out to ranks
+// by the examples that they hold, or live at a rank where they keep something; a rank adds up what its own contribute;
+// the mean of that is its contribution to a step of the trainer, weighted by what its clients weigh, and the trainer's
+// optimizer is the policy's outer one. With a reducer whose bits do not depend on the number of ranks, sums are exact,
+// those of all ranks are added at rank 0, and the mean is its contribution alone.
 //
-// Where a client or the mean holds a NaN or infinity, training_options::non_finite decides: every rank throws
-// error_code::non_finite naming round, client and rank, or the round is left out, or applied as it is.
-// A rule that compares clients (krum, median, geometric_median, ...) is given all of them at rank 0, takes what is no
-// number for as far away as can be, and the report names who sent it; with fewer clients than it needs the round is
-// left out. A round in which nothing counts - the cohort holds no examples, or wrote nothing - is left out as well.
+// A client that is not there, does not finish, wrote nothing, returned a NaN or an infinity, or says what cannot be, is
+// in nothing: it is named in the report with the reason (round_report::left_out), and the round goes on with the
+// others; attendance::faults raises instead. A round in which fewer count than attendance::least, or than a rule that
+// compares clients needs, is skipped, and the report says why. Such a rule (krum, median, ...) is given all clients at
+// rank 0, and takes what is no number for as far away as can be. Where the mean itself overflows,
+// training_options::non_finite decides.
 #pragma once
 
 #include <tutti/carriers/control.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/federated/calling.hpp>
+#include <tutti/federated/cohort_roll.hpp>
 #include <tutti/federated/corrections.hpp>
 #include <tutti/federated/local_training.hpp>
 #include <tutti/federated/meetings.hpp>
+#include <tutti/federated/metric_means.hpp>
 #include <tutti/federated/population.hpp>
+#include <tutti/federated/ratio_of_sums.hpp>
 #include <tutti/federated/round_report.hpp>
-#include <tutti/reducers/binned.hpp>
+#include <tutti/federated/rounds_plan.hpp>
+#include <tutti/reducers/distances.hpp>
 #include <tutti/training/binding.hpp>
 #include <tutti/training/options.hpp>
 #include <tutti/training/resuming.hpp>
@@ -31,7 +38,6 @@
 #include <tutti/training/trainer.hpp>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -45,103 +51,10 @@
 
 namespace tutti {
 
-struct run_options {
-  int rounds = 100;       ///< at most; of strategy::run
-  std::uint64_t seed = 1; ///< names every draw of the run
-};
-
 struct federated_report {
   std::vector<round_report> rounds;
   bool stopped = false; ///< by the callback, before the last round
 };
-
-namespace detail {
-
-/// By what clients descend, beside the optimizer of the trainer.
-template <class Optimizer>
-struct of_clients {
-  Optimizer optimizer;
-  std::vector<parameter_group> groups;
-};
-
-/// The length to which a policy has the differences of clients clipped, 0 for none.
-template <class Sync>
-double clip_of(const Sync& sync) {
-  if constexpr (requires { double(sync.clip); })
-    return double(sync.clip);
-  else
-    return 0;
-}
-
-/// FedProx's mu, 0 for none; and whether differences count per step.
-template <class Sync>
-double proximal_of(const Sync& sync) {
-  if constexpr (requires { double(sync.proximal); })
-    return double(sync.proximal);
-  else
-    return 0;
-}
-template <class Sync>
-bool normalizes(const Sync& sync) {
-  if constexpr (requires { bool(sync.normalized); })
-    return bool(sync.normalized);
-  else
-    return false;
-}
-
-/// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
-/// to training options that need not.
-template <class T, class Sync, class Population, class Optimizer>
-struct rounds_plan {
-  const Sync& sync;
-  std::vector<tensor<T>> parameters;
-  Population& clients;
-  Optimizer optimizer; ///< of the clients
-  run_options how;
-  const training_options& training;
-};
-
-/// What is wrong with them, of contributions that weigh so much beside those of other ranks; empty when nothing is.
-template <class T, class Sync, class Population, class Optimizer>
-std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& given, double weight) {
-  const Sync& sync = given.sync;
-  const training_options& how = given.training;
-  const int clients = int(given.clients.clients());
-  if (weight != 1)
-    return "options::weight is given, and clients count what they hold - leave it out, and say it in "
-           "examples(client) of the population";
-  if (how.uneven != uneven::by_weight)
-    return "uneven::by_world is given, and clients count what they hold - leave it out";
-  if (how.loss_scale.initial != 1 || how.loss_scale.growth != 1)
-    return "a scale of the loss is given, and losses are the clients' own - leave it out, and scale in "
-           "train(client, local, random) of the population";
-  if (clients < 1) return "the population has no clients";
-  if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
-  if constexpr (requires { double(sync.fraction); })
-    if (!(double(sync.fraction) >= 0) || !is_finite(double(sync.fraction)))
-      return "the fraction of the sync policy is negative or not finite - give the share of the clients that a round "
-             "draws";
-  if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
-    return "the cohort of the sync policy is not between one client and all";
-  if constexpr (requires { std::string{sync.sampler.wrong()}; })
-    if (std::string wrong = sync.sampler.wrong(); !wrong.empty()) return wrong;
-  if (detail::keeps_of<Sync> == client_keeps::duals && detail::proximal_of(sync) == 0)
-    return "fed_dyn has no alpha - give it as proximal";
-  if (const double pull = detail::proximal_of(sync); !(pull >= 0) || !is_finite(pull))
-    return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
-  if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
-    return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
-           "or 0 for none";
-  else if (clip > 0 && how.non_finite == non_finite::pass)
-    return "differences are clipped, and what is no number has no length - raise or skip where a NaN is met";
-  if constexpr (requires { double(sync.outer.tau); })
-    if (!(double(sync.outer.tau) > 0) || !is_finite(double(sync.outer.tau)))
-      return "tau of the outer optimizer is not a positive number - give what is added to the root, such as .001";
-  if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
-  return {};
-}
-
-} // namespace detail
 
 /// Made by strategy::rounds; the strategy, the parameters and the population must outlive it. All members but
 /// made() are collective.
@@ -161,10 +74,11 @@ public:
         trainer_{bind(of_the_mean(given.training), rules_.wrong)},
         local_{parameters_, std::move(given.optimizer), sync_.epochs, rules_.factors, rules_.frozen,
                detail::proximal_of(sync_)},
-        received_(local_.parameters().size()), meeting_{std::move(meeting)}, corrections_{std::move(corrections)} {
+        received_(local_.parameters().size()), meeting_{std::move(meeting)}, corrections_{std::move(corrections)},
+        roll_{detail::attendance_of(sync_)} {
     if constexpr (Corrections::any) trainer_.keep_beside(corrections_);
     if constexpr (std::derived_from<Meeting, detail::kept_by_trainer>) trainer_.keep_beside(meeting_);
-    if (const int all = clients_.clients(); all > 0) take_part(double(sync_.cohort(all)) / all);
+    take_part(planned_share());
     std::size_t at = 0;
     for (const tensor<T>& p : parameters_) {
       gradients_.push_back({p.name, meeting_.total().subspan(at, p.values.size())});
@@ -179,23 +93,24 @@ public:
 
   /// One round. The parameters are those after it, the same on every rank.
   round_report next() {
-    const auto round = std::uint32_t(made() + 1);
-    round_report report{.round = int(round)};
+    round_report report{.round = int(made() + 1)};
     read();
-    const int all = clients_.clients();
-    const std::vector<int> cohort = detail::exactly([&] { return drawn(all, round); });
-    report.clients = int(cohort.size());
-    train_share(cohort, round);
-    if constexpr (Corrections::any) corrections_.meet(*ranks_, report, bad_);
-    if (const double weight = meeting_.meet(*ranks_, report, bad_); report.skipped.empty()) {
-      if (detail::normalizes(sync_)) meeting_.scale(mean_steps());
-      take_part(double(cohort.size()) / all);
+    call(std::uint32_t(report.round));
+    train_share();
+    if constexpr (Corrections::any) corrections_.meet(*ranks_, roll_, report, bad_);
+    const double weight = meeting_.meet(*ranks_, roll_, report, bad_);
+    roll_.write(report);
+    if (report.skipped.empty()) {
+      if (scales()) meeting_.scale(scale_.value(*ranks_));
+      take_part(double(report.counted) / clients_.clients());
       const std::int64_t skipped = trainer_.skipped();
       trainer_.step(gradients_, weight);
-      if (trainer_.skipped() > skipped) report.skipped = detail::of_no_number(round);
+      take_part(planned_share()); // what is compared and saved
+      if (trainer_.skipped() > skipped) report.skipped = detail::of_no_number(std::uint32_t(report.round));
     } else {
       trainer_.skip();
     }
+    if (const std::size_t words = roll_.most_to_say_later(); words > 0) report.metrics = metrics_.meet(*ranks_, words);
     report.metric = evaluate();
     report.seconds = std::chrono::duration<double>(ranks_->now() - begun_).count();
     return report;
@@ -243,14 +158,34 @@ private:
     auto to = received_.begin();
     for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
   }
-  std::vector<int> drawn(int all, std::uint32_t round) {
-    const auto examples = [&](int client) { return double(clients_.examples(client)); };
-    if constexpr (requires { meeting_.drawn(*ranks_, all, round, examples); })
-      return meeting_.drawn(*ranks_, all, round, examples);
-    else if constexpr (requires { sync_.drawn(all, how_.seed, round, examples); })
-      return sync_.drawn(all, how_.seed, round, examples);
+  /// Who is in the round, and where.
+  void call(std::uint32_t round) {
+    const int all = clients_.clients();
+    const attendance stands = detail::attendance_of(sync_);
+    roll_.begin(round);
+    const auto holds = [&](int client) { return double(clients_.examples(client)); };
+    const auto call_all = [&](const std::vector<int>& drawn) {
+      detail::call_clients(roll_, clients_, stands, drawn, drawn.size(), drawn.size(), how_.seed);
+    };
+    if constexpr (requires { meeting_.drawn(*ranks_, all, round, holds); }) {
+      call_all(detail::exactly([&] { return meeting_.drawn(*ranks_, all, round, holds); }));
+    } else if constexpr (requires { sync_.drawn(all, how_.seed, round, holds); }) {
+      call_all(detail::exactly([&] { return sync_.drawn(all, how_.seed, round, holds); }));
+    } else {
+      const int asked = detail::asked_of(sync_, all);
+      const int order = detail::says_availability<Population> ? all : asked; // the next stand in for who is not there
+      detail::call_clients(roll_, clients_, stands, tutti::draw_cohort(all, order, how_.seed, round),
+                           std::size_t(asked), std::size_t(sync_.cohort(all)), how_.seed);
+    }
+    roll_.count_examples(holds);
+    if constexpr (Corrections::any)
+      roll_.place_at(ranks_->size(), [&](int client) { return corrections_.home_of(client); });
     else
-      return tutti::draw_cohort(all, sync_.cohort(all), how_.seed, round);
+      roll_.place(ranks_->size());
+  }
+  double planned_share() {
+    const int all = clients_.clients();
+    return all > 0 ? double(sync_.cohort(all)) / all : 0;
   }
   /// What FedDyn's step has to know.
   void take_part(double share) {
@@ -259,61 +194,94 @@ private:
       trainer_.optimizer().alpha = detail::proximal_of(sync_);
     }
   }
-  /// This rank's clients, in the order of the cohort: every size-th, or those who live here.
-  void train_share(const std::vector<int>& cohort, std::uint32_t round) {
-    std::vector<std::pair<int, double>> own;
-    std::vector<int> homes;
-    for (std::size_t k = 0; k < cohort.size(); ++k) {
-      homes.push_back(corrections_.rank_of(k, cohort[k], ranks_->size()));
-      if (homes[k] != ranks_->rank()) continue;
-      if (const double weight = client_weight(cohort[k]); weight != 0) own.push_back({cohort[k], weight});
+  /// This rank's clients, in the order of the cohort.
+  void train_share() {
+    own_.clear();
+    for (std::size_t k = 0; k < roll_.all().size(); ++k) {
+      const detail::attendee& one = roll_.all()[k];
+      if (one.home != ranks_->rank()) continue;
+      if (const double weight = client_weight(one.client, one.examples); weight > 0)
+        own_.push_back({one.client, weight, k});
+      else if (one.what.counts())
+        roll_.note(k, absence::no_examples);
     }
-    meeting_.begin(*ranks_, cohort, homes, own);
-    if constexpr (Corrections::any) corrections_.begin(*ranks_, cohort, homes, own);
-    weighed_ = weighed_steps_ = {};
-    for (const auto& [client, weight] : own) {
-      if constexpr (Corrections::any)
-        local_.begin(received_, round, corrections_.of(client));
-      else
-        local_.begin(received_, round);
-      clients_.train(client, local_, random_stream{how_.seed, round, std::uint64_t(client)});
-      const bool contributes = local_.contributes();
-      if constexpr (Corrections::any) contributes ? corrections_.keep(client, local_) : corrections_.keep_silent();
-      if (contributes)
-        meeting_.add(client, weight, received_, local_.parameters(), 1 / steps_of(weight));
-      else
-        meeting_.add_silent();
-    }
+    meeting_.begin(*ranks_, roll_, own_);
+    if constexpr (Corrections::any) corrections_.begin(*ranks_, roll_, own_);
+    scale_.clear();
+    metrics_.clear();
+    for (const detail::weighed_client& one : own_) roll_.note(one.place, train(one));
+    roll_.say_later(metrics_.words());
   }
-  /// What the difference of the client that has just been trained is divided by, as FedNova has it.
-  double steps_of(double weight) {
-    if (!detail::normalizes(sync_)) return 1;
-    const double steps = local_.weighed_steps();
-    weighed_.add(weight);
-    weighed_steps_.add(weight * steps);
-    return steps;
-  }
-  /// Of all clients of the round.
-  double mean_steps() {
-    using words = std::array<std::uint64_t, sizeof(binned<double>) / sizeof(std::uint64_t)>;
-    binned<double> sums[2];
-    std::vector<std::uint64_t> mine;
-    for (const binned<double>& sum : {weighed_, weighed_steps_})
-      for (const std::uint64_t word : std::bit_cast<words>(sum)) mine.push_back(word);
-    const std::vector<std::uint64_t> all = ranks_->gather(mine);
-    words one;
-    for (std::size_t k = 0; k < all.size(); k += one.size()) {
-      std::copy_n(all.begin() + std::ptrdiff_t(k), one.size(), one.begin());
-      sums[k / one.size() % 2].add(std::bit_cast<binned<double>>(one));
+  /// One of them, and what becomes of it.
+  detail::fate train(detail::weighed_client one) {
+    const detail::attendee& asked = roll_.all()[one.place];
+    if (!asked.what.counts()) return asked.what;
+    if constexpr (Corrections::any)
+      local_.begin(received_, roll_.round(), corrections_.of(one.client));
+    else
+      local_.begin(received_, roll_.round());
+    const trained said = what_it_says(one.client);
+    const double used = said.examples.value_or(asked.examples);
+    if (said.examples) {
+      if (!(used >= 0 && used <= asked.examples)) return absence::malformed;
+      if (used == 0) return absence::no_examples;
+      one.weight = client_weight(one.client, used);
     }
-    return detail::exactly([&] { return sums[1].value() / sums[0].value(); });
+    if (!local_.contributes()) return absence::silent;
+    const double steps = detail::normalizes(sync_) ? local_.weighed_steps() : 1, share = one.weight;
+    if (!weigh_by_loss(one)) return absence::malformed;
+    if (!meeting_.add(one, received_, local_.parameters(), 1 / steps)) return absence::not_finite;
+    if constexpr (Corrections::any) corrections_.keep(one, local_);
+    detail::exactly([&] {
+      if (detail::normalizes(sync_)) scale_.add(one.weight * steps, one.weight);
+      if (detail::fairness_of(sync_) > 0) scale_.add(one.weight, one.weight + share * way_of_loss());
+    });
+    metrics_.add(said.metrics, used);
+    return {};
+  }
+  /// Whether the mean is multiplied by a number about all clients: FedNova's mean of steps, or q-FedAvg's L sum p F^q
+  /// over its denominator.
+  bool scales() const { return detail::normalizes(sync_) || detail::fairness_of(sync_) > 0; }
+  static double loss_that_counts(double told) { return (std::max)(told, 1e-10); }
+  /// p F^q; false for a loss that cannot be.
+  bool weigh_by_loss(detail::weighed_client& one) {
+    const double q = detail::fairness_of(sync_);
+    if (q == 0) return true;
+    if (!local_.told_loss())
+      ranks_->fail({.code = error_code::invalid_argument,
+                    .call = "run",
+                    .peer = ranks_->rank(),
+                    .detail = "client " + std::to_string(one.client) +
+                              " told no loss, and q_fair asks for the one at what was sent out - call "
+                              "local.tell_loss(loss)"});
+    if (!(*local_.told_loss() >= 0)) return false;
+    return detail::exactly([&] {
+      const double power = std::pow(loss_that_counts(*local_.told_loss()), q);
+      one.weight *= power;
+      return power <= 1e30;
+    });
+  }
+  /// q F^(q-1) L |D|^2.
+  double way_of_loss() {
+    const double q = detail::fairness_of(sync_), rate = detail::rate_of(local_.optimizer());
+    const std::span<const T> sent = local_.received(), got = local_.parameters();
+    return q * std::pow(loss_that_counts(*local_.told_loss()), q - 1) / rate *
+           detail::squared_distance(sent.data(), got.data(), sent.size());
+  }
+  trained what_it_says(int client) {
+    const random_stream random{how_.seed, roll_.round(), std::uint64_t(client)};
+    if constexpr (std::same_as<decltype(clients_.train(client, local_, random)), trained>) {
+      return clients_.train(client, local_, random);
+    } else {
+      clients_.train(client, local_, random);
+      return {};
+    }
   }
 
   /// A client that cannot be weighed is its rank's failure, and so everybody's.
-  double client_weight(int client) {
-    constexpr bool by_meeting = requires(double examples) { meeting_.weight_of(examples); };
+  double client_weight(int client, double examples) {
+    constexpr bool by_meeting = requires { meeting_.weight_of(examples); };
     if constexpr (Weighs || by_meeting) {
-      const double examples = double(clients_.examples(client));
       if (!(examples >= 0) || !is_finite(examples))
         ranks_->fail({.code = error_code::invalid_argument,
                       .call = "run",
@@ -360,7 +328,10 @@ private:
   std::vector<T> received_;
   Meeting meeting_;
   Corrections corrections_;
-  binned<double> weighed_, weighed_steps_; ///< of this rank's clients, where differences count per step
+  detail::cohort_roll roll_;
+  std::vector<detail::weighed_client> own_; ///< of this rank, in the round
+  detail::ratio_of_sums scale_;             ///< of the mean
+  detail::metric_means metrics_;
   std::vector<tensor<const T>> gradients_; ///< in meeting_
   deadline begun_ = ranks_->now();
 };

@@ -47,6 +47,8 @@ std::string wrong_privacy(const Privacy& privacy, const Sync& sync, int clients)
     if (detail::normalizes(sync))
       return "the sync policy counts differences per step, and a privacy plan hides no numbers of steps - leave "
              "normalized out";
+    if (const attendance stands = detail::attendance_of(sync); stands.over_select > 1 || stands.least > 1)
+      return "a privacy plan says who is asked, and skips no round - leave over_select and least of attendance out";
     return privacy.wrong(clients);
   }
   return {};
@@ -100,9 +102,20 @@ auto corrections_for(const Parts& parts, const Plan& given) {
 /// How many of so many clients are drawn; 0 where a sampler says it, in each round anew.
 template <class Sync>
 int cohort_of(const Sync& sync, int clients) {
-  if constexpr (requires { sync.sampler; })
-    if (!std::is_same_v<std::remove_cvref_t<decltype(sync.sampler)>, by_fraction>) return 0;
-  return clients > 0 ? int(sync.cohort(clients)) : 0;
+  if (!draws_a_cohort<Sync>) return 0;
+  return clients > 0 ? detail::asked_of(sync, clients) : 0;
+}
+
+/// What is wrong with clients that are weighed by their losses.
+template <class Reducer, class T, class Privacy, class Sync>
+std::string wrong_fairness(const Sync& sync, bool accumulates) {
+  if (detail::fairness_of(sync) == 0) return {};
+  if (needs_every_contribution<Reducer, T>)
+    return "clients are weighed by their losses, and this reducer compares clients - give a mean";
+  if (is_private<Privacy> || accumulates)
+    return "clients are weighed by their losses, which are told in the open - leave the privacy plan or the secure sum "
+           "out";
+  return {};
 }
 
 /// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
@@ -124,6 +137,8 @@ auto bound_rounds(const carrying_parts<Comm, Topology, Reducer, Codec>& parts, c
   if (driver.wrong.empty()) driver.wrong = detail::wrong_rule(parts.reducer);
   const int all_clients = int(given.clients.clients());
   if (driver.wrong.empty()) driver.wrong = detail::wrong_privacy(privacy, given.sync, all_clients);
+  if (driver.wrong.empty())
+    driver.wrong = detail::wrong_fairness<Reducer, T, Privacy>(given.sync, !std::is_same_v<Accumulator, as_reduced>);
   const accumulated_rounds facts{.clip = detail::clip_of(given.sync),
                                  .cohort = detail::cohort_of(given.sync, all_clients),
                                  .normalized = detail::normalizes(given.sync),

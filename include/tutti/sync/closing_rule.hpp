@@ -20,6 +20,8 @@
 // and, optional,
 //
 //   shares() -> double     into how many shares a mean divides a step; without it by what its pushes count for
+//   needs_all() -> bool    no step closes without every worker that is left: what they are answered need not be copied,
+//                          as nothing changes it before it has arrived
 //   until() -> deadline    when closes() may change its mind though nothing happens
 //   numbers()              a span of as many std::int64_t as there are ranks, which it goes on from with a checkpoint
 //
@@ -83,6 +85,7 @@ public:
   virtual bool lets_go(int worker) = 0;
   virtual void ends(int worker) = 0;
   virtual double shares() const = 0; ///< 0 for none
+  virtual bool needs_all() const = 0;
   virtual deadline until() const = 0;
   virtual std::span<std::int64_t> numbers() = 0;
 };
@@ -100,6 +103,12 @@ public:
       return rule_.shares();
     else
       return 0;
+  }
+  bool needs_all() const override {
+    if constexpr (requires { bool(rule_.needs_all()); })
+      return rule_.needs_all();
+    else
+      return false;
   }
   deadline until() const override {
     if constexpr (requires { { rule_.until() } -> std::same_as<deadline>; })

@@ -15,16 +15,6 @@ namespace tutti {
 /// What a client keeps: nothing, a control variate, or the dual of a constraint; as many values as the model.
 enum class client_keeps : std::uint8_t { nothing, variates, duals };
 
-namespace detail {
-
-/// The numbers of a policy that is another one and more.
-template <class Base>
-auto numbers_of_rounds(const Base& b) {
-  return std::tie(b.fraction, b.epochs, b.outer, b.clip, b.proximal, b.normalized, b.sampler);
-}
-
-} // namespace detail
-
 /// SCAFFOLD (Karimireddy et al. 2020, arXiv 1910.06378): each client keeps c_i, all know c, zeros at first, and
 /// gradients of local_training::step become g - c_i + c. After K steps of rate r a client's new c_i is c_i - c + (sent
 /// out - trained) / (K r), or with `at_start` (option I) the gradient at what was sent out, which the population says

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <tutti/optimizers/sgd.hpp>
+#include <tutti/sync/attendance.hpp>
 #include <tutti/sync/sampling.hpp>
 #include <tutti/sync/sync_policy.hpp>
 
 #include <cstdint>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -36,6 +38,8 @@ inline constexpr sgd outer_of_rounds<sgd>{.learning_rate = 1};
 /// multiplies the mean of these by the mean of the steps, as FedNova (Wang et al. 2020, arXiv 2007.07481, equation 9):
 /// who makes more steps is heard no louder. Of clients with the momentum m, step k of n counts (1 - m^(n - k + 1)) /
 /// (1 - m).
+///
+/// `attendance` says what is stood of clients that are not there, drop out, come late or send nonsense.
 template <class Outer, class Sampler = by_fraction>
 struct federated_by {
   using part = sync_part;
@@ -49,22 +53,31 @@ struct federated_by {
   double proximal = 0;
   bool normalized = false;
   Sampler sampler = {}; ///< in the place of `fraction`, where it is not by_fraction (sync/sampling.hpp)
+  tutti::attendance attendance = {};
 
   /// The size of the cohort that is drawn from `clients`.
   constexpr int cohort(int clients) const noexcept {
     const int wanted = static_cast<int>(fraction * clients + 0.5);
     return wanted < 1 ? 1 : wanted > clients ? clients : wanted;
   }
-  /// Who takes part in a round; examples(client) is what one holds.
+  /// Who is asked in a round, where a sampler says it; examples(client) is what one holds.
   template <class Examples>
+    requires(!std::is_same_v<Sampler, by_fraction>)
   std::vector<int> drawn(int clients, std::uint64_t seed, std::uint32_t round, Examples&& examples) const {
-    if constexpr (std::is_same_v<Sampler, by_fraction>)
-      return tutti::draw_cohort(clients, cohort(clients), seed, round);
-    else
-      return sampler.draw(clients, seed, round, examples);
+    return sampler.draw(clients, seed, round, examples);
   }
 };
 
 using federated = federated_by<sgd>;
+
+namespace detail {
+
+/// The numbers of a policy that is another one and more.
+template <class Base>
+auto numbers_of_rounds(const Base& b) {
+  return std::tie(b.fraction, b.epochs, b.outer, b.clip, b.proximal, b.normalized, b.sampler, b.attendance);
+}
+
+} // namespace detail
 
 } // namespace tutti

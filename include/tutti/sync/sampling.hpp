@@ -43,9 +43,13 @@ inline std::vector<int> draw_cohort(int clients, int count, std::uint64_t seed, 
 
 namespace detail {
 
-/// Uniform in [0, 1), a multiple of 2^-53, of one client in one round; no draw that training makes.
-inline double drawn_number(std::uint64_t seed, std::uint32_t round, int client) {
-  random_stream random{seed, round, std::uint64_t{1} << 63 | std::uint64_t(client)};
+/// What is drawn of one client in one round, beside what its training draws.
+enum class client_draw : std::uint64_t { sampling = std::uint64_t{1} << 63, drop_out = std::uint64_t{1} << 62 };
+
+/// Uniform in [0, 1), a multiple of 2^-53.
+inline double drawn_number(std::uint64_t seed, std::uint32_t round, int client,
+                           client_draw what = client_draw::sampling) {
+  random_stream random{seed, round, std::uint64_t(what) | std::uint64_t(client)};
   const std::uint64_t high = random() >> 5, low = random() >> 6;
   return double(high << 26 | low) * 0x1p-53;
 }

@@ -46,6 +46,7 @@ public:
   void ends(int worker) {
     if (!std::exchange(is_in_[std::size_t(worker)], char{})) --away_;
   }
+  bool needs_all() const { return least_ >= held_ + away_; }
   deadline until() const { return is_enough() && away_ > 0 ? due_ : (deadline::max)(); }
   /// How many steps have closed since each worker was answered.
   std::span<std::int64_t> numbers() noexcept { return behind_; }

@@ -54,36 +54,28 @@ public:
     return plan_.normaliser().weight(examples);
   }
 
-  void begin(control&, const std::vector<int>&, const std::vector<int>&, clients_of_rank) {
+  void begin(control&, const cohort_roll&, clients_of_rank) {
     std::fill(sums_.begin(), sums_.end(), 0);
-    not_finite_.clear();
-    silent_ = more_below_ = 0;
+    more_below_ = 0;
     // Beside it no difference and no noise has 51 bits, and 2^27 clients have not 63.
     unit_ = std::ilogb(length_ * (std::min)(1.0, (std::max)(noise_of_differences(), 0x1p-10))) - 24;
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double /*factor*/) {
+  bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double /*factor*/) {
     const exact_mode held;
     const double length = std::sqrt(detail::squared_distance(received.data(), trained.data(), received.size()));
-    if (!is_finite(length)) return void(not_finite_.push_back(std::uint64_t(client)));
-    const double kept = weight * (length > length_ ? length_ / length : 1);
+    if (!is_finite(length)) return false;
+    const double kept = one.weight * (length > length_ ? length_ / length : 1);
     more_below_ += length > length_ ? -1 : 1;
     fixed_point::of_unit(unit_).add([&](std::size_t i) { return double(received[i]) - double(trained[i]); }, kept,
                                     sums_.data(), sums_.size());
+    return true;
   }
-  void add_silent() { ++silent_; }
 
-  double meet(control& ranks, round_report& report, non_finite) {
+  double meet(control& ranks, cohort_roll& roll, round_report& report, non_finite) {
     const exact_mode held;
-    const std::uint64_t mine[] = {std::uint64_t(silent_), std::uint64_t(more_below_), not_finite_.size()};
-    const std::vector<std::uint64_t> all = ranks.gather(mine);
+    const std::uint64_t mine[] = {std::uint64_t(more_below_)};
     std::int64_t more_below = 0;
-    std::size_t most = 0;
-    for (std::size_t k = 0; k < all.size(); k += std::size(mine)) {
-      report.silent += int(all[k]);
-      more_below += std::int64_t(all[k + 1]);
-      most = (std::max)(most, std::size_t(all[k + 2]));
-    }
-    if (most > 0) name_not_finite(ranks, report, most);
+    for (const std::uint64_t of_rank : roll.tell(ranks, mine)) more_below += std::int64_t(of_rank);
     reduce_(std::span{sums_});
     history_.charge(plan_.one_round(), since_++ == 0);
     report.clip = length_;
@@ -116,14 +108,6 @@ private:
   enum use : std::uint64_t { differences, shares, draws };
   static std::uint64_t name_of(use what, std::uint32_t round) { return std::uint64_t(what) << 32 | round; }
 
-  void name_not_finite(control& ranks, round_report& report, std::size_t most) const {
-    constexpr std::uint64_t nobody = ~std::uint64_t{0};
-    std::vector<std::uint64_t> mine = not_finite_;
-    mine.resize(most, nobody);
-    for (const std::uint64_t client : ranks.gather(mine))
-      if (client != nobody) report.not_finite.push_back(int(client));
-    std::sort(report.not_finite.begin(), report.not_finite.end());
-  }
   double expected() const { return detail::expected_cohort(plan_.sampler(), clients_); }
   double noise_of_differences() const {
     const double both = detail::plain_noise(plan_.noise()).multiplier;
@@ -172,8 +156,7 @@ private:
   privacy_history history_;
   std::int64_t noise_ = 0, since_ = 0; ///< which noise this is, and for how many rounds
   bool anew_ = false;                  ///< with another noise
-  std::vector<std::uint64_t> not_finite_;
-  std::int64_t silent_ = 0, more_below_ = 0; ///< of this rank; clients below the clip minus those above
+  std::int64_t more_below_ = 0;        ///< of this rank: clients below the clip minus those above
 };
 
 } // namespace tutti::detail

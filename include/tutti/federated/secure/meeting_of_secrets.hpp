@@ -26,8 +26,9 @@
 
 namespace tutti::secure::detail {
 
-using tutti::detail::exact_client_sum;
+using tutti::detail::cohort_roll;
 using tutti::detail::fixed_point;
+using tutti::detail::weighed_client;
 
 /// What was summed up, in which words and over which graph, and what it hides from whom.
 inline std::string described(const session& in, int value_bits, int survivors, int recovered) {
@@ -57,73 +58,45 @@ public:
     how_.word_bits = Ring::word_bits;
   }
 
-  void begin(control& ranks, const std::vector<int>& cohort, const std::vector<int>& homes,
-             tutti::detail::clients_of_rank own) {
-    silent_ = 0;
-    first_bad_ = exact_client_sum<T>::nobody;
+  void begin(control& ranks, const cohort_roll& roll, tutti::detail::clients_of_rank own) {
     clients_.clear();
     shares_.clear();
     sum_.reset();
     server_.reset();
-    double heaviest = 0;
-    for (const auto& [client, weight] : own) heaviest = (std::max)(heaviest, weight);
-    const std::uint64_t mine[] = {std::bit_cast<std::uint64_t>(heaviest)};
-    std::vector<double> all;
-    for (const std::uint64_t one : ranks.gather(mine)) all.push_back(std::bit_cast<double>(one));
-    exponent_ = tutti::detail::scale_weights(all);
+    exponent_ = tutti::detail::agreed_exponent(ranks, own);
 
-    how_.clients = int(cohort.size());
+    how_.clients = int(roll.all().size());
     ++how_.round;
-    refusal_ = cohort.size() > Ring::most_clients
-                   ? std::to_string(cohort.size()) + " clients were drawn, and the words of the secure sum have room "
+    refusal_ = roll.all().size() > Ring::most_clients
+                   ? std::to_string(roll.all().size()) + " clients were drawn, and the words of the secure sum have room "
                                                      "for " + std::to_string(Ring::most_clients)
                    : secure::wrong_settings(how_);
     if (!refusal_.empty()) return;
     session_ = std::make_unique<session>(how_);
     sum_ = std::make_unique<masked_sum<word>>(*session_);
     if (ranks.rank() == 0) server_ = std::make_unique<server<word>>(*session_);
-    std::size_t next = 0; // of own, in the order of the cohort
-    for (std::size_t k = 0; k < cohort.size(); ++k)
-      if (homes[k] == ranks.rank() && next < own.size() && own[next].first == cohort[k]) {
-        clients_.emplace(cohort[k], std::make_unique<client<word>>(*session_, int(k)));
-        ++next;
-      }
+    for (const weighed_client& one : own)
+      clients_.emplace(one.client, std::make_unique<client<word>>(*session_, int(one.place)));
     exchange_keys(ranks);
   }
-  void add(int client, double weight, std::span<const T> received, std::span<const T> trained, double factor) {
-    if (!tutti::detail::all_finite(trained)) {
-      if (first_bad_ == exact_client_sum<T>::nobody) first_bad_ = client;
-      return;
-    }
-    if (!refusal_.empty()) return;
+  bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double factor) {
+    if (!tutti::detail::is_contribution(received, trained, clip_)) return false;
+    if (!refusal_.empty()) return true;
     const tutti::detail::exact_mode held;
-    weight = std::ldexp(weight, -exponent_);
+    const double weight = std::ldexp(one.weight, -exponent_);
     const double kept = tutti::detail::clip_factor(received, trained, clip_);
     plain_.assign(n_ + 1, 0);
     values_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * factor * kept, plain_.data(), n_);
     weights_.add([](std::size_t) { return 1.0; }, weight, plain_.data() + n_, 1);
     words_.resize(n_ + 1);
     for (std::size_t i = 0; i <= n_; ++i) words_[i] = Ring::of(plain_[i]);
-    auto& machine = *clients_.at(client);
+    auto& machine = *clients_.at(one.client);
     sum_->add(machine.mask(shares_.at(machine.id()), words_));
+    return true;
   }
-  void add_silent() { ++silent_; }
-  double meet(control& ranks, round_report& report, non_finite bad) {
-    enum said : std::size_t { silent_ones, culprit, came, words };
-    const std::uint64_t mine[words] = {std::uint64_t(silent_), std::uint64_t(first_bad_),
-                                       sum_ ? sum_->clients().size() : 0};
-    const std::vector<std::uint64_t> all = ranks.gather(mine);
-    bool finite = true, any = false;
-    std::vector<std::int64_t> culprits;
-    for (std::size_t k = 0; k < all.size(); k += words) {
-      report.silent += int(all[k + silent_ones]);
-      culprits.push_back(std::int64_t(all[k + culprit]));
-      finite = finite && culprits.back() == exact_client_sum<T>::nobody;
-      any = any || all[k + came] > 0;
-    }
-    if (!finite) tutti::detail::judge_culprits(ranks, report, bad, culprits);
-    if (report.skipped.empty() && (report.clients == 0 || (refusal_.empty() && !any)))
-      report.skipped = tutti::detail::nothing_counts(report);
+  double meet(control& ranks, cohort_roll& roll, round_report& report, non_finite) {
+    (void)roll.tell(ranks, {});
+    if (refusal_.empty() || roll.all().empty()) tutti::detail::skip_if_few(roll, report, roll.counted());
     if (report.skipped.empty() && refusal_.empty()) take_masks_away(ranks, report);
     if (report.skipped.empty() && !refusal_.empty())
       report.skipped = tutti::detail::was_skipped(std::uint32_t(report.round)) + refusal_;
@@ -215,8 +188,6 @@ private:
   std::vector<word> words_;
   std::string refusal_;
   int exponent_ = 0;
-  int silent_ = 0;
-  std::int64_t first_bad_ = 0;
 };
 
 } // namespace tutti::secure::detail

@@ -1,0 +1,138 @@
+// round_client: a rank that is one or more clients of a round_server, and keeps their data.
+//
+//   tutti::round_client client{world, parameters, tutti::sgd{.learning_rate = .05}};
+//   const std::vector<int> mine{3, 4};        // the clients whose data is here
+//   client.serve(population, mine);           // trains when it is asked, until the server has finished
+#pragma once
+
+#include <tutti/core/error.hpp>
+#include <tutti/core/flat_model.hpp>
+#include <tutti/core/random.hpp>
+#include <tutti/core/tensor.hpp>
+#include <tutti/federated/local_training.hpp>
+#include <tutti/federated/population.hpp>
+#include <tutti/federated/rank_mail.hpp>
+#include <tutti/federated/round_messages.hpp>
+#include <tutti/training/binding.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti {
+
+/// The server is rank 0, and there is one round_server or round_client at a time on each rank of a communicator. Of the
+/// parameters only names and shapes are used, which are those of the server's. What leaves the rank is, for each client
+/// that is asked, the difference that it has come to, how many examples it used and its metrics.
+template <class T, class Comm, class Optimizer>
+class round_client {
+public:
+  /// Collective with the constructors of the server and of the other clients. Throws invalid_argument on rank 0.
+  template <class Parameters>
+  round_client(Comm& comm, Parameters&& parameters, Optimizer optimizer, const options& how = {})
+      : model_{detail::as_tensors(parameters)},
+        local_{model_, std::move(optimizer), 1, std::vector<detail::group_factors>(model_.size()),
+               std::vector<bool>(model_.size())},
+        received_(local_.parameters().size()), differences_(received_.size()),
+        mail_{comm, how, detail::most_of_a_message<T>(received_.size())} {
+    if (comm.rank() == 0)
+      throw error{{.code = error_code::invalid_argument,
+                   .call = "round_client",
+                   .rank = 0,
+                   .detail = "rank 0 is the server of rounds - make a round_server there"}};
+    mail_.listen(0);
+  }
+
+  /// Enters with these clients of the population, none for now or more than before, and trains those that the server
+  /// asks; `goes_on(round)` is asked after the work of each round. Returns how many times one has trained, when the
+  /// server has finished, or when goes_on has said no: then the rank has departed with all of its clients, and may
+  /// serve again while rounds go on. Throws bad_data where the server sends another model than this one.
+  template <class Population, class GoesOn>
+    requires population<Population, T, Optimizer>
+  int serve(Population& people, std::span<const int> own, GoesOn&& goes_on) {
+    enter(people, own);
+    int trained_so_far = 0;
+    bool over = false, departs = false;
+    mail_.wait(
+        "round_client::serve",
+        [&](int, std::span<const std::byte> message) {
+          if (detail::message_kind(message) == detail::round_message::over) {
+            over = true;
+          } else if (!departs) {
+            const detail::round_work work = received(message);
+            for (const std::int32_t client : work.clients) train(people, client, work);
+            trained_so_far += int(work.clients.size());
+            if (!goes_on(work.round)) depart(), departs = true;
+          }
+        },
+        [&] {
+          if (over && !departs) depart(), departs = true;
+          return over && mail_.has_told(0);
+        },
+        [] { return 0; });
+    return trained_so_far;
+  }
+  template <class Population>
+    requires population<Population, T, Optimizer>
+  int serve(Population& people, std::span<const int> own) {
+    return serve(people, own, [](std::uint32_t) { return true; });
+  }
+
+private:
+  template <class Population>
+  void enter(Population& people, std::span<const int> own) {
+    std::vector<detail::entered_client> all;
+    for (const int client : own) all.push_back({client, double(people.examples(client))});
+    std::vector<std::byte> message;
+    detail::encode_enter(message, all);
+    mail_.send(0, std::move(message));
+  }
+  void depart() {
+    std::vector<std::byte> message;
+    detail::message_writer{message, detail::round_message::depart};
+    mail_.send(0, std::move(message));
+  }
+  detail::round_work received(std::span<const std::byte> message) {
+    auto work = detail::decode_work<T>(message, received_);
+    if (!work)
+      throw error{{.code = error_code::bad_data,
+                   .call = "round_client::serve",
+                   .peer = 0,
+                   .detail = "the server has sent " + std::to_string(message.size()) +
+                             " bytes that are no work on a model of " + std::to_string(received_.size()) +
+                             " values - give the parameters that the server has"}};
+    return std::move(*work);
+  }
+  template <class Population>
+  void train(Population& people, int client, const detail::round_work& work) {
+    local_.ask(work.epochs, work.proximal);
+    local_.begin(received_, work.round);
+    detail::round_update update{work.round, client, {}};
+    const random_stream random{work.seed, work.round, std::uint64_t(client)};
+    if constexpr (std::same_as<decltype(people.train(client, local_, random)), trained>)
+      update.said = people.train(client, local_, random);
+    else
+      people.train(client, local_, random);
+    const std::span<const T> values = local_.parameters();
+    for (std::size_t i = 0; i < values.size(); ++i) differences_[i] = received_[i] - values[i];
+    const std::span<const T> told = differences_;
+    std::vector<std::byte> message;
+    detail::encode_update<T>(message, update, local_.contributes() ? told : told.first(0));
+    mail_.send(0, std::move(message));
+  }
+
+  std::vector<tensor<T>> model_;
+  local_training<T, Optimizer> local_;
+  std::vector<T> received_, differences_;
+  detail::rank_mail<Comm> mail_;
+};
+
+template <class Comm, class Parameters, class Optimizer>
+round_client(Comm&, Parameters&&, Optimizer, options = {})
+    -> round_client<detail::tensor_element<Parameters>, Comm, Optimizer>;
+
+} // namespace tutti
