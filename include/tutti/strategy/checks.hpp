@@ -125,7 +125,8 @@ struct strategy_checks {
                                 mixes_by_graph && pairs_replicas && mixes_nothing && mixes_what_it_says && serves_gradients &&
                                 reads_periods && steps_outside && averages_parameters &&
                                 closes && closes_at_servers && runs_rounds && has_outer && pairwise_at_server && unweighted_at_server &&
-                                adds_at_server && averages_clients && exempts_by_schedule && prices_by_schedule && exempts_of_one_range &&
+                                adds_at_server && averages_clients && exempts_by_schedule && prices_by_schedule &&
+                                exempts_of_one_range &&
                                 encodes && adds_in_stages && follows_alike && keeps_memory &&
                                 remembers_differences && keeps_parameters && unbiased &&
                                 reaches_all && scatters && meets && decodes;
