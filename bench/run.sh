@@ -45,6 +45,8 @@ if [[ $name == cuda ]]; then
     exit 1
   }
   build/bench-cuda/tests/test_cuda --run_test=cuda_device >&2
+  export TUTTI_TORCH_PEERS=$PWD/build/bench-cuda/torch_peers
+  python3 bench/cuda/torch_peers.py >"$TUTTI_TORCH_PEERS" 2>build/bench-cuda/torch_log || : >"$TUTTI_TORCH_PEERS"
   exec build/bench-cuda/bench/bench_cuda "${arguments[@]}"
 fi
 

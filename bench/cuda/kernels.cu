@@ -1,3 +1,4 @@
+#include "cub_peers.cuh"
 #include "measured.hpp"
 
 #include <tutti/codecs/fp8_block.hpp>
@@ -5,6 +6,7 @@
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/core/random.hpp>
 #include <tutti/cuda/codecs.cuh>
+#include <tutti/cuda/distances.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
 #include <tutti/cuda/reduce.cuh>
@@ -104,6 +106,13 @@ public:
                        times[times.size() * 9 / 10], (before + after) / 2, bar});
   }
 
+  /// The same by CUB alone, beside the last one.
+  template <class Work> void beside(double beats, Work&& work) {
+    const auto times = replayed{on, work}.times(40);
+    results.back().cub = times[times.size() / 2];
+    results.back().beats = beats;
+  }
+
   cuda::stream on;
 
 private:
@@ -149,16 +158,22 @@ std::vector<kernel> all() {
     const auto in = buffers<float>(b.on, 8);
     const auto from = read(in);
     const cuda::device_buffer<float> out{b.on, n};
-    for (const std::size_t k : {2, 8})
+    for (const std::size_t k : {2, 8}) {
       b.measure("sum of " + std::to_string(k) + ", float", 4.0 * double(k + 1), .95,
                 [&] { cuda::reduce<tutti::sum, float>(b.on, {}, std::span{from}.first(k), out.span()); });
+      b.beside(1, [&] { k == 2 ? cub_sum<2>(b.on, from, out.span()) : cub_sum<8>(b.on, from, out.span()); });
+    }
     b.measure("weighted mean of 8, float", 36, .90, [&] {
       cuda::reduce_weighted<tutti::weighted_mean, float>(b.on, {}, from, std::vector<double>(8, 1.0), out.span());
     });
     b.measure("median of 8, float", 36, .90, [&] { cuda::reduce<float>(b.on, tutti::median{}, from, out.span()); });
+    cuda::distance_workspace distances{b.on};
+    b.measure("distances between 8, float", 32, .70,
+              [&] { cuda::measure_distances<float>(b.on, from, distances); });
     cuda::norm_workspace with{b.on, 8};
     const std::vector<cuda::device_span<const float>> one{from[0]};
     b.measure("norm, float", 4, .95, [&] { cuda::judge_norm<float>(b.on, one, with, 1, 1); });
+    b.beside(1, cub_squares{b.on, from[0]});
     const cuda::device_buffer<tutti::bfloat16> half{b.on, n};
     b.measure("scale, clip, cast to bfloat16", 6, .92,
               [&] { cuda::scale_and_cast(b.on, from[0], half.span(), with.verdict()); });
@@ -171,6 +186,7 @@ std::vector<kernel> all() {
     const cuda::device_buffer<tutti::bfloat16> out{b.on, n};
     b.measure("mean of 8, bfloat16", 18, .92,
               [&] { cuda::reduce<tutti::mean, tutti::bfloat16>(b.on, {}, read(in), out.span()); });
+    b.beside(1.15, [&] { cub_sum<8>(b.on, read(in), out.span()); });
   }
   measure_codec(b, "int8_block", tutti::int8_block{}, 1 + 4.0 / 256, .88, .88);
   measure_codec(b, "fp8_block of 128", tutti::basic_fp8_block<tutti::fp8::e4m3, 128>{}, 1 + 4.0 / 128, .85, .88);

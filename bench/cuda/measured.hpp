@@ -12,6 +12,8 @@ struct kernel {
   double median = 0, low = 0, high = 0; ///< seconds: the middle, and what 1 in 10 is below and above
   double copy = 0; ///< bytes a second that a copy within the device moves, before and after: the mean
   double bar = 0;  ///< the fraction of that which it is to reach
+  double cub = 0;  ///< seconds that the same takes by CUB alone; 0 where that has nothing for it
+  double beats = 0; ///< how many times as fast as that it is to be
 };
 
 /// The name of the GPU; empty where there is none.

@@ -83,7 +83,7 @@ BOOST_AUTO_TEST_CASE(
   at_most({""}, 128);
   at_most({"reduce_kernel<", "float, 8ul>"}, 64);
   for (const char* name : {"squares_kernel", "scale_kernel", "cast_kernel", "encode_kernel", "decode_kernel",
-                           "count_kernel", "keep_kernel"})
+                           "count_kernel", "keep_kernel", "distance_kernel"})
     at_most({name}, 64);
 }
 
@@ -91,7 +91,8 @@ BOOST_AUTO_TEST_CASE(nothing_is_fused) { // but in divisions, which are made of 
   for (const auto& k : named({"reduce_kernel<", "tutti::sum,"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
   for (const auto& k : named({"update_kernel", "tutti::sum,", "sgd_moves"})) BOOST_CHECK_MESSAGE(k.fused == 0, k.name);
   BOOST_CHECK_EQUAL(named({"update_kernel", "tutti::sum,", "sgd_moves"}).size(), 4u);
-  for (const char* name : {"cast_kernel", "scale_kernel", "squares_kernel"}) BOOST_CHECK_EQUAL(one({name}).fused, 0u);
+  for (const char* name : {"cast_kernel", "scale_kernel", "squares_kernel", "distance_kernel", "add_distances_kernel"})
+    BOOST_CHECK_EQUAL(one({name}).fused, 0u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

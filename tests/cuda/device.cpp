@@ -15,6 +15,7 @@
 #include <tutti/kernels/norm.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
+#include <tutti/reducers/distances.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/order_statistics.hpp>
 #include <tutti/training/host_verbs.hpp>
@@ -206,6 +207,17 @@ BOOST_AUTO_TEST_CASE(contributions_equal_the_host) {
         tutti::detail::collect_values(from.data(), right.data(), n, adds, .7f, 3.f);
         BOOST_CHECK_EQUAL(difference(on_device::collect(from, to, adds, .7f, 3.f, offset), right), "");
       }
+}
+BOOST_AUTO_TEST_CASE(distances_have_the_bits_of_the_host) {
+  if (there_is_none()) return;
+  for (const std::size_t n : {1u, 1025u, 1100003u}) {
+    const auto in = contributions<float>(7, n, false);
+    std::vector<const float*> all;
+    for (const auto& row : in) all.push_back(row.data());
+    std::vector<double> right(64);
+    tutti::detail::measure_distances(tutti::gathered_rows<float>{all, n}, right);
+    BOOST_CHECK_EQUAL(difference(on_device::distances(in, true, 1), right), "");
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,7 @@
 #include <tutti/cuda/codecs.cuh>
 #include <tutti/cuda/collect.cuh>
 #include <tutti/cuda/device_buffer.hpp>
+#include <tutti/cuda/distances.cuh>
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
@@ -189,6 +190,18 @@ rows<float> adamw_step_of_messages(const std::vector<std::vector<std::byte>>& wi
   cuda::decode_and_update(on, tutti::int8_block{}, tutti::mean{},
                           std::span<const cuda::device_span<const std::byte>>{from.spans}, tutti::adamw{}, 3, of, 0.7f);
   return {to.all[0].values(), to.all[1].values(), to.all[2].values()};
+}
+
+std::vector<double> distances(const rows<float>& in, bool origin, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, in, offset};
+  cuda::distance_workspace with{on};
+  const auto matrix = cuda::measure_distances<float>(on, from.spans, with, origin);
+  std::vector<double> to(matrix.size());
+  cuda::check(cudaMemcpyAsync(to.data(), matrix.data(), to.size() * sizeof(double), cudaMemcpyDefault, on.handle()),
+              "cudaMemcpyAsync");
+  on.wait();
+  return to;
 }
 
 void require_exact_arithmetic() {

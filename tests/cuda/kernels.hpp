@@ -31,6 +31,9 @@ std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& 
 
 std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset);
 
+/// The matrix of squared distances.
+std::vector<double> distances(const rows<float>& in, bool origin, std::size_t offset);
+
 struct verdict {
   double squares;
   float factor;

@@ -38,7 +38,7 @@ template <class R> bool equals_the_host(const R& reducer, int ranks, std::size_t
     }
     right += data.values() == wanted;
   });
-  return right == ranks && mock::left_over() == 0;
+  return right == ranks && mock::left_over() == 0 && mock::races().empty();
 }
 
 BOOST_AUTO_TEST_SUITE(cuda_direct)

@@ -4,6 +4,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <list>
@@ -11,13 +13,18 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <utility>
 #include <vector>
+
+/// Of a piece of work: how many of each stream's come before it.
+using vector_clock = std::map<const CUstream_st*, int>;
 
 struct CUevent_st {
   int recorded = 0, over = 0; ///< how often
   int device = 0;
   bool gone = false;
+  vector_clock before = {}; ///< what has happened when it comes
 };
 struct CUstream_st {
   struct work {
@@ -25,8 +32,9 @@ struct CUstream_st {
     std::function<void()> run;
   };
   int device = 0;
-  bool captured = false;
+  bool captured = false, invalidated = false;
   std::deque<work> queue;
+  vector_clock before = {}; ///< what has happened when the last of it is done
 };
 
 namespace mock {
@@ -69,6 +77,19 @@ private:
   int depth_ = 0;
 };
 
+void merge(vector_clock& into, const vector_clock& from) {
+  for (const auto& [stream, n] : from) into[stream] = (std::max)(into[stream], n);
+}
+
+/// Bytes that work of a stream reads or writes.
+struct access {
+  const unsigned char *begin, *end;
+  bool writes;
+  const CUstream_st* by;
+  int number;
+  std::string what;
+};
+
 struct allocation {
   unsigned char* memory = nullptr;
   std::unique_ptr<unsigned char[]> of_host; ///< where it is that
@@ -76,7 +97,9 @@ struct allocation {
   int device = 0;
   bool in_use = true;
   CUstream_st* freed_on = nullptr; ///< until that is done
+  int frees = 0;                   ///< so far; memory that was had again at once is freed again before that
   cudaMemoryType type = cudaMemoryTypeDevice;
+  std::vector<access> accesses = {}; ///< that others may have to wait for
 };
 
 struct machine {
@@ -93,11 +116,15 @@ struct machine {
   };
   std::vector<failure> failures;
   bool unloaded = false;
+  bool meetings = false; ///< some work waits for work of other threads
+  vector_clock known;    ///< what threads of the host have waited for; they tell each other
+  std::vector<std::string> races;
 };
 machine all;
 std::recursive_mutex one_at_a_time;
 thread_local int current = 0;
 thread_local cudaError_t last = cudaSuccess;
+thread_local cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
 
 /// What a call answers, which is remembered if it is an error.
 cudaError_t answer(cudaError_t status) {
@@ -126,25 +153,56 @@ bool advance(CUstream_st& s) {
   work.run();
   return true;
 }
-/// Streams get on, in any order, until `over`.
+/// One stream gets on, any that can; false where none can.
+bool advance_any() {
+  std::vector<CUstream_st*> able;
+  for (auto& s : all.streams)
+    if (!s.queue.empty() && s.queue.front().ready()) able.push_back(&s);
+  if (able.empty()) return false;
+  advance(*able[all.random.below(std::uint32_t(able.size()))]);
+  return true;
+}
+/// Streams get on, in any order, until `over`. Where none can, other threads may have more to give them for a while.
 bool work_until(const std::function<bool()>& over) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds{20};
   while (!over()) {
-    std::vector<CUstream_st*> able;
-    for (auto& s : all.streams)
-      if (!s.queue.empty() && s.queue.front().ready()) able.push_back(&s);
-    if (able.empty()) return false;
-    advance(*able[all.random.below(std::uint32_t(able.size()))]);
+    if (advance_any()) continue;
+    if (!all.meetings || std::chrono::steady_clock::now() > until) return false;
+    one_at_a_time.unlock();
+    std::this_thread::yield();
+    one_at_a_time.lock();
   }
   return true;
 }
 void push(
     cudaStream_t on, std::function<void()> run, std::function<bool()> ready = [] { return true; }) {
+  merge(on->before, all.known);
+  ++on->before[on];
   on->queue.push_back({std::move(ready), std::move(run)});
   if (all.random.below(3) == 0) { // some other stream gets on meanwhile
     auto s = all.streams.begin();
     std::advance(s, all.random.below(std::uint32_t(all.streams.size())));
     advance(*s);
   }
+}
+/// A call that is not allowed while any stream is captured, by a thread that has not said that it may be made.
+void not_in_a_capture() {
+  if (mode == cudaStreamCaptureModeRelaxed) return;
+  for (auto& s : all.streams) s.invalidated = s.invalidated || s.captured;
+}
+/// `what` touches memory now that work which is in none of `before` has touched or will touch.
+void touch(allocation& a, access what, const vector_clock& before) {
+  for (const access& other : a.accesses) {
+    if (!(what.writes || other.writes) || what.end <= other.begin || other.end <= what.begin) continue;
+    const auto seen = before.find(other.by);
+    if (other.by != what.by && (seen == before.end() || seen->second < other.number))
+      all.races.push_back(what.what + " does not wait for " + other.what);
+  }
+  const auto hidden = [&](const access& other) { // by this one, for all who wait for it
+    return other.by == what.by && (what.writes || !other.writes) && what.begin <= other.begin && other.end <= what.end;
+  };
+  a.accesses.erase(std::remove_if(a.accesses.begin(), a.accesses.end(), hidden), a.accesses.end());
+  if (what.by) a.accesses.push_back(std::move(what));
 }
 allocation* holding(const void* p) {
   for (auto& a : all.memory)
@@ -155,6 +213,7 @@ void* allocate(std::size_t bytes, int device, cudaMemoryType type, CUstream_st* 
   for (auto& a : all.memory) // reused addresses
     if (!a.in_use && a.bytes == bytes && a.device == device && a.type == type && (!a.freed_on || a.freed_on == on)) {
       a.in_use = true;
+      if (!a.freed_on) a.accesses.clear(); // who had it before is done with it
       return a.memory;
     }
   allocation& made = all.memory.emplace_back();
@@ -175,9 +234,35 @@ void begin(std::uint64_t seed) {
   current = 0;
   last = cudaSuccess;
 }
+std::recursive_mutex& guard() {
+  return one_at_a_time;
+}
 void enqueue(cudaStream_t on, std::function<void()> work) {
   const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
   push(on, std::move(work));
+}
+void enqueue_meeting(cudaStream_t on, std::function<bool()> ready) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  all.meetings = true;
+  push(
+      on, [] {}, std::move(ready));
+}
+void touches(cudaStream_t on, const void* memory, std::size_t bytes, bool writes, const char* what) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  allocation* const a = holding(memory);
+  const auto* const begin = static_cast<const unsigned char*>(memory);
+  if (!a) return;
+  merge(on->before, all.known);
+  const unsigned char* const end = bytes > 0 ? begin + bytes : a->memory + a->bytes;
+  touch(*a, {begin, end, writes, on, on->before[on], what}, on->before);
+}
+std::vector<std::string> races() {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  return all.races;
+}
+void get_on() {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  advance_any();
 }
 void fail(const std::string& call, cudaError_t status, int n) {
   all.failures.push_back({call, status, n});
@@ -195,6 +280,10 @@ void unload() {
 }
 void capture(cudaStream_t on, bool is_captured) {
   on->captured = is_captured;
+  on->invalidated = false;
+}
+bool is_invalidated(cudaStream_t on) {
+  return on->invalidated;
 }
 void* device_memory(std::size_t bytes, int device) {
   return allocate(bytes, device, cudaMemoryTypeDevice, nullptr);
@@ -272,11 +361,20 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t of, cudaStreamCaptureStatus* stat
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t of) {
   MOCK_BEGINS(cudaStreamSynchronize);
-  return work_until([&] { return of->queue.empty(); }) ? cudaSuccess : answer(cudaErrorUnknown);
+  not_in_a_capture();
+  if (!work_until([&] { return of->queue.empty(); })) return answer(cudaErrorUnknown);
+  merge(all.known, of->before);
+  return cudaSuccess;
+}
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* to) {
+  MOCK_BEGINS(cudaThreadExchangeStreamCaptureMode);
+  std::swap(*to, mode);
+  return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t on, cudaEvent_t e, unsigned) {
   MOCK_BEGINS(cudaStreamWaitEvent);
   if (e->gone) return answer(cudaErrorInvalidResourceHandle);
+  merge(on->before, e->before);
   push(
       on, [] {}, [e, n = e->recorded] { return e->over >= n; });
   return cudaSuccess;
@@ -300,15 +398,23 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t on) {
   if (e->device != on->device) return answer(cudaErrorInvalidResourceHandle);
   ++e->recorded;
   push(on, [e, n = e->recorded] { e->over = n; });
+  e->before = on->before;
   return cudaSuccess;
 }
 cudaError_t cudaEventQuery(cudaEvent_t e) {
   MOCK_BEGINS(cudaEventQuery);
-  return e->over == e->recorded ? cudaSuccess : answer(cudaErrorNotReady);
+  not_in_a_capture();
+  if (e->over != e->recorded) advance_any();
+  if (e->over != e->recorded) return answer(cudaErrorNotReady);
+  merge(all.known, e->before);
+  return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   MOCK_BEGINS(cudaEventSynchronize);
-  return work_until([&] { return e->over == e->recorded; }) ? cudaSuccess : answer(cudaErrorUnknown);
+  not_in_a_capture();
+  if (!work_until([&] { return e->over == e->recorded; })) return answer(cudaErrorUnknown);
+  merge(all.known, e->before);
+  return cudaSuccess;
 }
 
 cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t on) {
@@ -324,14 +430,16 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t on) {
   if (!a || a->memory != p) return answer(cudaErrorInvalidValue);
   a->in_use = false;
   a->freed_on = on;
-  push(on, [a] {
+  push(on, [a, n = ++a->frees] {
     std::memset(a->memory, 0xa5, a->bytes);
-    a->freed_on = nullptr;
+    if (a->frees == n) a->freed_on = nullptr;
   });
+  touch(*a, {a->memory, a->memory + a->bytes, true, on, on->before[on], "cudaFreeAsync"}, on->before);
   return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** to, std::size_t bytes) {
   MOCK_BEGINS(cudaMallocHost);
+  not_in_a_capture();
   *to = allocate(bytes, -1, cudaMemoryTypeHost, nullptr);
   return cudaSuccess;
 }
@@ -339,6 +447,8 @@ cudaError_t cudaFreeHost(void* p) {
   MOCK_BEGINS(cudaFreeHost);
   allocation* const a = holding(p);
   if (!a || a->memory != p) return answer(cudaErrorInvalidValue);
+  touch(*a, {a->memory, a->memory + a->bytes, true, nullptr, 0, "cudaFreeHost"}, all.known);
+  a->accesses.clear();
   std::memset(p, 0xa5, a->bytes); // at once: it is not in the order of any stream
   a->in_use = false;
   return cudaSuccess;
@@ -362,6 +472,7 @@ cudaError_t cudaHostUnregister(void* p) {
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t on) {
   MOCK_BEGINS(cudaMemsetAsync);
   push(on, [=] { std::memset(to, value, bytes); });
+  mock::touches(on, to, bytes, true, "cudaMemsetAsync");
   return cudaSuccess;
 }
 /// Memory of the host that is not pinned is read before the call returns, and written before it does, as documented.
@@ -371,11 +482,17 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     auto staged = std::make_shared<std::vector<unsigned char>>(static_cast<const unsigned char*>(from),
                                                                static_cast<const unsigned char*>(from) + bytes);
     push(on, [=] { std::memcpy(to, staged->data(), bytes); });
+    if (bytes > 0) mock::touches(on, to, bytes, true, "cudaMemcpyAsync");
     return cudaSuccess;
   }
   push(on, [=] { std::memcpy(to, from, bytes); });
+  if (bytes == 0) return cudaSuccess;
+  mock::touches(on, from, bytes, false, "cudaMemcpyAsync");
+  mock::touches(on, to, bytes, true, "cudaMemcpyAsync");
   if (holding(to)) return cudaSuccess;
-  return work_until([&] { return on->queue.empty(); }) ? cudaSuccess : answer(cudaErrorUnknown);
+  if (!work_until([&] { return on->queue.empty(); })) return answer(cudaErrorUnknown);
+  merge(all.known, on->before);
+  return cudaSuccess;
 }
 
 } // extern "C"

@@ -12,15 +12,31 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace mock {
 
 /// A fresh machine; everything of the one before is gone.
 void begin(std::uint64_t seed = 1);
 
+/// Held by every call and by all work: what stands on this mock takes the same.
+std::recursive_mutex& guard();
 /// Work of a stream, as a kernel is.
 void enqueue(cudaStream_t on, std::function<void()> work);
+
+/// Work that is over when `ready` says so, which is asked again and again, and may depend on other threads.
+void enqueue_meeting(cudaStream_t on, std::function<bool()> ready);
+/// The last work that `on` was given reads, or writes, so many bytes; 0: all from there on.
+void touches(cudaStream_t on, const void* memory, std::size_t bytes, bool writes, const char* what);
+/// Work that touches memory which other work writes, or writes what other work touches, and neither waits for the
+/// other: by vector clocks, so whatever order the work was done in. Work is ordered by its stream, by events, and by
+/// what the host has waited for. Copies and messages are known by themselves, kernels as readers of what they are
+/// given.
+std::vector<std::string> races();
+/// Some stream does a piece of work, if any can.
+void get_on();
 
 /// The call of this name fails with `status` when it is made for the n-th time from now on (0: the next).
 void fail(const std::string& call, cudaError_t status, int n = 0);
@@ -30,8 +46,9 @@ int calls(const std::string& call);
 int left_over();
 /// Every call answers that the runtime is being unloaded.
 void unload();
-/// A stream is being captured.
+/// A stream is being captured, in the mode in which a call of any thread may invalidate that.
 void capture(cudaStream_t on, bool is_captured);
+bool is_invalidated(cudaStream_t on);
 /// Plain memory of a device, given back by begin().
 void* device_memory(std::size_t bytes, int device);
 

@@ -38,6 +38,14 @@ template <class Comm> std::vector<device_rank> gathered(Comm& comm, const device
   return all;
 }
 
+/// cuda::reduce with kernels of these architectures, whose first template argument is the reducer where it folds.
+template <class Built, class R, class T>
+void reduce_by(const stream& on, const R& reducer, std::span<const device_span<const T>> in, device_span<T> out) {
+  if constexpr (requires { cuda::reduce<T, Built>(on, reducer, in, out); })
+    cuda::reduce<T, Built>(on, reducer, in, out);
+  else cuda::reduce<R, T, Built>(on, reducer, in, out);
+}
+
 inline void check_ranks(const char* call, std::span<const device_rank> all, int rank) {
   const auto refuse = [&](error_code code, std::size_t peer, std::string why) {
     throw error{{.code = code, .call = call, .rank = rank, .peer = int(peer), .detail = std::move(why)}};
@@ -66,7 +74,7 @@ inline void check_ranks(const char* call, std::span<const device_rank> all, int 
 /// returns when the work is enqueued on all ranks. Cost: 2 (p - 1) / p reads of the data from others, one write, three
 /// all_gathers of a few words and a barrier on the host. Errors: unsupported for ranks in other processes, on other
 /// devices, and while the stream is captured; mismatch; those of cuda::reduce.
-template <communicator Comm, class R, class T>
+template <communicator Comm, class R, class T, class Built = detail::built_for>
 void direct_all_reduce(Comm& comm, const stream& on, const R& reducer, device_span<T> data) {
   const char* const call = "cuda::direct_all_reduce";
   detail::require_one_device(on, call, data);
@@ -93,8 +101,8 @@ void direct_all_reduce(Comm& comm, const stream& on, const R& reducer, device_sp
     wait_for(r);
     in.push_back(part_of(r, rank));
   }
-  cuda::reduce(on, reducer, std::span<const device_span<const T>>{in},
-               part_of(all[rank], rank)); // nobody else reads it
+  detail::reduce_by<Built>(on, reducer, std::span<const device_span<const T>>{in},
+                           part_of(all[rank], rank)); // nobody else reads it
 
   const event reduced{on};
   const auto results = tell(reduced);

@@ -58,4 +58,21 @@ private:
   bool changed_ = false;
 };
 
+namespace detail {
+
+/// While it lives the calling thread may look at events and wait, though another thread captures a stream: what is
+/// looked at is never captured itself, and without this the other thread's capture would be invalid.
+class relaxed_capture {
+public:
+  relaxed_capture() { cuda::check(cudaThreadExchangeStreamCaptureMode(&mode_), call); }
+  ~relaxed_capture() { static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode_)); }
+  relaxed_capture(const relaxed_capture&) = delete;
+  relaxed_capture& operator=(const relaxed_capture&) = delete;
+
+private:
+  static constexpr const char* call = "cudaThreadExchangeStreamCaptureMode";
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed; ///< what the thread had before
+};
+
+} // namespace detail
 } // namespace tutti::cuda

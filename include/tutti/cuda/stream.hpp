@@ -28,6 +28,7 @@ public:
 
   /// Whether it has come; never waits.
   bool is_over() const {
+    const detail::relaxed_capture others_go_on;
     const cudaError_t status = cudaEventQuery(handle_);
     if (status == cudaErrorNotReady) {
       static_cast<void>(cudaGetLastError());
@@ -36,7 +37,10 @@ public:
     cuda::check(status, "cudaEventQuery");
     return true;
   }
-  void wait() const { cuda::check(cudaEventSynchronize(handle_), "cudaEventSynchronize"); }
+  void wait() const {
+    const detail::relaxed_capture others_go_on;
+    cuda::check(cudaEventSynchronize(handle_), "cudaEventSynchronize");
+  }
 
 private:
   cudaEvent_t handle_ = nullptr;
@@ -88,7 +92,10 @@ public:
   void wait_for(const stream& other) const { wait_for(event{other}); }
 
   /// Returns when all that it was given is done.
-  void wait() const { cuda::check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize"); }
+  void wait() const {
+    const detail::relaxed_capture others_go_on;
+    cuda::check(cudaStreamSynchronize(handle_), "cudaStreamSynchronize");
+  }
 
   bool is_captured() const {
     cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

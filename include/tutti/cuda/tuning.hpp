@@ -32,4 +32,8 @@ inline constexpr std::size_t static_contributions = 16, most_contributions = 102
 /// none in particular, as the order of the sum must not depend on the GPU.
 inline constexpr std::size_t norm_blocks = 1024;
 
+/// Contributions between which distances are measured, and tiles of 1,024 values that are measured before they are
+/// added up: enough blocks for 128 multiprocessors, in 4 MiB of workspace.
+inline constexpr std::size_t most_points = 32, distance_tiles = 1024;
+
 } // namespace tutti::cuda::tuning

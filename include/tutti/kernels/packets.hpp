@@ -7,11 +7,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 
 namespace tutti::detail::kernels {
 
-/// `Length` values, read and written sixteen bytes at a time.
-template <class T, std::size_t Length = 16 / sizeof(T)> struct alignas(16) packet {
+/// `Length` values, read and written sixteen bytes at a time; the fewest that are a multiple of as much.
+template <class T, std::size_t Length = 16 / std::gcd(std::size_t{16}, sizeof(T))> struct alignas(16) packet {
   static constexpr std::size_t length = Length;
   static_assert(Length * sizeof(T) % 16 == 0, "tutti: a packet is a multiple of sixteen bytes");
   T values[Length];

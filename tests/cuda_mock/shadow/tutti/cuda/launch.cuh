@@ -10,6 +10,8 @@
 #include <tutti/kernels/context.hpp>
 
 #include <cstddef>
+#include <cstring>
+#include <mutex>
 
 #undef TUTTI_KERNEL
 #define TUTTI_KERNEL
@@ -44,16 +46,27 @@ public:
 /// How many launches there were.
 inline int launches = 0;
 
+/// Whatever in the arguments is an address of the device is read.
+inline void touch_pointers(const stream& on, const void* arguments, std::size_t bytes) {
+  for (std::size_t k = 0; k + sizeof(void*) <= bytes; k += sizeof(void*)) {
+    void* p = nullptr;
+    std::memcpy(&p, static_cast<const char*>(arguments) + k, sizeof p);
+    if (p) mock::touches(on.handle(), p, 0, false, "a kernel");
+  }
+}
+
 template <class... P>
 void launch(const stream& on, const char*, unsigned blocks, void (*kernel)(P...), P... arguments) {
   if (blocks == 0) return;
   ++launches;
+  const std::lock_guard<std::recursive_mutex> held{mock::guard()};
   mock::enqueue(on.handle(), [=] {
     for (std::size_t b = 0; b < blocks; ++b) {
       now = {b, blocks};
       kernel(arguments...);
     }
   });
+  (detail::touch_pointers(on, &arguments, sizeof arguments), ...);
 }
 
 } // namespace tutti::cuda::detail
