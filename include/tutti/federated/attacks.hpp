@@ -20,6 +20,7 @@
 #include <numbers>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -121,14 +122,27 @@ public:
   double examples(int client) const { return double(honest_.examples(client)); }
 
   template <class T, class Optimizer>
-  void train(int client, local_training<T, Optimizer>& local, random_stream random) {
+  auto train(int client, local_training<T, Optimizer>& local, random_stream random) {
     if (client >= attackers_) return honest_.train(client, local, random);
     if (attack_.wants_known && std::exchange(round_, local.round()) != local.round()) get_to_know(local);
-    honest_.train(client, local, random);
-    std::vector<double> own = learnt(local);
-    attack_(attacks::known_updates{known_}, std::span{own}, drawn(local.round(), client, 1));
-    for (std::size_t i = 0; i < own.size(); ++i)
-      local.parameters()[i] = static_cast<T>(double(local.received()[i]) + own[i]);
+    if constexpr (std::is_void_v<decltype(honest_.train(client, local, random))>) {
+      honest_.train(client, local, random);
+      spoil(client, local);
+    } else {
+      const auto said = honest_.train(client, local, random); // of itself it says what an honest one would
+      spoil(client, local);
+      return said;
+    }
+  }
+  bool available(int client, int round)
+    requires requires(Population& p) { p.available(client, round); }
+  {
+    return honest_.available(client, round);
+  }
+  double duration(int client, int round)
+    requires requires(Population& p) { p.duration(client, round); }
+  {
+    return double(honest_.duration(client, round));
   }
   template <class T>
   score evaluate(std::span<const T> parameters, int part, int parts)
@@ -146,6 +160,13 @@ private:
     std::vector<double> out(local.parameters().begin(), local.parameters().end());
     for (std::size_t i = 0; i < out.size(); ++i) out[i] -= double(local.received()[i]);
     return out;
+  }
+  template <class T, class Optimizer>
+  void spoil(int client, local_training<T, Optimizer>& local) {
+    std::vector<double> own = learnt(local);
+    attack_(attacks::known_updates{known_}, std::span{own}, drawn(local.round(), client, 1));
+    for (std::size_t i = 0; i < own.size(); ++i)
+      local.parameters()[i] = static_cast<T>(double(local.received()[i]) + own[i]);
   }
   template <class Local>
   void get_to_know(Local& local) {
