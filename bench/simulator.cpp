@@ -45,14 +45,15 @@ double transfers_a_second(bench::report& report, const char* name, const T& topo
   return double(transfers) / took;
 }
 
-/// Exchanges, one a rank and round, of ranks that run a ring.
-double exchanges_a_second(bench::report& report, int ranks, int calls) {
-  const double exchanges = 2.0 * ranks * (ranks - 1) * calls;
+/// Exchanges, one a rank and round, of ranks that run a schedule of so many rounds.
+template <class T>
+double exchanges_a_second(bench::report& report, const T& topology, int rounds, int ranks, int calls) {
+  const double exchanges = double(rounds) * ranks * calls;
   double virtual_seconds = 0;
   const double took = least_time([&] {
     virtual_seconds = tutti::simulated::run(ranks, {}, [&](auto& comm) {
       std::vector<float> x(std::size_t(4 * ranks), 1.0f);
-      for (int k = 0; k < calls; ++k) tutti::all_reduce(comm, x, tutti::ring{});
+      for (int k = 0; k < calls; ++k) tutti::all_reduce(comm, x, topology);
     }).seconds;
   });
   report.row({{"what", "simulated::run, exchanges"},
@@ -131,8 +132,11 @@ int main(int argc, char** argv) {
                   transfers_a_second(report, "halving_doubling", tutti::halving_doubling{}, 65536, 1 << 20), 5e6);
   report.at_least("transfers of a ring in a second of processor time",
                   transfers_a_second(report, "ring", tutti::ring{}, 1000, 1'000'000), 5e6);
-  report.at_least("exchanges of 64 ranks in a second of processor time", exchanges_a_second(report, 64, 10), 5e4);
-  exchanges_a_second(report, 512, 1);
+  report.at_least("exchanges of 64 ranks in a second of processor time",
+                  exchanges_a_second(report, tutti::ring{}, 2 * 63, 64, 10), 5e4);
+  exchanges_a_second(report, tutti::ring{}, 2 * 511, 512, 1);
+  report.at_least("exchanges of 1,024 ranks in a second of processor time",
+                  exchanges_a_second(report, tutti::halving_doubling{}, 2 * 10, 1024, 5), 5e4);
   report.at_most("messages a rank to bind 64 ranks", double(messages_to_bind(64)), 12);
 
   std::vector<double> errors;

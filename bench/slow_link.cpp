@@ -1,18 +1,21 @@
 // all_reduce between two nodes of two ranks each, with a cable of 1 Gbit/s and of 100 Mbit/s
 // between them: tutti's hierarchy, in segments of 128 KiB and as a whole, against Open MPI's own choice
-// and each of its algorithms.
+// and each of its algorithms. Then what codecs are worth there: all_reduce on one rank a node at 1 Gbit/s, and
+// examples/train_text at 100 Mbit/s, in batches so small that communication is what takes time.
 #include "interleaved.hpp"
 #include "network/cable.hpp"
+#include "training/train_text.hpp"
 
 #include <algorithm>
 
 namespace {
 
+const std::string rank_program = std::string(TUTTI_SCRATCH_DIR) + "/bench_slow_link_rank ";
+
 void compare(bench::report& report, const std::string& rate, double bits_per_second, bool claims,
              int most_kib) {
   const bench::cable connected{rate};
-  const std::string rank =
-      std::string(TUTTI_SCRATCH_DIR) + "/bench_slow_link_rank " + std::to_string(most_kib) + " ";
+  const std::string rank = rank_program + std::to_string(most_kib) + " ";
   std::vector<bench::job> jobs{
       {"open_mpi", bench::two_nodes + "run 2 " + rank + "crossing hierarchical whole native"}};
   for (int k = 1; k <= 6; ++k)
@@ -57,11 +60,70 @@ void compare(bench::report& report, const std::string& rate, double bits_per_sec
   }
 }
 
+/// Codecs against no codec, on two ranks.
+void compare_codecs(bench::report& report, const std::string& where, const std::string& launcher,
+                    const std::vector<std::string>& codecs, int least_kib, int most_kib) {
+  std::string command = launcher + rank_program + std::to_string(most_kib) + " plain";
+  for (const std::string& codec : codecs) command += " " + codec;
+  const bench::interleaved all("slow_link, codecs, " + where, {{"", command}}, 5);
+  for (const std::size_t bytes : all.sizes("plain")) {
+    if (bytes < std::size_t(least_kib) * 1024) continue;
+    bench::json row{{"link", where}, {"bytes", bytes}, {"plain_us", all.number("plain", bytes)}};
+    for (const std::string& codec : codecs) row["plain_over_" + codec] = all.ratio("plain", codec, bytes);
+    report.row(row);
+    const std::string at = where + ", " + std::to_string(bytes / 1024) + " KiB: ";
+    for (const std::string& codec : codecs)
+      if (codec == "bfloat16" || codec == "int8")
+        report.at_least(at + "all_reduce as it is over that by " + codec, all.ratio("plain", codec, bytes),
+                        codec == "int8" ? 3 : 1.8);
+  }
+}
+
+/// To the loss that 200 steps without a codec end with; with one more steps may be made.
+void train_over_cable(bench::report& report) {
+  const bench::train_text train{"slow_link"};
+  const bench::cable connected{"100mbit"};
+  const auto trained = [&](const std::string& with) {
+    const bench::json got = train("--batch 1 " + with, bench::two_nodes + "run 1 ");
+    const double steps = got["steps"];
+    const double seconds = steps * 2 * 64 / double(got["tokens_per_second"]); // of two ranks, 64 bytes each
+    report.row({{"link", "100mbit"},
+                {"train_text", with},
+                {"bytes_a_step", double(got["bytes_sent"]) / steps},
+                {"ms_a_step", seconds / steps * 1000},
+                {"held_out_loss", got["held_out_loss"]}});
+    struct result {
+      double seconds, bytes, loss;
+    };
+    return result{seconds, got["bytes_sent"], got["held_out_loss"]};
+  };
+  const auto plain = trained("--steps 200");
+  const auto claim = [&](const std::string& with, double faster, double worse) {
+    const auto got = trained(with);
+    report.at_least("100mbit, " + with + ": seconds without a codec over these", plain.seconds / got.seconds, faster);
+    report.at_most("100mbit, " + with + ": held-out loss over that without", got.loss / plain.loss, worse);
+    return got;
+  };
+  claim("--steps 240 --codec top_k", 6, 1.005);
+  claim("--steps 300 --codec power_sgd", 6, 1.005);
+  claim("--steps 220 --sync diloco --period 10 --codec top_k", 25, 1.005);
+  const auto sparse = claim("--steps 400 --sync sparse_loco --period 20", 6, 1.01);
+  report.at_least("100mbit, sparse_loco: bytes without a codec over these", plain.bytes / sparse.bytes, 100);
+}
+
 } // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   bench::report report("slow_link", argc, argv);
   compare(report, "1gbit", 1e9, true, 65536);
   compare(report, "100mbit", 1e8, false, 4096);
+  {
+    const bench::cable connected{"1gbit"};
+    compare_codecs(report, "1gbit", bench::two_nodes + "run 1 ", {"bfloat16", "int8"}, 4096, 16384);
+  }
+  train_over_cable(report);
   return report.finish();
+} catch (const std::exception& e) {
+  std::cerr << e.what() << '\n';
+  return 1;
 }

@@ -18,6 +18,8 @@
 // test: --steps 20 --ranks 2 --batch 2 --sync overlapped_gossip --score 4096
 // test: --steps 30 --ranks 2 --batch 4 --codec bfloat16 --topology ring --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec chunked_two_bit --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --codec power_sgd --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --codec ef21 --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync diloco --period 4 --codec top_k_int8 --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync sparse_loco --period 4 --explain --score 4096
 // test: --transport threads --ranks 3 --codec list

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long runs on real data, which lies under TUTTI_DATA: text/tiny_shakespeare.txt, mnist/*-ubyte.gz
-# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And mpi4py's suite, from Python's
-# package index, with the interposer and without.
+# and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And others' programs, from Python's
+# package index: mpi4py's suite, with the interposer and without; PyTorch's DistributedDataParallel.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . tests/cmake/packages.sh
@@ -86,12 +86,8 @@ fuzz_messages build/asan/tests/test_secure 600
 # A million steps of workers of unlike speed, and ten thousand orders in which they arrive, in virtual time.
 { cmake --build "$build" -j "$jobs" --target test_sync; } >"$out/sync.log" 2>&1 ||
   not_ok "test_sync does not build, see $out/sync.log"
-if "$build/tests/test_sync" --run_test=stragglers -- --steps 1000000 --orders 10000 >"$out/stragglers.log" 2>&1; then
-  ok "stragglers: a million steps, ten thousand orders of arrival"
-else
-  tail -n 20 "$out/stragglers.log"
-  not_ok "stragglers: see $out/stragglers.log"
-fi
+run_case "stragglers: a million steps, ten thousand orders of arrival" "$build/tests/test_sync" stragglers '^$' \
+  --steps 1000000 --orders 10000
 
 # A million canaries, and epsilons beside those of another accountant.
 . tests/privacy/peer.sh
@@ -99,6 +95,15 @@ fi
   not_ok "test_privacy does not build, see $out/privacy.log"
 many_canaries "$build/tests/test_privacy" 1000000
 account_in_python "$build/tests/test_federated"
+
+# Modules of LibTorch in ONNX Runtime and TensorRT, 200 random nestings among them.
+. tests/onnx/peers.sh
+{ cmake --build "$build" -j "$jobs" --target test_onnx; } >"$out/onnx.log" 2>&1 ||
+  not_ok "test_onnx does not build, see $out/onnx.log"
+run_onnx "$build/tests/test_onnx" 200
+# Modules of the newest LibTorch, beside PyTorch's own DistributedDataParallel.
+. tests/torch/acceptance.sh
+compare_with_ddp
 
 # A parameter server under three bounds on staleness; three ranks, one of them only a server.
 for staleness in 0 4 unbounded; do

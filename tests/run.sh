@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the tests.
 #
-#   tests/run.sh [--only LABEL]... [--help]
+#   tests/run.sh [--only LABEL]... [--gpu] [--help]
 #
 # Labels:
-#   unit         every folder of tests/ that has a runner, on threads
+#   unit         every folder of tests/ that has a runner, on threads, but for those of asan and tsan
 #   proof        schedules at every size to 256, mutants, historical bugs; the protocol of ranks that
 #                share memory, model-checked
 #   mpi mpich    the same tests under Open MPI and under MPICH, on 1, 2, 3 and 4 ranks
@@ -19,8 +19,12 @@
 #   examples     each example with the arguments that it names itself
 #   faults       ranks that leave, throw, stop or are killed
 # and, only when asked for:
+#   thorough     the runners of asan and tsan without sanitizers, and what must not compile with
+#                clang++ and nvcc as well
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
-#   acceptance   the long runs on real data (TUTTI_DATA), and mpi4py's suite under the interposer
+#   gpu          the tests that need a GPU, which must be there, and compute-sanitizer on them where it
+#                works; --gpu is --only gpu
+#   acceptance   the long runs on real data (TUTTI_DATA), mpi4py's suite under the interposer, and PyTorch beside us
 #
 # A label that runs no test has failed, and so has one whose tests all skip themselves, but for
 # cuda. Logs and results lie under build/.
@@ -33,10 +37,12 @@ labels=()
 while (($#)); do
   case $1 in
     --only)
-      [[ " $all fresh acceptance " == *" ${2-} "* ]] || { echo "--only takes one of: $all fresh acceptance" >&2; exit 2; }
+      [[ " $all thorough fresh gpu acceptance " == *" ${2-} "* ]] ||
+        { echo "--only takes one of: $all thorough fresh gpu acceptance" >&2; exit 2; }
       labels+=("$2")
       shift 2
       ;;
+    --gpu) labels+=(gpu) && shift ;;
     --help | -h) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) echo "tests/run.sh: unknown argument $1 (try --help)" >&2; exit 2 ;;
   esac
@@ -132,6 +138,14 @@ for label in "${labels[@]}"; do
       else
         echo "== cuda: skipped, nvcc is not installed"
         record cuda 0 0 1 0 "nvcc is not installed"
+      fi
+      ;;
+    gpu)
+      PATH=$PATH:/usr/local/cuda/bin
+      if build cuda test_cuda build/cuda/gpu.log; then
+        run_script gpu bash tests/cuda/gpu.sh build/cuda/tests/test_cuda
+      else
+        record gpu 0 1 0 0 "does not build, see build/cuda/gpu.log"
       fi
       ;;
     fresh) run_script fresh tests/fresh.sh ;;

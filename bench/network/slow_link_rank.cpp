@@ -1,8 +1,7 @@
-// One rank of a job on two nodes: all_reduce of floats by tutti's hierarchy, in segments and as a whole, and
-// by the MPI library.
+// One rank of a job on two nodes: all_reduce of floats by tutti's hierarchy, in segments and as a whole, by the
+// MPI library, and where every rank sends to every other: as they are (`plain`) and through codecs.
 //
-//   bench_slow_link_rank KIB SIDE...   prints "SIDE BYTES MICROSECONDS" for every size to KIB; for
-//   the
+//   bench_slow_link_rank KIB SIDE...   prints "SIDE BYTES MICROSECONDS" for every size to KIB; for the
 //                                      side `crossing` the bytes that node 0 sends to the other one
 #include "../collectives/timing.hpp"
 
@@ -67,6 +66,12 @@ template <class World> double one(World& world, std::string_view side, std::size
     tutti::all_reduce(world, sent);
     return double(sent[0]);
   }
+  const auto coded = [&](const auto& codec) {
+    return timed(world, data, [&] { tutti::all_reduce(world, data, tutti::mean{}, codec); });
+  };
+  if (side == "plain") return coded(tutti::identity{});
+  if (side == "bfloat16") return coded(tutti::cast<tutti::bfloat16>{});
+  if (side == "int8") return coded(tutti::int8_block{});
   return timed(world, data, [&] {
     MPI_Allreduce(MPI_IN_PLACE, data.data(), int(n), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
   });

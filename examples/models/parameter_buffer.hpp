@@ -68,10 +68,14 @@ public:
   std::span<T> flat() { return values_; }
   std::span<const T> flat() const { return values_; }
 
+  /// As a strategy takes them; one row or one column is a vector.
   std::vector<tutti::tensor<T>> tensors() {
     std::vector<tutti::tensor<T>> all;
     for (int i = 0; i < count(); ++i) {
-      all.push_back({shape(i).name, std::span<T>{data(i), values_in(shape(i))}});
+      const auto& [name, rows, columns] = shape(i);
+      std::vector<std::int64_t> lengths{rows, columns};
+      if (rows == 1 || columns == 1) lengths = {std::int64_t{rows} * columns};
+      all.push_back({name, std::span<T>{data(i), values_in(shape(i))}, std::move(lengths)});
     }
     return all;
   }

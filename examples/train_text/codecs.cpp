@@ -28,9 +28,11 @@ struct coder_of final : float_coder {
 std::vector<codec_choice> codec_choices() {
   using namespace tutti;
   std::vector<codec_choice> all;
+  const auto named = [](const char* name, const auto& codec) {
+    return named_codec{name, std::make_shared<coder_of<std::remove_cvref_t<decltype(codec)>>>(codec)};
+  };
   const auto add = [&](const char* name, const char* what, const auto& codec, double decay) {
-    using coder = coder_of<std::remove_cvref_t<decltype(codec)>>;
-    all.push_back({name, what, named_codec{name, std::make_shared<coder>(codec)}, decay});
+    all.push_back({name, what, error_feedback{named(name, codec), decay}});
   };
   constexpr double with_feedback = 1, without = 0;
   add("half", "cast<half>", cast<tutti::half>{}, without);
@@ -49,6 +51,8 @@ std::vector<codec_choice> codec_choices() {
   add("chunked_top_k", "error_feedback{chunked_top_k{64}}", chunked_top_k{64}, with_feedback);
   add("chunked_two_bit", "error_feedback{basic_chunked_top_k<two_bit_block>{64}, .95}",
       basic_chunked_top_k<two_bit_block>{64}, .95);
+  all.push_back({"ef21", "ef21{top_k{.01}}", ef21{named("ef21", top_k{.01})}});
+  all.push_back({"power_sgd", "power_sgd{2}", power_sgd{.rank = 2}});
   return all;
 }
 

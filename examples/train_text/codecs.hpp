@@ -2,7 +2,9 @@
 // seconds to compile; here one type stands for all that can only be decoded where everything meets.
 #pragma once
 
-#include <tutti/codecs/codec.hpp>
+#include <tutti/codecs/ef21.hpp>
+#include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/power_sgd.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -11,6 +13,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace train_text {
@@ -52,11 +55,11 @@ private:
   std::shared_ptr<const float_coder> by_;
 };
 
-/// What --codec may be beside identity and bfloat16, which are compiled with every policy that takes a codec.
+/// What --codec may be beside identity and bfloat16, which are compiled with every policy that takes a codec. A feedback of
+/// nothing is none: one type does for all that have one and all that have none.
 struct codec_choice {
   std::string name, what;
-  named_codec codec;
-  double decay; ///< of what error feedback keeps; 0: there is none
+  std::variant<tutti::error_feedback<named_codec>, tutti::ef21<named_codec>, tutti::power_sgd> codec;
 };
 std::vector<codec_choice> codec_choices();
 

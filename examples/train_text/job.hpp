@@ -70,7 +70,7 @@ private:
     row("identity", plain, "identity");
     row("bfloat16", bytes_of_a_step(tutti::cast<tutti::bfloat16>{}), "cast<bfloat16>");
     for (const codec_choice& one : codec_choices())
-      row(one.name, bytes_of_a_step(tutti::error_feedback{one.codec, one.decay}), one.what);
+      row(one.name, std::visit([&](const auto& codec) { return bytes_of_a_step(codec); }, one.codec), one.what);
   }
   /// The second one: without what bind sends. Its gradient is zeros, and messages have one length.
   template <class Codec>
@@ -83,16 +83,17 @@ private:
     return double(comm_.sent().bytes - before);
   }
 
-  /// A feedback of nothing is none: one type of strategy does for all of them.
   void by_name() {
-    for (const codec_choice& one : codec_choices()) {
-      if (one.name != s_.codec) continue;
-      const tutti::error_feedback codec{one.codec, one.decay};
-      if (s_.sync == "synchronous")
-        synchronous(tutti::default_topology{}, codec);
-      else
-        by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
-    }
+    for (const codec_choice& one : codec_choices())
+      if (one.name == s_.codec)
+        std::visit(
+            [&](const auto& codec) {
+              if (s_.sync == "synchronous")
+                synchronous(tutti::default_topology{}, codec);
+              else
+                by_default(codec, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
+            },
+            one.codec);
   }
   template <class Codec>
   void coded(Codec codec) {

@@ -30,6 +30,7 @@
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/delay_compensated.hpp>
 #include <tutti/optimizers/fed_opt.hpp>
+#include <tutti/optimizers/muon.hpp>
 #include <tutti/optimizers/schedules.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/bucketing.hpp>

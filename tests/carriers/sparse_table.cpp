@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(every_key_has_one_owner) {
     const std::uint64_t longer = last / std::uint64_t(servers);
     int before = 0;
     for (int s = 1; s < servers; ++s)
-      for (const std::uint64_t off : {0, 1, 2}) {
+      for (const unsigned off : {0u, 1u, 2u}) {
         const std::uint64_t key = std::uint64_t(s) * longer + off * 512;
         BOOST_CHECK(ranges.owner(key) >= before && ranges.owner(key) < servers);
         before = ranges.owner(key);

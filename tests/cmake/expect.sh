@@ -33,3 +33,34 @@ expect_equal_hashes() {
     not_ok "$text: expected $count equal hashes, got:"$'\n'"$hashes"
   fi
 }
+
+# run_case TEXT RUNNER CASE PATTERN ARGUMENT...: a test case of a runner with arguments of its own; its log is $out/CASE.log,
+# and what of it matches PATTERN stands behind TEXT.
+run_case() {
+  local text=$1 runner=$2 case=$3 pattern=$4 log=$out/$3.log
+  shift 4
+  if "$runner" --run_test="$case" --log_level=message -- "$@" >"$log" 2>&1; then
+    ok "$text$(grep -oE "$pattern" "$log" | head -n 1)"
+  else
+    tail -n 20 "$log"
+    not_ok "$text: see $log"
+  fi
+}
+
+# python_with NAME PACKAGE...: packages of Python's index in an environment of their own, $out/NAME/venv; set is
+# python=... An index that cannot be reached is a failure.
+python_with() {
+  local name=$1 folder=$out/$1
+  shift
+  python=$folder/venv/bin/python
+  mkdir -p "$folder"
+  (install_packages acceptance && { [[ -f $folder/venv/ready ]] ||
+    { rm -rf "$folder/venv" && python3 -m venv "$folder/venv" && "$folder/venv/bin/pip" install -q "$@" &&
+      touch "$folder/venv/ready"; }; }) >"$folder/venv.log" 2>&1 && return
+  tail -n 5 "$folder/venv.log"
+  not_ok "$name: it could not be had from the package index, see $folder/venv.log"
+  return 1
+}
+
+# seed_of_today: fuzzers begin elsewhere each day.
+seed_of_today() { date +%Y%m%d; }

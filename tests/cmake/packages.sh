@@ -11,7 +11,7 @@ packages_of() {
       echo g++ cmake ninja-build libopenmpi-dev openmpi-bin \
         libeigen3-dev libcli11-dev zlib1g-dev nlohmann-json3-dev libsodium-dev
       ;;
-    tests) echo libboost-test-dev libmpich-dev mpich valgrind spin libtorch-dev ;;
+    tests) echo libboost-test-dev libmpich-dev mpich valgrind spin libtorch-dev libonnx-dev libprotobuf-dev ;;
     bench) echo valgrind libboost-mpi-dev libmpich-dev mpich libgloo-dev iproute2 ;;
     fresh) echo debootstrap git ;;
     acceptance) echo python3 python3-dev python3-pip python3-venv ;;
@@ -38,7 +38,7 @@ when_unlocked() {
 offered() {
   local package
   for package in "$@"; do
-    if [ "$package" = libtorch-dev ] && ! apt-cache show "$package" >/dev/null 2>&1; then
+    if [[ $package == lib@(torch|onnx)-dev ]] && ! apt-cache show "$package" >/dev/null 2>&1; then
       echo "== $package is not offered here: what needs it is left out" >&2
     else
       echo "$package"

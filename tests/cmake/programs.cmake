@@ -12,6 +12,17 @@ find_package(CLI11 CONFIG QUIET)
 find_package(nlohmann_json CONFIG QUIET)
 find_package(ZLIB QUIET)
 
+# TensorRT, or TensorRT for RTX: whichever has headers.
+find_path(TUTTI_TENSORRT_INCLUDE_DIR NvInfer.h)
+find_library(TUTTI_TENSORRT NAMES nvinfer tensorrt_rtx)
+find_library(TUTTI_TENSORRT_PARSER NAMES nvonnxparser tensorrt_onnxparser_rtx)
+mark_as_advanced(TUTTI_TENSORRT_INCLUDE_DIR TUTTI_TENSORRT TUTTI_TENSORRT_PARSER)
+if(TUTTI_TENSORRT_INCLUDE_DIR AND TUTTI_TENSORRT AND TUTTI_TENSORRT_PARSER AND TARGET CUDA::cudart)
+  add_library(tutti_tensorrt INTERFACE)
+  target_include_directories(tutti_tensorrt SYSTEM INTERFACE ${TUTTI_TENSORRT_INCLUDE_DIR})
+  target_link_libraries(tutti_tensorrt INTERFACE ${TUTTI_TENSORRT} ${TUTTI_TENSORRT_PARSER} CUDA::cudart)
+endif()
+
 # include pattern, target (or library) to link, what to install
 set(tutti_optional
   "<tutti/mpi/" tutti::mpi "Open MPI or MPICH"
@@ -20,10 +31,13 @@ set(tutti_optional
   "<tutti/federated/privacy/" tutti::privacy "libsodium"
   "<tutti/adapters/eigen" Eigen3::Eigen "Eigen"
   "<tutti/adapters/torch" tutti::torch "LibTorch"
+  "<tutti/adapters/torch_onnx" tutti::onnx "libonnx"
   "<Eigen/" Eigen3::Eigen "Eigen"
   "<CLI/" CLI11::CLI11 "CLI11"
   "<nlohmann/" nlohmann_json::nlohmann_json "nlohmann-json"
   "<zlib.h>" ZLIB::ZLIB "zlib"
+  "<NvInfer.h>" tutti_tensorrt "TensorRT with its headers (preset cuda)"
+  "<cublas_v2.h>" CUDA::cublas "cuBLAS"
   "<sodium" tutti::secure "libsodium"
   "<mpi.h>" tutti::mpi "Open MPI or MPICH")
 

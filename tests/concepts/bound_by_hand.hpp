@@ -16,8 +16,10 @@ template <class Comm, class Policy, class Optimizer, class Carry>
 auto bound_by_hand(Comm& world, const Policy& policy, std::vector<float>& values,
                    Optimizer optimizer, bool whole, Carry carry) {
   using namespace tutti;
+  auto memory = std::make_unique<detail::host_verbs<float>>();
+  auto& in = *memory;
   const auto outer = [&](place where) {
-    if constexpr (requires { policy.outer; }) return detail::updater<float>{policy.outer, where};
+    if constexpr (requires { policy.outer; }) return detail::updater<float>{in, policy.outer, where};
     else return detail::updater<float>{};
   };
   detail::compared_numbers numbers;
@@ -30,9 +32,10 @@ auto bound_by_hand(Comm& world, const Policy& policy, std::vector<float>& values
                                              .whole = whole},
                                    .how = {},
                                    .ranks = std::make_unique<control_on<Comm>>(world, options{}),
-                                   .bound = detail::bound<float>(detail::as_tensors(values)),
+                                   .bound = detail::bound<float>(in, detail::as_tensors(values)),
                                    .numbers = std::move(numbers),
                                    .wrong = {},
+                                   .where = std::move(memory),
                                    .carry = carry,
                                    .outer = outer},
       std::move(optimizer)};

@@ -45,8 +45,10 @@ BOOST_AUTO_TEST_CASE(what_is_held_back_comes_behind_all_others) {
   BOOST_CHECK((model.place_of(0) == tutti::place{0, 2}));
   BOOST_CHECK((model.place_of(3) == tutti::place{2, 5}));
   BOOST_CHECK((model.place_of(1) == tutti::place{5, 6}));
-  std::vector<float> read(6);
-  model.read({0, 6}, read.data());
+  std::vector<float> read;
+  model.each({0, 6}, [&](std::size_t k, tutti::place at) {
+    for (const float v : model.values(k, at)) read.push_back(v);
+  });
   BOOST_CHECK((read == std::vector<float>{0, 1, 3, 4, 5, 2}));
   for (std::size_t i = 0; i < 6; ++i) BOOST_CHECK_EQUAL(model.tensor_at(i), i < 2 ? 0u : i < 5 ? 3u : 1u);
   std::vector<std::size_t> met;
@@ -78,25 +80,6 @@ BOOST_AUTO_TEST_CASE(pieces_of_every_place_cover_it_in_order) {
       BOOST_CHECK(here.begin <= i && i < here.end);
     }
   }
-}
-
-BOOST_AUTO_TEST_CASE(what_was_read_is_written_back_where_it_was) {
-  const three all{{3, 0, 5, 2}};
-  const std::size_t n = all.model.size();
-  for (std::size_t begin = 0; begin <= n; ++begin)
-    for (std::size_t end = begin; end <= n; ++end) {
-      std::vector<double> piece(end - begin, -1);
-      all.model.read({begin, end}, piece.data());
-      for (std::size_t i = 0; i < piece.size(); ++i) BOOST_CHECK_EQUAL(piece[i], double(begin + i));
-      for (double& x : piece) x += 100;
-      all.model.write({begin, end}, piece.data());
-      std::vector<float> whole(n);
-      all.model.read({0, n}, whole.data());
-      for (std::size_t i = 0; i < n; ++i)
-        BOOST_CHECK_EQUAL(whole[i], float(i + (begin <= i && i < end ? 100 : 0)));
-      for (double& x : piece) x -= 100;
-      all.model.write({begin, end}, piece.data());
-    }
 }
 
 BOOST_AUTO_TEST_CASE(places_have_something_in_common_or_nothing) {

@@ -2,6 +2,7 @@
 #include <tutti/collectives/priced.hpp>
 #include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/decorator.hpp>
+#include <tutti/communicators/self.hpp>
 #include <tutti/communicators/threads.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/strategy/strategy.hpp>
@@ -195,6 +196,19 @@ BOOST_AUTO_TEST_CASE(strategies_train_on_it_and_differing_numbers_are_a_mismatch
     }
   });
   BOOST_CHECK(told[0] == 1 && told[1] == 1);
+}
+
+// Two waits for the other and two passes over the bytes: 2 s / b at most a tenth of the latter, and of the waits in 32 MiB.
+BOOST_AUTO_TEST_CASE(a_bucket_is_as_short_as_its_price_allows) {
+  const tutti::link_cost dear{.latency = 1e6, .overhead = 1e6, .per_byte = 1};
+  for (const auto& [epoch, wanted] :
+       {std::pair{.2, std::size_t{1} << 16}, {10.0, std::size_t{1} << 20}, {100.0, std::size_t{1} << 23}})
+    tutti::threads::run(2, [&, epoch = epoch, wanted = wanted](auto& world) {
+      const tutti::priced by{{.within = dear, .shared_epoch = epoch, .per_shared_byte = 1.0 / 8000}};
+      require(by.bucket_bytes(world) == wanted, "a bucket of " + std::to_string(by.bucket_bytes(world)) + " bytes");
+    });
+  const tutti::self alone;
+  BOOST_CHECK_EQUAL(tutti::priced{}.bucket_bytes(alone), std::size_t{1} << 16); // nothing costs anything
 }
 
 BOOST_AUTO_TEST_SUITE_END()

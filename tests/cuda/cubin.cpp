@@ -57,6 +57,7 @@ BOOST_AUTO_TEST_CASE(what_streams_moves_sixteen_bytes_at_a_time) {
   };
   wide(one({"squares_kernel"}), 4, 0);
   wide(one({"scale_kernel"}), 2, 1);
+  wide(one({"collect_kernel"}), 3, 2);
   wide(one({"cast_kernel"}), 4, 3);
   for (const char* code : {"int8_code", "fp8_code", "sign_code"}) wide(one({"encode_kernel", code}), 4, 4);
   wide(one({"decode_kernel"}), 0, 2);

@@ -17,6 +17,7 @@
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/order_statistics.hpp>
+#include <tutti/training/host_verbs.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -192,6 +193,19 @@ BOOST_AUTO_TEST_CASE(norms_have_the_bits_of_the_body_on_the_host) {
     for (const float x : tensors[0]) rounded.push_back(tutti::bfloat16{x * right.factor});
     BOOST_CHECK_EQUAL(difference(got.rounded, rounded), "");
   }
+}
+
+BOOST_AUTO_TEST_CASE(contributions_equal_the_host) {
+  if (there_is_none()) return;
+  for (const std::size_t n : lengths)
+    for (const std::size_t offset : {0, 1})
+      for (const bool adds : {false, true}) {
+        const auto from = random_values<tutti::bfloat16>(n, 3);
+        const auto to = random_values<float>(n, 4);
+        std::vector<float> right = to;
+        tutti::detail::collect_values(from.data(), right.data(), n, adds, .7f, 3.f);
+        BOOST_CHECK_EQUAL(difference(on_device::collect(from, to, adds, .7f, 3.f, offset), right), "");
+      }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

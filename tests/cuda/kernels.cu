@@ -2,6 +2,7 @@
 
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/cuda/codecs.cuh>
+#include <tutti/cuda/collect.cuh>
 #include <tutti/cuda/device_buffer.hpp>
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
@@ -163,6 +164,15 @@ verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t
               "cudaMemcpyAsync");
   const auto rounded = out.values();
   return {found.squares, found.factor, found.finite != 0, rounded};
+}
+
+std::vector<float> collect(const std::vector<tutti::bfloat16>& from, const std::vector<float>& to, bool adds, float factor,
+                           float divisor, std::size_t offset) {
+  const cuda::stream on;
+  const placed<tutti::bfloat16> in{on, from, offset};
+  const placed<float> out{on, to, offset};
+  cuda::collect(on, in.read(), out.span(), adds, factor, divisor);
+  return out.values();
 }
 
 rows<float> adamw_step(const rows<float>& in, rows<float> state, std::size_t offset) {

@@ -39,6 +39,9 @@ struct verdict {
 };
 verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t offset);
 
+std::vector<float> collect(const std::vector<tutti::bfloat16>& from, const std::vector<float>& to, bool adds, float factor,
+                           float divisor, std::size_t offset);
+
 /// Parameters, then slots: after a step by the mean, or the sum, of 1, 2, 4 or 8 contributions.
 rows<float> adamw_step(const rows<float>& in, rows<float> state, std::size_t offset);
 rows<float> sgd_step(const rows<float>& in, rows<float> state, std::size_t offset);

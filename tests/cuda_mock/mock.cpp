@@ -2,12 +2,15 @@
 
 #include <tutti/core/random.hpp>
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <deque>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -29,8 +32,46 @@ struct CUstream_st {
 namespace mock {
 namespace {
 
+/// All memory of devices. The host cannot reach it, but while work of a stream is done.
+class device_arena {
+public:
+  device_arena() : begin_{mmap(nullptr, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)} {
+    if (begin_ == MAP_FAILED) throw std::bad_alloc{};
+  }
+  unsigned char* take(std::size_t bytes) {
+    const std::size_t at = used_;
+    if (bytes > most - at - page) throw std::bad_alloc{};
+    used_ = (at + bytes + 256) / 256 * 256;
+    return static_cast<unsigned char*>(begin_) + at;
+  }
+  void give_back_all() noexcept { used_ = 0; }
+
+  class opened {
+  public:
+    opened() { of().reach(PROT_READ | PROT_WRITE, 1); }
+    ~opened() { of().reach(PROT_NONE, -1); }
+    opened(const opened&) = delete;
+  };
+  static device_arena& of() {
+    static device_arena one;
+    return one;
+  }
+
+private:
+  static constexpr std::size_t most = std::size_t{1} << 32, page = 1 << 16;
+  void reach(int how, int change) noexcept {
+    const int before = depth_;
+    depth_ += change;
+    if (before == 0 || depth_ == 0) mprotect(begin_, (used_ + page) / page * page, how);
+  }
+  void* begin_;
+  std::size_t used_ = 0;
+  int depth_ = 0;
+};
+
 struct allocation {
-  std::unique_ptr<unsigned char[]> memory;
+  unsigned char* memory = nullptr;
+  std::unique_ptr<unsigned char[]> of_host; ///< where it is that
   std::size_t bytes = 0;
   int device = 0;
   bool in_use = true;
@@ -81,6 +122,7 @@ bool advance(CUstream_st& s) {
   if (s.queue.empty() || !s.queue.front().ready()) return false;
   auto work = std::move(s.queue.front());
   s.queue.pop_front();
+  const device_arena::opened for_work;
   work.run();
   return true;
 }
@@ -106,24 +148,29 @@ void push(
 }
 allocation* holding(const void* p) {
   for (auto& a : all.memory)
-    if (a.in_use && p >= a.memory.get() && p < a.memory.get() + a.bytes) return &a;
+    if (a.in_use && p >= a.memory && p < a.memory + a.bytes) return &a;
   return nullptr;
 }
 void* allocate(std::size_t bytes, int device, cudaMemoryType type, CUstream_st* on) {
   for (auto& a : all.memory) // reused addresses
     if (!a.in_use && a.bytes == bytes && a.device == device && a.type == type && (!a.freed_on || a.freed_on == on)) {
       a.in_use = true;
-      return a.memory.get();
+      return a.memory;
     }
-  all.memory.push_back({std::make_unique<unsigned char[]>(bytes), bytes, device, true, nullptr, type});
-  std::memset(all.memory.back().memory.get(), 0xa5, bytes);
-  return all.memory.back().memory.get();
+  allocation& made = all.memory.emplace_back();
+  if (type == cudaMemoryTypeHost) made.of_host = std::make_unique<unsigned char[]>(bytes);
+  made.memory = made.of_host ? made.of_host.get() : device_arena::of().take(bytes);
+  made.bytes = bytes, made.device = device, made.type = type;
+  const device_arena::opened for_poison;
+  std::memset(made.memory, 0xa5, bytes);
+  return made.memory;
 }
 
 } // namespace
 
 void begin(std::uint64_t seed) {
   all = machine{};
+  device_arena::of().give_back_all();
   all.random = tutti::random_stream{seed};
   current = 0;
   last = cudaSuccess;
@@ -274,11 +321,11 @@ cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t on) {
 cudaError_t cudaFreeAsync(void* p, cudaStream_t on) {
   MOCK_BEGINS(cudaFreeAsync);
   allocation* const a = holding(p);
-  if (!a || a->memory.get() != p) return answer(cudaErrorInvalidValue);
+  if (!a || a->memory != p) return answer(cudaErrorInvalidValue);
   a->in_use = false;
   a->freed_on = on;
   push(on, [a] {
-    std::memset(a->memory.get(), 0xa5, a->bytes);
+    std::memset(a->memory, 0xa5, a->bytes);
     a->freed_on = nullptr;
   });
   return cudaSuccess;
@@ -291,9 +338,25 @@ cudaError_t cudaMallocHost(void** to, std::size_t bytes) {
 cudaError_t cudaFreeHost(void* p) {
   MOCK_BEGINS(cudaFreeHost);
   allocation* const a = holding(p);
-  if (!a || a->memory.get() != p) return answer(cudaErrorInvalidValue);
+  if (!a || a->memory != p) return answer(cudaErrorInvalidValue);
   std::memset(p, 0xa5, a->bytes); // at once: it is not in the order of any stream
   a->in_use = false;
+  return cudaSuccess;
+}
+cudaError_t cudaHostRegister(void* p, std::size_t bytes, unsigned) {
+  MOCK_BEGINS(cudaHostRegister);
+  const auto* const begin = static_cast<unsigned char*>(p);
+  if (holding(begin) || holding(begin + bytes - 1)) return answer(cudaErrorHostMemoryAlreadyRegistered);
+  allocation& made = all.memory.emplace_back();
+  made.memory = static_cast<unsigned char*>(p);
+  made.bytes = bytes, made.device = -1, made.type = cudaMemoryTypeHost;
+  return cudaSuccess;
+}
+cudaError_t cudaHostUnregister(void* p) {
+  MOCK_BEGINS(cudaHostUnregister);
+  const allocation* const a = holding(p);
+  if (!a || a->memory != p || a->of_host) return answer(cudaErrorHostMemoryNotRegistered);
+  all.memory.remove_if([&](const allocation& one) { return &one == a; });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t on) {

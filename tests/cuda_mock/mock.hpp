@@ -3,7 +3,8 @@
 // The functions of cuda_runtime_api.h that tutti calls are defined in mock.cpp, and so are not the real ones. What a
 // stream is given is kept, and done when somebody waits for it; before that, and while it is waited for, other streams
 // get on or do not, as the seed will have it. So what lacks an event between two streams gives other values in some
-// order. Memory that was given back holds poison, and is given out again at once where the runtime may.
+// order. Memory that was given back holds poison, and is given out again at once where the runtime may. The host cannot
+// reach a device's memory: who reads or writes it outside of a stream's work ends with SIGSEGV.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -287,6 +287,15 @@ BOOST_AUTO_TEST_CASE(wrong_arguments_say_what_to_do) {
                       "transformer: a shape that cannot be built - "));
 }
 
+BOOST_AUTO_TEST_CASE(tensors_have_shapes_and_a_single_row_or_column_is_a_vector) {
+  models::parameter_buffer<float> buffer{{{"matrix", 3, 4}, {"column", 5, 1}, {"row", 1, 6}}};
+  const auto all = buffer.tensors();
+  const std::vector<std::vector<std::int64_t>> wanted{{3, 4}, {5}, {6}};
+  BOOST_REQUIRE(all.size() == wanted.size());
+  for (std::size_t k = 0; k < all.size(); ++k)
+    BOOST_TEST(all[k].shape == wanted[k], boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(tensors_of_another_shape_are_not_loaded_in_part) {
   models::transformer from(tiny), to(tiny);
   from.initialise(8);

@@ -465,6 +465,22 @@ void makes(tutti::self& comm, unselective& deaf) {
 #endif
 }
 
+/// A memory that nobody has told bind about.
+struct elsewhere {
+  template <class T>
+  struct span {
+    using element_type = T;
+    T* data() const { return nullptr; }
+    std::size_t size() const { return 0; }
+  };
+  template <class T>
+  using verbs = tutti::detail::host_verbs<T>;
+  template <class T>
+  std::string wrong(span<T>) const {
+    return {};
+  }
+};
+
 void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::half>& halves) {
   tutti::strategy averaging{comm, tutti::federated{}};
   tutti::strategy training{comm};
@@ -473,7 +489,11 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   // REJECT bind_constants: tutti::strategy::bind: every step changes the parameters, and these are const
   // REJECT bind_temporary: tutti::strategy::bind: the trainer refers to its strategy, .* give the strategy a name
   // REJECT bind_number: tutti::strategy::bind: this is no optimizer - give tutti::sgd, tutti::adam
+  // REJECT bind_pieces: tutti::strategy::bind: this optimizer takes whole matrices, .* use tutti::synchronous
+  // REJECT bind_served_matrices: tutti::strategy::bind: this optimizer takes whole matrices, and owners and servers
   // REJECT bind_silent: tutti: this reducer has neither combine
+  // REJECT bind_elsewhere: tutti::strategy::bind: parameters are in another memory than bind is told - give the memory
+  // REJECT step_elsewhere: tutti::trainer: gradients are in another memory than the parameters - give both in the memory
   // REJECT run_halves: tutti::strategy::run: parameters must be float or double
   // REJECT run_synchronous: tutti::strategy::run: only a federated strategy runs a population - add tutti::federated
   // REJECT run_nobody: tutti::strategy::run: this is no population - it needs clients\(\)
@@ -486,12 +506,25 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = training.bind(std::as_const(values), tutti::sgd{});
 #elif defined REJECT_bind_temporary
   auto trainer = tutti::strategy{comm}.bind(values, tutti::sgd{});
+#elif defined REJECT_bind_pieces
+  tutti::strategy shards{comm, tutti::sharded{}};
+  auto trainer = shards.bind(values, tutti::muon{});
+#elif defined REJECT_bind_served_matrices
+  tutti::strategy served{comm, tutti::star{}, tutti::asynchronous{}};
+  auto trainer = served.bind(values, tutti::muon{});
 #elif defined REJECT_bind_number
   auto trainer = training.bind(values, 0.1);
 #elif defined REJECT_bind_silent
   tutti::strategy silently{comm, silent{}};
   auto trainer = silently.bind(values, tutti::sgd{});
   trainer.step(values);
+#elif defined REJECT_bind_elsewhere
+  std::vector<tutti::tensor<float, elsewhere>> far(1);
+  auto trainer = training.bind(far, tutti::sgd{});
+  trainer.step(values);
+#elif defined REJECT_step_elsewhere
+  auto trainer = training.bind(values, tutti::sgd{});
+  trainer.step(std::vector<tutti::tensor<const float, elsewhere>>(1));
 #elif defined REJECT_run_synchronous
   clients_of_none nobody;
   training.run(values, nobody);
@@ -504,6 +537,7 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
 #else
   auto trainer = training.bind(values, tutti::sgd{});
   auto with_masters = training.bind(halves, tutti::sgd{});
+  auto where_it_says = training.bind(values, tutti::sgd{}, tutti::host_memory{});
   clients_of_none nobody;
   averaging.run(values, nobody);
   tutti::strategy{comm, tutti::federated{}}.run(values, nobody); // done when it returns

@@ -32,11 +32,12 @@ outcome run_with(const Policy& policy, tutti::fault what) {
     tutti::threads::run(ranks, [&](auto& inner) {
       const auto r = std::size_t(inner.rank());
       tutti::faulty world{inner, what};
-      floats w(4, 1), before = w;
+      floats w(4, float(1 + 4 * inner.rank())), before = w;
       std::int64_t made = 0;
       try {
         tutti::strategy strategy{world, policy, patience};
         auto trainer = strategy.bind(w, by_one);
+        if (w != floats(4, 1)) all.said[r] += " does not start with rank 0's values";
         try {
           for (int k = 0; k < 2; ++k) {
             before = w;

@@ -70,7 +70,7 @@ void expect_equal(const char* what, const std::vector<Tensor>& got, const Tensor
 template <class Net>
 void expect_equal_to_one_process(const char* what) {
   const Tensor wanted = alone<Net>();
-  for (const std::size_t bytes : {1, 200, 1 << 20}) {
+  for (const std::size_t bytes : {1u, 200u, 1u << 20}) {
     expect_equal(what, by_tutti<Net>(bytes), wanted);
     expect_equal(what, by_torch_optim<Net>(bytes), wanted);
   }

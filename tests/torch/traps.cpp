@@ -127,6 +127,32 @@ BOOST_AUTO_TEST_CASE(a_gradient_of_the_callers_own_is_added_to) {
              7.);
 }
 
+BOOST_AUTO_TEST_CASE(gradients_that_are_handed_back_stand_in_buckets_and_go_with_them) {
+  const auto got = on(2, [](auto& world) {
+    single m{{2}};
+    const Tensor factors = at::tensor({3.f, 4.f}) * float(2 * world.rank());
+    const void* first_place = nullptr;
+    {
+      tutti::strategy strategy{world};
+      tutti::torch::data_parallel ddp{m, strategy, {.clip = 1}};
+      ddp.backward((m.w * factors).sum());
+      first_place = m.w.grad().data_ptr();
+      m.w.grad().zero_();
+      ddp.backward((m.w * factors).sum());
+      must(m.w.grad().data_ptr() == first_place, "a gradient is elsewhere in the second step");
+      must(std::abs(first(m.w.grad()) - .6) < 1e-6 && std::abs(ddp.gradient_norm() - 5) < 1e-6, "clipping");
+    }
+    const bool gone = !m.w.grad().defined();
+    m.w.mutable_grad() = at::ones({2});
+    {
+      tutti::strategy strategy{world};
+      tutti::torch::data_parallel ddp{m, strategy};
+    }
+    return gone && m.w.grad().defined();
+  });
+  BOOST_CHECK(got[0] && got[1]);
+}
+
 // pytorch/pytorch#47163: memory order is nobody's order.
 BOOST_AUTO_TEST_CASE(strides_change_nothing) {
   struct turned : ::torch::nn::Module {
@@ -188,7 +214,7 @@ BOOST_AUTO_TEST_CASE(buffers_are_rank_0s_where_they_are_shared) {
   const scratch folder;
   const std::string path = folder / "saved";
   const auto got = descending<normed>([&](auto& ddp, normed& m, int rank) {
-    ddp.step(m.norm(at::tensor({4.f * rank - 1, 4.f * rank + 1}).reshape({2, 1})).pow(2).sum());
+    ddp.step(m.norm(at::tensor({4.f * float(rank) - 1, 4.f * float(rank) + 1}).reshape({2, 1})).pow(2).sum());
     must(std::abs(first(m.norm->running_mean) - .4 * rank) < 1e-6, "a rank has running means of its own");
     ddp.save(path);
     std::vector<double> out{first(m.norm->running_mean), first(m.norm->num_batches_tracked)};
@@ -267,6 +293,24 @@ BOOST_AUTO_TEST_CASE(elements_of_each_kind_are_trained) {
   expect_all(run(at::kFloat, 0x1p-20), 1 - 0x1p-19);
   expect_all(run(at::kBFloat16, 0x1p-9), 1 - 0x1p-8);
   expect_all(run(at::kHalf, 0x1p-12), 1 - 0x1p-11);
+}
+BOOST_AUTO_TEST_CASE(gradients_of_each_kind_are_handed_back) {
+  for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
+    const auto got = on(2, [&](auto& world) {
+      single m{{1}, type};
+      tutti::strategy strategy{world};
+      tutti::torch::data_parallel ddp{m, strategy};
+      for (int k = 0; k < 2; ++k) {
+        m.zero_grad();
+        ddp.backward((m.w * (2. * world.rank() + 1)).sum());
+        const ::torch::NoGradGuard unrecorded;
+        m.w.sub_(m.w.grad() * .125);
+      }
+      must(m.w.grad().scalar_type() == type, "a gradient has another type than its parameter");
+      return first(m.w);
+    });
+    expect_all(got, .5);
+  }
 }
 BOOST_AUTO_TEST_CASE(a_scale_of_the_loss_is_divided_out_and_an_overflow_is_skipped_by_all) {
   const auto got = handing_back(

@@ -11,14 +11,10 @@ checkpoint_in_python() {
   "$folder/venv/bin/python" tests/training/checkpoint.py "$folder/checkpoint" || failures=$((failures + 1))
 }
 
-# kill_savers TEST_TRAINING TIMES: with another seed each day.
+# kill_savers TEST_TRAINING TIMES
 kill_savers() {
-  local log=$out/killed.log seed
-  seed=$(date +%Y%m%d)
-  if "$1" --run_test=checkpoint_killed --log_level=message -- --kills "$2" --seed "$seed" >"$log" 2>&1; then
-    ok "checkpoint: $(grep -o '^[0-9]* kills.*' "$log"), seed $seed; the last complete one was there each time"
-  else
-    tail -n 20 "$log"
-    not_ok "checkpoint: see $log"
-  fi
+  local seed
+  seed=$(seed_of_today)
+  run_case "checkpoint: the last complete one was there each time, seed $seed: " "$1" checkpoint_killed '^[0-9]+ kills.*' \
+    --kills "$2" --seed "$seed"
 }

@@ -1,4 +1,4 @@
-// exempt: tensors of one dimension travel as they are, and the others as they would alone, whatever the policy and however
+// exempt, and what codecs do without it: tensors of one dimension travel as they are, and the others as they would alone, whatever the policy and however
 // tensors are ordered; its memory is saved and goes on.
 #include "scratch.hpp"
 #include "training/small.hpp"
@@ -62,6 +62,7 @@ struct course {
   int from = 0, to = 6;
   std::string save = {}, load = {};
   std::size_t bucket_bytes = 64;
+  std::vector<tutti::role_rule> roles = {};
 };
 
 template <class Codec, class Sync>
@@ -72,7 +73,7 @@ std::vector<outcome> trained(which w, const Codec& codec, const Sync& sync, cons
     tutti::strategy strategy{comm, tutti::direct{}, codec, sync};
     auto parameters = model.tensors<float>(model.values);
     auto trainer = strategy.bind(parameters, tutti::sgd{.learning_rate = .125},
-                                 tutti::training_options{.bucket_bytes = how.bucket_bytes});
+                                 tutti::training_options{.bucket_bytes = how.bucket_bytes, .roles = how.roles});
     if (!how.load.empty()) trainer.load(how.load);
     for (int step = how.from; step < how.to; ++step) {
       auto g = model.gradient(world.rank(), step);
@@ -126,6 +127,23 @@ BOOST_AUTO_TEST_CASE(vectors_travel_as_they_are_and_matrices_as_they_would_alone
   const auto owned = trained(which::all, tutti::exempt{sparse}, tutti::sharded{});
   must_agree(owned);
   BOOST_CHECK(owned[0].vectors == plain_vectors(false));
+}
+
+// What has one dimension by its shape, unless it has another role.
+BOOST_AUTO_TEST_CASE(a_codec_alone_leaves_vectors_as_they_are) {
+  const floats plain = plain_vectors(false);
+  const auto biases = [](const floats& of) {
+    floats out(of.begin(), of.begin() + 8);
+    out.insert(out.end(), of.end() - 5, of.end());
+    return out;
+  };
+  const auto by_default = trained(which::all, sparse, tutti::synchronous{});
+  must_agree(by_default);
+  BOOST_CHECK(biases(by_default[0].vectors) == biases(plain));
+  const auto other_roles =
+      trained(which::all, sparse, tutti::synchronous{}, {.roles = {{"b1", tutti::parameter_role::values}}});
+  must_agree(other_roles);
+  BOOST_CHECK(biases(other_roles[0].vectors) != biases(plain));
 }
 
 BOOST_AUTO_TEST_CASE(what_travels_is_what_the_codec_says_and_vectors_as_they_are) {

@@ -14,10 +14,8 @@
 // as they are in buckets and files. On each rank a module of its own, on the CPU.
 #pragma once
 
+#include <tutti/adapters/torch_hooks.hpp>
 #include <tutti/adapters/torch_trainer.hpp>
-
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -25,15 +23,13 @@
 #include <memory>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 namespace tutti::torch {
 
 /// In place of one of tutti's optimizers: gradients are handed back.
-using no_optimizer = tutti::detail::taken_as_it_is;
+using no_optimizer = detail::moves_nothing;
 
 /// Made, and used, by every rank; the strategy and the module must outlive it. Who makes it hears on every rank, as an
 /// error, of a module that differs between ranks, which names the first tensor, of a tensor that is not in the host's
@@ -52,23 +48,20 @@ public:
     requires(std::is_same_v<Optimizer, no_optimizer>) // not hands_back: deduction must not look into the class
       : data_parallel{module, strategy, Optimizer{}, std::move(training)} {}
   data_parallel(::torch::nn::Module& module, Strategy& strategy, Optimizer optimizer, training_options training = {})
-      : model_{module, strategy} {
-    for (const at::Tensor& value : model_.parameters())
-      if (hands_back) agreed_.push_back(at::zeros_like(value));
-    training.agree_on_failures = true;
-    for (std::size_t k = 0; k < model_.size(); ++k)
-      if (!model_[k].requires_grad()) training.frozen.push_back(model_.name(k));
-    trainer_ = detail::bound_trainer(strategy, model_, hands_back ? agreed_ : model_.parameters(), std::move(optimizer),
-                                     training);
-    trainer_->keep_beside(model_);
-    tracked_.resize(model_.size());
-    for (std::size_t k = 0; k < model_.size(); ++k) follow(k);
+      : strategy_{strategy}, training_{std::move(training)}, model_{module, strategy, training_} {
+    learning_ = std::exchange(training_.learns_order, false);
+    training_.agree_on_failures = true;
+    bind(std::move(optimizer));
+    hooks_.resize(model_.size());
+    for (std::size_t k = 0; k < model_.size(); ++k) hooks_.follow(k, model_[k], *this);
   }
   data_parallel(const data_parallel&) = delete;
   data_parallel& operator=(const data_parallel&) = delete;
+  /// Gradients that were handed back stand in its buckets, and go with them.
   ~data_parallel() {
-    for (const tracked& t : tracked_)
-      if (t.accumulator) t.accumulator->del_post_hook(t.hook);
+    for (std::size_t k = 0; hands_back && trainer_ && k < model_.size(); ++k)
+      if (const at::Tensor& g = model_[k].grad(); g.defined() && trainer_->stands_in_bucket(k, g))
+        model_[k].mutable_grad().reset();
   }
 
   /// One step by the gradient of `loss` and of what was accumulated, which is gone afterwards. Collective, as
@@ -81,8 +74,10 @@ public:
     pass(loss, weight);
   }
   /// The mean over all ranks - the strategy's reducer - of the gradient of `loss` and of what was accumulated, in
-  /// grad(), for any optimizer of torch::optim. Collective; throws as step(). Whether there is one: not where the step
-  /// is skipped, by training_options::non_finite. Parameters of which no rank has a gradient keep what they have.
+  /// grad(), for any optimizer of torch::optim: in the buckets, where the next step overwrites it - unless elements are
+  /// bfloat16 or half - and where the next backward pass adds to it if it is not cleared, without a copy. Collective;
+  /// throws as step(). Whether there is one: not where the step is skipped, by training_options::non_finite. Parameters
+  /// of which no rank has a gradient keep what they have.
   bool backward(const at::Tensor& loss, double weight = 1)
     requires(hands_back)
   {
@@ -122,9 +117,18 @@ public:
     requires(!hands_back)
   {
     auto differs = trainer_->load(folder);
+    if (model_.order_is_new()) { // the one that was saved
+      bind(trainer_->optimizer());
+      differs = trainer_->load(folder);
+    }
+    learning_ = learning_ && !model_.order_is_learnt();
     touch();
     return differs;
   }
+
+  /// The names of the parameters as their gradients travel: the last one first, or as rank 0 has had them complete in
+  /// the first step, where training_options::learns_order says so. That is also in a checkpoint.
+  std::vector<std::string> order() const { return model_.ordered_names(); }
 
   // What a trainer is asked, see training/trainer.hpp.
   Optimizer& optimizer() noexcept { return trainer_->optimizer(); }
@@ -140,42 +144,26 @@ public:
   }
 
 private:
-  using node = ::torch::autograd::Node;
+  friend detail::gradient_hooks;
 
-  /// What is followed of one parameter.
-  struct tracked {
-    std::shared_ptr<node> accumulator; ///< that ends its gradient; kept, as autograd keeps it for a graph's life only
-    std::uintptr_t hook = 0;
-    bool trained = true, reached = false, ready = false;
-    at::Tensor gradient = {}; ///< as it is offered; kept until the step has ended
-  };
-  struct after_accumulation final : ::torch::autograd::FunctionPostHook {
-    data_parallel& all;
-    std::size_t k;
-    after_accumulation(data_parallel& of, std::size_t which) : all{of}, k{which} {}
-    ::torch::autograd::variable_list operator()(const ::torch::autograd::variable_list& outputs,
-                                                const ::torch::autograd::variable_list&) override {
-      all.accumulated(k);
-      return outputs;
-    }
-  };
   /// While a step is under way.
   struct passing {
     data_parallel& of;
     explicit passing(data_parallel& all) : of{all} { of.passing_ = true; }
     ~passing() {
       of.passing_ = false;
-      for (tracked& t : of.tracked_) t.gradient.reset();
+      of.hooks_.forget_gradients();
     }
   };
 
-  void follow(std::size_t k) {
-    tracked& t = tracked_[k];
-    t.trained = model_[k].requires_grad();
-    if (!t.trained || t.accumulator) return;
-    t.accumulator = ::torch::autograd::impl::grad_accumulator(model_[k]);
-    t.hook = t.accumulator->add_post_hook(std::make_unique<after_accumulation>(*this, k));
-    which_.emplace(t.accumulator.get(), k);
+  /// Collective. A trainer of the parameters in their present order.
+  void bind(Optimizer optimizer) {
+    trainer_.reset();
+    training_options now = training_;
+    for (std::size_t k = 0; k < model_.size(); ++k)
+      if (!model_[k].requires_grad()) now.frozen.push_back(model_.name(k));
+    trainer_ = detail::bound_trainer(strategy_, model_, optimizer, now);
+    trainer_->keep_beside(model_);
   }
   at::Tensor scaled(const at::Tensor& loss) const {
     const double scale = trainer_->loss_scale();
@@ -187,22 +175,27 @@ private:
     const passing under_way{*this};
     const std::int64_t applied = trainer_->steps() - trainer_->skipped();
     exchange_failed_ = false;
-    std::exception_ptr failed;
-    try {
-      prepare(loss);
-    } catch (...) {
-      failed = std::current_exception();
+    std::exception_ptr failed = caught([&] { prepare(loss); });
+    const bool learnt = std::exchange(learning_, false);
+    if (learnt) {
+      arrived_.clear();
+      if (!failed) failed = caught([&] { differentiate(loss); });
+      model_.adopt_order(arrived_);
+      bind(trainer_->optimizer());
     }
     std::vector<bool> present(model_.size());
     for (std::size_t k = 0; k < model_.size() && !failed; ++k)
-      present[k] = tracked_[k].trained && (tracked_[k].reached || model_[k].grad().defined());
+      present[k] = hooks_[k].trained && (hooks_[k].reached || model_[k].grad().defined());
     trainer_->begin(present, weight);
-    try {
-      if (!failed) differentiate(loss, present);
-    } catch (...) {
-      if (exchange_failed_) throw;
-      failed = std::current_exception();
-    }
+    offering_ = true;
+    if (!failed)
+      failed = caught([&] {
+        for (std::size_t k = model_.size(); k-- > 0;)
+          if (present[k] && (learnt || !hooks_[k].reached)) offer(k);
+        if (!learnt) differentiate(loss);
+      });
+    offering_ = false;
+    if (exchange_failed_) std::rethrow_exception(failed);
     try {
       failed ? trainer_->fail(failed) : trainer_->finish();
     } catch (...) {
@@ -218,46 +211,44 @@ private:
     }
     return usable;
   }
+  template <class Call>
+  static std::exception_ptr caught(Call&& call) {
+    try {
+      call();
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
   /// What is to be known before the step is opened.
   void prepare(const at::Tensor& loss) {
-    for (std::size_t k = 0; k < model_.size(); ++k) {
-      tracked_[k].reached = tracked_[k].ready = false;
-      if (model_[k].requires_grad() != tracked_[k].trained) {
-        trainer_->freeze(model_.name(k), tracked_[k].trained);
-        follow(k);
+    for (std::size_t k = 0; k < model_.size(); ++k)
+      if (model_[k].requires_grad() != hooks_[k].trained) {
+        trainer_->freeze(model_.name(k), hooks_[k].trained);
+        hooks_.follow(k, model_[k], *this);
       }
-    }
+    hooks_.walk(loss);
     model_.require_in_place();
     if (!loss.defined() || !loss.requires_grad()) model_.refuse("the loss does not depend on any parameter");
-    std::vector<node*> open{::torch::autograd::impl::gradient_edge(loss).function.get()};
-    std::unordered_set<node*> seen{open.back()};
-    while (!open.empty()) {
-      node* const here = open.back();
-      open.pop_back();
-      if (const auto found = which_.find(here); found != which_.end()) tracked_[found->second].reached = true;
-      for (const auto& edge : here->next_edges())
-        if (edge.function && seen.insert(edge.function.get()).second) open.push_back(edge.function.get());
-    }
   }
-  void differentiate(const at::Tensor& loss, const std::vector<bool>& present) {
-    for (std::size_t k = model_.size(); k-- > 0;)
-      if (present[k] && !tracked_[k].reached) offer(k);
+  void differentiate(const at::Tensor& loss) {
     scaled(loss).backward();
     for (std::size_t k = 0; k < model_.size(); ++k)
-      if (present[k] && !tracked_[k].ready)
+      if (hooks_[k].trained && hooks_[k].reached && !hooks_[k].ready)
         model_.refuse("the backward pass ended without the gradient of \"" + model_.name(k) + "\"");
   }
   /// By autograd, on the thread that called backward(): grad() of parameter k is complete.
   void accumulated(std::size_t k) {
     if (!passing_) return;
-    if (tracked_[k].ready || !tracked_[k].reached)
+    if (hooks_[k].ready || !hooks_[k].reached)
       model_.refuse("the gradient of \"" + model_.name(k) + "\" " +
-                    (tracked_[k].ready ? "was accumulated twice" : "came unexpectedly") +
+                    (hooks_[k].ready ? "was accumulated twice" : "came unexpectedly") +
                     " in one backward pass - run no backward pass within another");
-    offer(k);
+    hooks_[k].ready = true;
+    offering_ ? offer(k) : arrived_.push_back(k);
   }
   void offer(std::size_t k) {
-    tracked& t = tracked_[k];
+    detail::tracked_parameter& t = hooks_[k];
     const at::Tensor& gradient = model_[k].grad();
     t.ready = true;
     t.gradient = gradient.defined() ? detail::row_major(gradient) : at::zeros_like(model_[k]); // a function gave none
@@ -269,8 +260,12 @@ private:
     }
   }
   void hand_back() {
+    const double norm = trainer_->gradient_norm(), most = training_.clip;
     for (std::size_t k = 0; k < model_.size(); ++k)
-      if (trainer_->had_gradient(k)) model_[k].mutable_grad() = agreed_[k];
+      if (trainer_->had_gradient(k)) {
+        model_[k].mutable_grad() = trainer_->reduced(k, model_[k]);
+        if (most > 0 && norm > most) model_[k].mutable_grad().mul_(most / norm);
+      }
   }
   void forget_gradients() {
     for (const at::Tensor& value : model_.parameters()) value.mutable_grad().reset();
@@ -280,12 +275,13 @@ private:
     for (const at::Tensor& value : model_.parameters()) value.unsafeGetTensorImpl()->bump_version();
   }
 
+  Strategy& strategy_;
+  training_options training_;
   detail::bound_module model_;
-  std::vector<at::Tensor> agreed_; ///< gradients that are handed back
   std::unique_ptr<detail::any_trainer<Optimizer>> trainer_;
-  std::vector<tracked> tracked_;
-  std::unordered_map<const node*, std::size_t> which_;
-  bool passing_ = false, exchange_failed_ = false;
+  detail::gradient_hooks hooks_;
+  std::vector<std::size_t> arrived_; ///< gradients, in the step in which their order is learnt
+  bool learning_ = false, passing_ = false, offering_ = false, exchange_failed_ = false;
 };
 
 template <class Strategy>

@@ -142,7 +142,7 @@ private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
   static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
-  static constexpr bool exempts = detail::exempts_tensors<Codec>;
+  static constexpr bool exempts = !std::is_same_v<Codec, identity> && !agrees;
   using codec_type = detail::codec_of_tensors_t<Codec>;
   static constexpr bool remembers = detail::uses_memory<codec_type, T>;
   using memory_type = std::conditional_t<remembers, codec_memory<T>, detail::no_codec_memory>;
@@ -171,6 +171,7 @@ private:
         use(p.ways[0], values, codec);
     };
     if constexpr (exempts) {
+      if (p.coded.size() == p.where.size()) return coded(p.values);
       std::span<T> through = p.values.span().first(p.coded.size()), other = p.values.span().subspan(p.coded.size());
       if (!through.empty()) coded(through);
       if (!other.empty()) use(p.ways[1], other);

@@ -5,6 +5,7 @@
 #include <tutti/core/random.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +51,10 @@ private:
 template <class T, class Optimizer>
 class sparse_rows {
 public:
+  using value_type = T;
+  using optimizer_type = Optimizer;
+  static constexpr std::size_t slots = slots_of<Optimizer>;
+
   sparse_rows(Optimizer by, const sparse_options& how) : by_{std::move(by)}, how_{how} {}
 
   void read(std::uint64_t key, std::span<T> row) const {
@@ -62,14 +67,14 @@ public:
     const std::size_t n = how_.columns;
     const auto found = rows_.find(key);
     const std::int64_t step = 1 + (found == rows_.end() ? 0 : found->second.steps);
-    next_.assign(n * (1 + slots_of<Optimizer>), T{});
+    next_.assign(n * (1 + slots), T{});
     if (found == rows_.end())
       begin(key, std::span{next_}.first(n));
     else
       next_ = found->second.values;
-    optimizer_slots<T, slots_of<Optimizer>> slots;
-    for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = std::span{next_}.subspan((1 + k) * n, n);
-    tutti::update<T>(by_, step, std::span{next_}.first(n), gradient, slots);
+    optimizer_slots<T, slots> at;
+    for (std::size_t k = 0; k < slots; ++k) at[k] = std::span{next_}.subspan((1 + k) * n, n);
+    tutti::update<T>(by_, step, std::span{next_}.first(n), gradient, at);
     for (const T v : next_)
       if (!tutti::is_finite(v)) return false;
     if (found == rows_.end())
@@ -80,12 +85,22 @@ public:
   }
   std::size_t size() const noexcept { return rows_.size(); }
 
-private:
+  // --- for checkpoints: what was pushed to, and nothing else, as all other rows are a function of the options
+
   struct entry {
     std::int64_t steps = 0;
     std::vector<T> values; ///< and behind them the slots
   };
+  std::vector<std::uint64_t> sorted_keys() const {
+    std::vector<std::uint64_t> keys;
+    for (const auto& [key, its] : rows_) keys.push_back(key);
+    std::sort(keys.begin(), keys.end());
+    return keys;
+  }
+  const entry& at(std::uint64_t key) const { return rows_.at(key); }
+  void replace(std::unordered_map<std::uint64_t, entry> by) noexcept { rows_.swap(by); }
 
+private:
   void begin(std::uint64_t key, std::span<T> row) const {
     for (std::size_t i = 0; i < row.size(); ++i) {
       const auto drawn = tutti::philox({std::uint32_t(key), std::uint32_t(key >> 32), std::uint32_t(i), 0},

@@ -46,7 +46,10 @@ public:
 
   bool advance() override {
     try {
-      for (int r = 0; r < workers_.size(); ++r) look(r);
+      do { // what was posted last is looked for: a message that was there before gives no sign
+        listens_ = false;
+        for (int r = 0; r < workers_.size(); ++r) look(r);
+      } while (listens_);
       return false;
     } catch (const error& e) {
       detail::fail_call(comm_, "serve", e.details(), [&] { seats_.clear(); });
@@ -98,6 +101,7 @@ public:
     if (lost_ >= 0) throw error{left_unfinished(lost_, last_of_requests)};
   }
   std::size_t size() const noexcept { return rows_.size(); }
+  sparse_rows<T, Optimizer>& rows() noexcept { return rows_; }
   std::uint64_t heard() const noexcept { return heard_; }
   int slowest_worker() const { return workers_.slowest_worker(); }
 
@@ -106,6 +110,7 @@ private:
   struct seat {
     sparse_head head;
     std::uint64_t clock = 0; ///< requests so far
+    bool again = false;      ///< this one was taken before: it is read, and nothing comes of it
     std::vector<std::uint64_t> keys;
     std::vector<T> gradients, rows;
     std::optional<handle> hearing, reading, answering;
@@ -117,6 +122,7 @@ private:
     if (workers_.is_done(worker) || worker == comm_.rank() || worker == lost_) return;
     const incoming from{worker, std::as_writable_bytes(std::span{&s.head, 1})};
     s.hearing.emplace(comm_.exchange(host_execution{}, on_.requests, {{}, {&from, 1}}));
+    listens_ = true;
   }
   void look(int worker) {
     seat& s = seats_[std::size_t(worker)];
@@ -135,14 +141,15 @@ private:
   void open(int worker) {
     seat& s = seats_[std::size_t(worker)];
     ++heard_;
-    const bool expected = s.head.clock == s.clock + 1 && s.head.keys <= (std::uint64_t{1} << 40);
+    s.again = s.head.clock >= 1 && s.head.clock <= s.clock;
+    const bool expected = (s.again || s.head.clock == s.clock + 1) && s.head.keys <= (std::uint64_t{1} << 40);
     if (!expected || s.head.kind < sparse_head::pull || s.head.kind > sparse_head::done)
       throw error{{.code = error_code::bad_data,
                    .call = "serve",
                    .peer = worker,
                    .detail = "a request of rank " + std::to_string(worker) +
                              " is not what this table expects - let nobody else use its channel"}};
-    ++s.clock;
+    if (!s.again) ++s.clock;
     if (s.head.kind == sparse_head::done) return workers_.ends(worker);
     s.keys.resize(std::size_t(s.head.keys));
     std::vector<incoming> from{{worker, std::as_writable_bytes(std::span{s.keys})}};
@@ -155,6 +162,7 @@ private:
   void take(int worker) {
     seat& s = seats_[std::size_t(worker)];
     ++heard_;
+    if (s.again) return listen(worker);
     if (s.head.kind == sparse_head::push) {
       push(worker, s.keys, s.gradients);
     } else {
@@ -182,6 +190,7 @@ private:
   sparse_rows<T, Optimizer> rows_;
   std::vector<seat> seats_;
   int lost_ = -1;
+  bool listens_ = false;
   std::uint64_t heard_ = 0;
 };
 

@@ -23,6 +23,16 @@
 
 namespace tutti {
 
+namespace detail {
+
+/// Saves and loads; training/table_checkpoint.hpp has it.
+template <class Path>
+struct table_files;
+template <class Path>
+concept has_table_files = requires { sizeof(table_files<Path>); };
+
+} // namespace detail
+
 /// Every key has one owner, the server of its range (the s-th of equal ranges of keys), which updates its row by
 /// `optimizer` with state and steps of its own, in the order in which pushes arrive. Workers pull and push what they
 /// need, each at its own pace; a server answers from within whatever its rank waits for on the communicator. The
@@ -86,6 +96,17 @@ public:
     require_numbers(keys, gradients);
     sending([&] { request("push", detail::sparse_head::push, keys, {}, gradients); });
   }
+  /// Collective, between finish() and the next request of anybody: the rows that were pushed to, with their slots and
+  /// steps, in one file, which is there when all of it is. Include <tutti/training/table_checkpoint.hpp>.
+  template <class Path>
+  void save(const Path& path) {
+    with_files<Path>([&](auto& ranks, const auto& what) { detail::table_files<Path>::save(ranks, what, path); });
+  }
+  /// The same: goes on from there with the same bits, on any number of servers. What cannot be loaded changes nothing.
+  template <class Path>
+  void load(const Path& path) {
+    with_files<Path>([&](auto& ranks, const auto& what) { detail::table_files<Path>::load(ranks, what, path); });
+  }
   /// Of a dedicated server: answers until every worker has finished.
   void serve() {
     if (role() == role::server) wait("serve", [&] { return server_->is_over(); });
@@ -105,6 +126,7 @@ public:
     if (server_) wait("finish", [&] { return server_->is_over(); });
     guarded("finish", [&] {
       const auto held = comm_.in_flight().hold();
+      asked_ = false;
       for (lane& l : lanes_) l.head.clock = 0;
       if (server_) server_->reopen();
     });
@@ -118,6 +140,21 @@ private:
     std::optional<handle> sending, receiving;
   };
 
+  /// What files are told of a table: its rows here, none where no server is.
+  struct kept {
+    const sparse_options& options;
+    detail::sparse_rows<T, Optimizer>* rows;
+    const detail::key_ranges& ranges;
+    bool asked;
+    std::uint64_t last_key;
+  };
+  template <class Path, class Use>
+  void with_files(Use&& use) {
+    static_assert(detail::has_table_files<Path>, "tutti::sparse_table: save and load have a header of their own - "
+                                                 "include <tutti/training/table_checkpoint.hpp>");
+    control_on<comm_type> ranks{comm_, how_};
+    use(ranks, kept{what_, server_ ? &server_->rows() : nullptr, *ranges_, asked_, last_key()});
+  }
   std::uint64_t last_key() const noexcept { return what_.keys - 1; } // of 0, the last one there is
   void verify(const Optimizer& optimizer) {
     control_on<comm_type> ranks{comm_, how_};
@@ -187,6 +224,7 @@ private:
   void request(const char* call, std::uint64_t kind, std::span<const std::uint64_t> keys, std::span<T> rows,
                std::span<const T> gradients) {
     const operations::visit now{comm_.in_flight(), call, comm_.rank()};
+    asked_ = true;
     guarded(call, [&] {
       const auto held = comm_.in_flight().hold();
       for (std::size_t from = 0, to = 0; from < keys.size(); from = to) {
@@ -266,6 +304,7 @@ private:
   std::optional<detail::key_ranges> ranges_;
   std::vector<lane> lanes_; ///< of each server
   std::unique_ptr<server_type> server_;
+  bool asked_ = false; ///< since the last finish()
 };
 
 /// Of rows of float.

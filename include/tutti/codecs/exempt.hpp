@@ -1,4 +1,4 @@
-// exempt: some tensors of a model travel as they are.
+// exempt: which tensors of a model travel as they are, where it is not those that do anyway.
 #pragma once
 
 #include <tutti/codecs/codec.hpp>
@@ -20,6 +20,8 @@ struct vectors {
 /// function; it must answer the same on every rank. What is exempt comes behind all else, so it is one bucket more, not
 /// one for each tensor, and the last to leave. A model of which all is exempt is refused: values without a shape have one
 /// dimension. Works where contributions are reduced over a schedule.
+/// Without exempt a codec of one stage leaves alone, in the same way, what has the role `vector` (training/roles.hpp), unless
+/// that is all there is, or the reducer agrees on something in the data, or owners have differences.
 template <class Rule, codec C>
 struct exempt {
   using part = codec_part;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tutti/core/blocks.hpp>
+#include <tutti/core/matrix_product.hpp>
 #include <tutti/core/rounded.hpp>
 
 #include <cmath>
@@ -11,12 +12,6 @@
 #include <limits>
 
 namespace tutti::detail {
-
-struct matrix_shape {
-  std::size_t rows = 0, columns = 0;
-
-  constexpr std::size_t size() const noexcept { return rows * columns; }
-};
 
 /// body(begin, length) along a row: mostly lengths that compilers vectorise.
 template <class Body>

@@ -83,7 +83,7 @@ public:
 private:
   struct matrix {
     std::size_t begin; ///< in the part
-    detail::matrix_shape is;
+    matrix_shape is;
     std::size_t left, right; ///< where its factors begin
   };
 
@@ -149,13 +149,13 @@ struct power_sgd {
 
   /// Whether a tensor of this shape travels as two factors.
   constexpr bool factors(std::span<const std::int64_t> shape) const noexcept {
-    const detail::matrix_shape is = matrix_of(shape);
+    const matrix_shape is = matrix_of(shape);
     const auto columns = std::size_t(rank);
     return columns < (std::min)(is.rows, is.columns) && (is.rows + is.columns) * columns < is.size();
   }
   /// How many values it travels as, in both stages together.
   constexpr std::size_t values(std::span<const std::int64_t> shape) const noexcept {
-    const detail::matrix_shape is = matrix_of(shape);
+    const matrix_shape is = matrix_of(shape);
     return factors(shape) ? (is.rows + is.columns) * std::size_t(rank) : is.size();
   }
 
@@ -168,8 +168,8 @@ struct power_sgd {
   }
 
   /// The first dimension against all others; of a vector one column.
-  static constexpr detail::matrix_shape matrix_of(std::span<const std::int64_t> shape) noexcept {
-    detail::matrix_shape is{1, 1};
+  static constexpr matrix_shape matrix_of(std::span<const std::int64_t> shape) noexcept {
+    matrix_shape is{1, 1};
     for (std::size_t k = 0; k < shape.size(); ++k) (k == 0 ? is.rows : is.columns) *= std::size_t(shape[k]);
     return is;
   }
@@ -180,7 +180,7 @@ power_sgd_stages<T>::power_sgd_stages(std::size_t rank, std::uint64_t seed, cons
     : rank_{rank}, seed_{seed}, where_{part.where} {
   for (const coded_tensor& t : part.tensors)
     if (power_sgd{.rank = int(rank)}.factors(t.shape)) {
-      const detail::matrix_shape is = power_sgd::matrix_of(t.shape);
+      const matrix_shape is = power_sgd::matrix_of(t.shape);
       matrices_.push_back({t.where.begin, is, lefts_, rights_});
       lefts_ += is.rows * rank;
       rights_ += is.columns * rank;

@@ -253,7 +253,7 @@ void reduce_gathered(const Reduction& given) {
       Reduction::what == collective::reduce_scatter ||
       (all && carries_or_default<typename Reduction::topology_type>(collective::reduce_scatter));
   constexpr collective first = scatters ? collective::reduce_scatter : collective::reduce;
-  constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
+  [[maybe_unused]] constexpr collective second = scatters ? collective::all_gather : collective::broadcast;
   task weighed{given.call.name};
   weighed.total = double(comm.size());
   if constexpr (is_weighted<working_reducer_t<R>>)

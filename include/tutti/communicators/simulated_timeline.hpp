@@ -8,12 +8,12 @@
 #include <tutti/communicators/simulated_machine.hpp>
 #include <tutti/core/hash.hpp>
 
+#include <semaphore.h>
+
 #include <algorithm>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <set>
@@ -33,6 +33,25 @@ struct flight {
   virtual ~flight() = default;
   virtual void has_left() = 0;
   virtual void has_arrived(const std::shared_ptr<flight>& this_one) = 0;
+};
+
+/// A turn that one thread gives and another waits for. POSIX's semaphore, as that is one call of the system on each
+/// side: a condition variable wakes who then waits for its mutex, and std::binary_semaphore spins before it sleeps.
+class baton {
+public:
+  baton() noexcept { ::sem_init(&given_, 0, 0); }
+  ~baton() { ::sem_destroy(&given_); }
+  baton(const baton&) = delete;
+  baton& operator=(const baton&) = delete;
+
+  void give() noexcept { ::sem_post(&given_); }
+  void take() noexcept {
+    while (::sem_wait(&given_) != 0) { // a signal came
+    }
+  }
+
+private:
+  ::sem_t given_;
 };
 
 class timeline {
@@ -184,9 +203,7 @@ private:
     int waits_for = -1;
     bool waiting = false;
     bool ended = false;
-    bool has_turn = false;
-    std::mutex guard;
-    std::condition_variable turn;
+    baton turn;
   };
   /// When it is free.
   struct two_way_port {
@@ -265,18 +282,8 @@ private:
     give_turn(next);
     take_turn(rank);
   }
-  void give_turn(int rank) {
-    state& its = of(rank);
-    std::scoped_lock lock{its.guard};
-    its.has_turn = true;
-    its.turn.notify_one();
-  }
-  void take_turn(int rank) {
-    state& mine = of(rank);
-    std::unique_lock lock{mine.guard};
-    mine.turn.wait(lock, [&] { return mine.has_turn; });
-    mine.has_turn = false;
-  }
+  void give_turn(int rank) { of(rank).turn.give(); }
+  void take_turn(int rank) { of(rank).turn.take(); }
 
   /// Lets happen what is due before the next rank wakes; that rank.
   int next_rank() {

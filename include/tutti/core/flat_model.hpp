@@ -1,4 +1,4 @@
-// A model as one range: where each tensor stands in it, and how it is read and written in pieces.
+// A model as one range: where each tensor stands in it, and which pieces a place of it has.
 #pragma once
 
 #include <tutti/core/tensor.hpp>
@@ -79,22 +79,6 @@ public:
   /// The values of a piece of tensor k.
   std::span<T> values(std::size_t k, place piece) const {
     return tensors_[k].values.subspan(piece.begin - begins_[k], piece.size());
-  }
-
-  /// Copies a place out of the tensors, and into them.
-  template <class To>
-  void read(place where, To* to) const {
-    each(where, [&](std::size_t k, place piece) {
-      const auto from = values(k, piece);
-      std::copy(from.begin(), from.end(), to + (piece.begin - where.begin));
-    });
-  }
-  template <class From>
-  void write(place where, const From* from) const {
-    each(where, [&](std::size_t k, place piece) {
-      const From* const begin = from + (piece.begin - where.begin);
-      std::copy(begin, begin + piece.size(), values(k, piece).begin());
-    });
   }
 
 private:

@@ -11,14 +11,36 @@
 
 namespace tutti {
 
+namespace detail {
+
+template <class T>
+class host_verbs;
+
+} // namespace detail
+
+/// The memory of the host, where tensors are of which nothing else is said. What makes a memory space is said in
+/// training/memory.hpp; cuda::device_memory is another one.
+struct host_memory {
+  template <class T>
+  using span = std::span<T>;
+  template <class T>
+  using verbs = detail::host_verbs<T>;
+
+  /// What is wrong with values there; empty when nothing is.
+  template <class T>
+  std::string wrong(std::span<T>) const {
+    return {};
+  }
+};
+
 /// A name, the values behind it, and how long it is in each dimension, the slowest first; no shape stands
 /// for one dimension. The values belong to the caller. A model hands a strategy a range of these, in the
 /// same order and with the same names and shapes on every rank.
-/// `tensor<float>` is a parameter, `tensor<const float>` one that is only read.
-template <class T>
+/// `tensor<float>` is a parameter, `tensor<const float>` one that is only read; `Space` is where values are.
+template <class T, class Space = host_memory>
 struct tensor {
   std::string name;
-  std::span<T> values;
+  typename Space::template span<T> values;
   std::vector<std::int64_t> shape = {};
 };
 

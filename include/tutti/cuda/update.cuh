@@ -49,7 +49,7 @@ kernels::updated<T, Slots> checked(const stream& on, const char* call, const dev
                                    T factor) {
   kernels::updated<T, Slots> what{of.values.data(), {}, of.values.size(), factor};
   detail::require_one_device(on, call, of.values);
-  for (std::size_t s = 0; s < Slots; ++s) {
+  for (std::size_t s = 0; s != Slots; ++s) {
     detail::require_one_device(on, call, of.slots[s]);
     detail::require_length(call, of.values, of.slots[s]);
     what.slots[s] = of.slots[s].data();

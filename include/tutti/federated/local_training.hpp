@@ -7,6 +7,7 @@
 #include <tutti/core/rounded.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/training/binding.hpp>
+#include <tutti/training/host_verbs.hpp>
 #include <tutti/training/updating.hpp>
 
 #include <algorithm>
@@ -41,7 +42,7 @@ public:
     for (std::size_t k = 0; k < model.size(); ++k)
       tensors_.push_back({model[k].name, std::span{values_}.subspan(places_[k].begin, places_[k].size()),
                           model[k].shape});
-    updater_ = detail::updater<T>{optimizer_, {0, n}};
+    updater_ = detail::updater<T>{memory_, optimizer_, place{0, n}};
   }
   local_training(const local_training&) = delete;
   local_training& operator=(const local_training&) = delete;
@@ -171,6 +172,7 @@ private:
   std::vector<T> values_;
   std::vector<tensor<T>> tensors_;
   std::vector<place> places_;
+  detail::host_verbs<T> memory_;
   detail::updater<T> updater_;
   std::int64_t round_ = 0, steps_ = 0;
   std::vector<std::int64_t> versions_; ///< steps of each tensor

@@ -39,10 +39,10 @@ TUTTI_HD void reduce_and_update(Context& ctx, const R& reducer, const rows<T, K>
   const auto one = [&](std::size_t i) {
     T all = of.in[0][i], state[Slots + 1] = {};
     for (std::size_t k = 1; k < K; ++k) all = reducer.combine(all, of.in[k][i]);
-    for (std::size_t s = 0; s < Slots; ++s) state[s] = what.slots[s][i];
+    for (std::size_t s = 0; s != Slots; ++s) state[s] = what.slots[s][i];
     all = tutti::detail::lower<T>(reducer, all, of.total, i);
     what.values[i] = update_parts::moved<Slots>(moves, rounded, what.values[i], all, what.factor, state);
-    for (std::size_t s = 0; s < Slots; ++s) what.slots[s][i] = state[s];
+    for (std::size_t s = 0; s != Slots; ++s) what.slots[s][i] = state[s];
   };
   const auto many = [&](std::size_t i) {
     packet<T> all = load<length>(of.in[0] + i), remembered[Slots + 1];
@@ -53,17 +53,17 @@ TUTTI_HD void reduce_and_update(Context& ctx, const R& reducer, const rows<T, K>
       const packet<T> next = load<length>(of.in[k] + i);
       for (std::size_t j = 0; j < length; ++j) all.values[j] = reducer.combine(all.values[j], next.values[j]);
     }
-    for (std::size_t s = 0; s < Slots; ++s) remembered[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
+    for (std::size_t s = 0; s != Slots; ++s) remembered[s] = load<length>(static_cast<const T*>(what.slots[s] + i));
     packet<T> values = load<length>(static_cast<const T*>(what.values + i));
     for (std::size_t j = 0; j < length; ++j) {
       T state[Slots + 1] = {};
-      for (std::size_t s = 0; s < Slots; ++s) state[s] = remembered[s].values[j];
+      for (std::size_t s = 0; s != Slots; ++s) state[s] = remembered[s].values[j];
       const T g = tutti::detail::lower<T>(reducer, all.values[j], of.total, i + std::size_t(j));
       values.values[j] = update_parts::moved<Slots>(moves, rounded, values.values[j], g, what.factor, state);
-      for (std::size_t s = 0; s < Slots; ++s) remembered[s].values[j] = state[s];
+      for (std::size_t s = 0; s != Slots; ++s) remembered[s].values[j] = state[s];
     }
     store(what.values + i, values);
-    for (std::size_t s = 0; s < Slots; ++s) store(what.slots[s] + i, remembered[s]);
+    for (std::size_t s = 0; s != Slots; ++s) store(what.slots[s] + i, remembered[s]);
   };
   in_packets<length>(ctx, of.n, of.head, many, one);
 }
@@ -86,17 +86,17 @@ TUTTI_HD void decode_reduce_and_update(Context& ctx, const R& reducer, const std
       }
       float values[Block / 32], slots[Slots + 1][Block / 32];
       parts::read_values<Block>(static_cast<const float*>(what.values + begin), lane, length, values);
-      for (std::size_t s = 0; s < Slots; ++s)
+      for (std::size_t s = 0; s != Slots; ++s)
         parts::read_values<Block>(static_cast<const float*>(what.slots[s] + begin), lane, length, slots[s]);
       parts::each_value<Block>(lane, length, [&](std::size_t i, unsigned k) {
         float state[Slots + 1] = {};
-        for (std::size_t s = 0; s < Slots; ++s) state[s] = slots[s][k];
+        for (std::size_t s = 0; s != Slots; ++s) state[s] = slots[s][k];
         const float g = tutti::detail::lower<float>(reducer, all[k], total, begin + i);
         values[k] = update_parts::moved<Slots>(moves, rounded, values[k], g, what.factor, state);
-        for (std::size_t s = 0; s < Slots; ++s) slots[s][k] = state[s];
+        for (std::size_t s = 0; s != Slots; ++s) slots[s][k] = state[s];
       });
       parts::write_values<Block>(what.values + begin, lane, length, values);
-      for (std::size_t s = 0; s < Slots; ++s) parts::write_values<Block>(what.slots[s] + begin, lane, length, slots[s]);
+      for (std::size_t s = 0; s != Slots; ++s) parts::write_values<Block>(what.slots[s] + begin, lane, length, slots[s]);
     }
   });
 }

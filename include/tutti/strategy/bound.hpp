@@ -9,6 +9,7 @@
 #include <tutti/carriers/staged.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/topologies/mixing_proof.hpp>
+#include <tutti/training/rooms.hpp>
 #include <tutti/training/trainer.hpp>
 
 #include <concepts>
@@ -87,12 +88,29 @@ std::uint64_t seed_of(const Sync& sync) {
     return 0;
 }
 
-/// Of each tensor whether the codec leaves it as it is; empty where no codec asks.
-template <class Codec, class V>
-std::vector<bool> exempt_tensors(const Codec& codec, std::span<const tensor<V>> tensors) {
+/// Whether a codec that says nothing of tensors leaves vectors as they are.
+template <class Parts, class Sync>
+constexpr bool exempts_vectors() {
+  using Codec = std::remove_cvref_t<decltype(std::declval<Parts>().codec)>;
+  using Reducer = std::remove_cvref_t<decltype(std::declval<Parts>().reducer)>;
+  return !std::is_same_v<Codec, identity> && !exempts_tensors<Codec> && carrier_of<Sync> == carried_by::schedule &&
+         !staged_codec<Codec, float> && !agreeing_reducer<Reducer> && !over_population<Sync> &&
+         (contribution_of<Sync> == contributes::gradient || !has_owners<Sync>);
+}
+/// Of each tensor whether the codec leaves it as it is; empty where it leaves none.
+template <class Sync, class Parts, class V>
+std::vector<bool> exempt_tensors(const Parts& parts, std::span<const tensor<V>> tensors, const training_options& how) {
   std::vector<bool> exempt;
-  if constexpr (exempts_tensors<Codec>)
-    for (const tensor<V>& t : tensors) exempt.push_back(codec.rule.exempts(t.name, t.shape));
+  if constexpr (exempts_tensors<std::remove_cvref_t<decltype(parts.codec)>>) {
+    for (const tensor<V>& t : tensors) exempt.push_back(parts.codec.rule.exempts(t.name, t.shape));
+  } else if constexpr (exempts_vectors<Parts, Sync>()) {
+    bool all = true;
+    for (const tensor<V>& t : tensors) {
+      exempt.push_back(tutti::role_of(t.name, t.shape, how.roles) == parameter_role::vector);
+      all = all && (exempt.back() || t.values.empty());
+    }
+    if (all) exempt.clear();
+  }
   return exempt;
 }
 /// What is wrong with that; empty when nothing is.
@@ -133,6 +151,18 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, co
   }(parts);
 }
 
+/// How long buckets are to be, and the first of them, where that is left to the prices of the topology.
+template <class Topology, class Comm>
+training_options with_buckets(training_options how, const Topology& topology, const Comm& comm) {
+  const bool given = how.bucket_bytes != 0;
+  if (!given) {
+    how.bucket_bytes = std::size_t{4} << 20;
+    if constexpr (requires { topology.bucket_bytes(comm); }) how.bucket_bytes = topology.bucket_bytes(comm);
+  }
+  if (how.first_bucket_bytes == 0) how.first_bucket_bytes = given ? how.bucket_bytes : how.bucket_bytes / 4;
+  return how;
+}
+
 /// What the driver of a trainer has to add to it.
 struct driven_by {
   const char* call = "bind";      ///< that errors name
@@ -141,10 +171,28 @@ struct driven_by {
   bool whole = false; ///< the gradient travels as one
 };
 
-template <class Parts, class Sync, class V, class Optimizer>
-auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> given,
-                   Optimizer optimizer, const training_options& how, driven_by driver = {}) {
+/// Tensors as places in their memory, at which nothing but its verbs looks.
+template <class V, class Space>
+std::vector<tensor<V>> places_of(std::vector<tensor<V, Space>> given) {
+  if constexpr (std::is_same_v<Space, host_memory>) return given;
+  std::vector<tensor<V>> all;
+  for (tensor<V, Space>& t : given)
+    all.push_back({std::move(t.name), {t.values.data(), t.values.size()}, std::move(t.shape)});
+  return all;
+}
+/// What is wrong with where they are; empty when nothing is.
+template <class V, class Space>
+std::string wrong_places(std::span<const tensor<V, Space>> given, const Space& where) {
+  for (const tensor<V, Space>& t : given)
+    if (const std::string wrong = where.wrong(t.values); !wrong.empty()) return "\"" + t.name + "\": " + wrong;
+  return {};
+}
+
+template <class Parts, class Sync, class V, class Optimizer, class Space = host_memory>
+auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, Space>> tensors, Optimizer optimizer,
+                   const training_options& how, driven_by driver = {}, const Space& space = {}) {
   using T = master_of<V>;
+  using verbs = typename Space::template verbs<T>;
   using R = std::remove_cvref_t<decltype(parts.reducer)>;
   constexpr bool served = carrier_of<Sync> == carried_by::placement || carrier_of<Sync> == carried_by::pairs;
   constexpr bool weighs = is_weighted<working_reducer_t<R>> && (!served || pushes_together<Sync>);
@@ -156,28 +204,36 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
   std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (wrong.empty()) wrong = detail::wrong_optimizer(optimizer);
+  if (wrong.empty()) wrong = detail::wrong_places(std::span<const tensor<V, Space>>{tensors}, space);
+  std::vector<tensor<V>> given = detail::places_of(std::move(tensors));
+  if constexpr (takes_matrices<Optimizer>)
+    if (wrong.empty()) wrong = detail::without_matrices(how, std::span<const tensor<V>>{given});
   if constexpr (contribution_of<Sync> == contributes::difference)
     if (wrong.empty()) wrong = detail::wrong_optimizer(sync.outer);
   if (!weighs && parts.how.weight != 1)
     wrong = unused_weight;
-  const std::vector<bool> exempt = detail::exempt_tensors(parts.codec, std::span<const tensor<V>>{given});
+  const std::vector<bool> exempt = detail::exempt_tensors<Sync>(parts, std::span<const tensor<V>>{given}, how);
   if (wrong.empty()) wrong = detail::wrong_exemption(exempt, std::span<const tensor<V>>{given});
-  auto bound = detail::bound<T>(std::move(given), exempt);
+  auto memory = std::make_unique<verbs>(space);
+  auto& in = *memory;
+  auto bound = detail::bound<T>(in, std::move(given), exempt);
   if (const objection of_codec = detail::codec_objection(parts.codec); wrong.empty() && !of_codec.empty())
     wrong = of_codec.in_words();
   if constexpr (requires { parts.codec.wrong(1); })
     if (const char* of_ranks = parts.codec.wrong(parts.comm.size()); wrong.empty() && of_ranks) wrong = of_ranks;
   const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
-    return detail::carrier_for<T>(parts, sync, model, pieces);
+    std::unique_ptr<carrier<T>> by = detail::carrier_for<T>(parts, sync, model, pieces);
+    if constexpr (!std::is_same_v<Space, host_memory>) by = std::make_unique<rooms<T>>(in, std::move(by), pieces);
+    return by;
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)
-      return updater<T>{sync.outer, where};
+      return updater<T>{in, sync.outer, where};
     else
       return updater<T>{};
   };
   using comm_type = std::remove_reference_t<decltype(parts.comm)>;
-  return trainer<T, Optimizer>{
+  return trainer<T, Optimizer, Space>{
       training_plan<T>{
           .facts = {.policy = answers_of(sync),
                     .period = period_answer{sync},
@@ -188,15 +244,16 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V>> 
                             std::is_same_v<std::remove_cvref_t<decltype(parts.codec)>, identity>,
                     .together = served && pushes_together<Sync>,
                     .weight = parts.how.weight},
-          .how = how,
+          .how = detail::with_buckets(how, parts.topology, parts.comm),
           .ranks = std::make_unique<control_on<comm_type>>(parts.comm, parts.how),
           .bound = std::move(bound),
           .numbers = std::move(numbers),
           .wrong = std::move(wrong),
           .call = driver.call,
+          .where = std::move(memory),
           .carry = carry,
           .outer = outer},
-      std::move(optimizer)};
+      std::move(optimizer), space};
 }
 
 } // namespace tutti::detail

@@ -9,6 +9,7 @@
 #include <tutti/federated/accumulator.hpp>
 #include <tutti/federated/corrections.hpp>
 #include <tutti/federated/population.hpp>
+#include <tutti/optimizers/muon.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/sync/closing_rule.hpp>
@@ -85,6 +86,7 @@ struct strategy_checks {
   static constexpr bool has_outer = (contribution_of<Sync> != contributes::difference && !over_population<Sync>) ||
                                     requires(const Sync s) {
                                       requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
+                                      requires !takes_matrices<std::remove_cvref_t<decltype(s.outer)>>;
                                     };
   static constexpr bool pairwise_at_server = !by_servers || !needs_every_contribution<Reducer, float>;
   static constexpr bool unweighted_at_server = !by_servers || !is_weighted<Reducer> || pushes_together<Sync>;
@@ -170,7 +172,7 @@ struct strategy_sentences {
                                     "tutti/sync/federated.hpp");
   static_assert(facts::has_outer, "tutti::strategy: a sync policy that contributes differences, or runs "
                                   "rounds over a population, makes a common step with them - give it an "
-                                  "optimizer as its member outer");
+                                  "elementwise optimizer as its member outer");
   static_assert(facts::pairwise_at_server, "tutti::strategy: this reducer needs every "
                                            "contribution, and servers add up those that come "
                                            "- use tutti::synchronous, or tutti::mean");
@@ -243,9 +245,11 @@ struct accumulator_sentences {
                                        "beside the accumulator - use tutti::federated, or leave the accumulator out");
 };
 
-/// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not.
-template <class Sync, class Value, class Optimizer>
+/// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not; `Given` is the memory
+/// that they are in, `Space` the one that bind is told.
+template <class Sync, class Value, class Optimizer, class Given, class Space>
 struct bind_checks {
+  static constexpr bool placed = std::is_same_v<Given, Space>;
   using V = std::remove_const_t<Value>;
   static constexpr bool real = std::is_same_v<V, float> || std::is_same_v<V, double> ||
                                std::is_same_v<V, bfloat16> || std::is_same_v<V, half>;
@@ -253,20 +257,32 @@ struct bind_checks {
   static constexpr bool writable = !std::is_const_v<Value>;
   static constexpr bool optimizes = !real || optimizer<Optimizer, T>;
   static constexpr bool looped = !over_population<Sync>;
-  static constexpr bool value = real && writable && optimizes && looped;
+  static constexpr bool whole = !takes_matrices<Optimizer> ||
+                                (!has_owners<Sync> && carrier_of<Sync> != carried_by::placement &&
+                                 carrier_of<Sync> != carried_by::pairs);
+  static constexpr bool within_reach = !takes_matrices<Optimizer> || std::is_same_v<Space, host_memory>;
+  static constexpr bool value = placed && real && writable && optimizes && looped && whole && within_reach;
 };
-template <class Sync, class Value, class Optimizer>
+template <class Facts>
 struct bind_sentences {
-  using facts = bind_checks<Sync, Value, Optimizer>;
-  static_assert(facts::real, "tutti::strategy::bind: parameters must be float, double, or bfloat16 or half "
+  static_assert(Facts::placed, "tutti::strategy::bind: parameters are in another memory than bind is told - give the "
+                               "memory that they are in last, such as tutti::cuda::device_memory{stream}, and nothing "
+                               "where that is the host's");
+  static_assert(Facts::real, "tutti::strategy::bind: parameters must be float, double, or bfloat16 or half "
                              "with masters in float - keep a float copy of others");
-  static_assert(facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
+  static_assert(Facts::writable, "tutti::strategy::bind: every step changes the parameters, and "
                                  "these are const - give values that may be written");
-  static_assert(facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
+  static_assert(Facts::optimizes, "tutti::strategy::bind: this is no optimizer - give tutti::sgd, "
                                   "tutti::adam or a type with slots and at, see "
                                   "tutti/optimizers/optimizer.hpp");
-  static_assert(facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
+  static_assert(Facts::looped, "tutti::strategy::bind: a federated strategy owns its loop - call "
                                "run() with a population");
+  static_assert(Facts::whole, "tutti::strategy::bind: this optimizer takes whole matrices, and owners and servers of this "
+                              "sync policy have pieces of them - use tutti::synchronous, which shares the matrices out, "
+                              "or a policy whose ranks keep the whole model");
+  static_assert(Facts::within_reach, "tutti::strategy::bind: this optimizer multiplies whole matrices on the host, and "
+                                     "parameters are in another memory - use an elementwise optimizer, such as "
+                                     "tutti::adamw");
 };
 
 /// What rounds() asks of a model, a population and the optimizer by which its clients descend.
@@ -274,7 +290,7 @@ template <class Sync, class T, class Optimizer, class Population>
 struct rounds_checks {
   static constexpr bool federates = over_population<Sync>;
   static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-  static constexpr bool descends = !real || optimizer<Optimizer, T>;
+  static constexpr bool descends = !real || (optimizer<Optimizer, T> && !takes_matrices<Optimizer>);
   static constexpr bool fits = [] {
     if constexpr (real && descends) return population<Population, T, Optimizer>;
     return true;
@@ -289,8 +305,8 @@ struct rounds_sentences {
                                   "tutti::federated{}, or call bind()");
   static_assert(facts::real, "tutti::strategy::run: parameters must be float or double - keep a float copy "
                              "of shorter ones");
-  static_assert(facts::descends, "tutti::strategy::run: this is no optimizer - give one of tutti/optimizers, or "
-                                 "leave it out where clients descend by themselves");
+  static_assert(facts::descends, "tutti::strategy::run: this is no elementwise optimizer - give one of tutti/optimizers, "
+                                 "or leave it out where clients descend by themselves");
   static_assert(facts::fits, "tutti::strategy::run: this is no population - it needs clients(), "
                              "examples(client) and train(client, local, random), local being a local_training of this "
                              "element and this optimizer");

@@ -202,12 +202,26 @@ public:
   template <class Parameters, class Optimizer>
   auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training,
             const options& how) & {
+    return bind(parameters, std::move(optimizer), training, how, host_memory{});
+  }
+  /// The same of tensors in the memory `space`, and gradients there: cuda::device_memory.
+  template <class Parameters, class Optimizer, memory_space Space>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const Space& space) & {
+    return bind(parameters, std::move(optimizer), given_training(), given_options(), space);
+  }
+  template <class Parameters, class Optimizer, memory_space Space>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training, const Space& space) & {
+    return bind(parameters, std::move(optimizer), training, given_options(), space);
+  }
+  template <class Parameters, class Optimizer, memory_space Space>
+  auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training, const options& how,
+            const Space& space) & {
     using V = detail::tensor_value<Parameters>;
-    using checks = detail::bind_checks<sync_type, V, Optimizer>;
-    detail::explain<detail::bind_sentences<sync_type, V, Optimizer>>();
+    using checks = detail::bind_checks<sync_type, V, Optimizer, detail::tensor_space<Parameters>, Space>;
+    detail::explain<detail::bind_sentences<checks>>();
     if constexpr (chosen::valid && checks::value)
-      return detail::bound_trainer(resolve(how), sync(), detail::as_tensors(parameters),
-                                   std::move(optimizer), training);
+      return detail::bound_trainer(resolve(how), sync(), detail::as_tensors(parameters), std::move(optimizer), training,
+                                   {}, space);
     else
       return detail::unbound{};
   }

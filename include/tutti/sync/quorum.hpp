@@ -15,7 +15,8 @@ namespace tutti {
 /// first; it is their mean, weighted by what step(gradients, weight) says (the number of examples), in rank order. The
 /// others' are dropped when they come, counted by trainer::dropped(), and answered at once with the newest parameters.
 /// So rounds of federated learning close (Bonawitz et al., "Towards federated learning at scale", MLSys 2019). With
-/// several servers each closes its key range by itself.
+/// several servers each closes its key range by itself; a checkpoint knows of a worker that it was late, not where, so
+/// after a load it is late at all of them. Weights of one step are within 2^60 of each other.
 /// Cost: of a worker's step that of `asynchronous`; a server holds a key range a worker.
 /// Determinism: none; who is in time depends on the order of arrival.
 struct quorum {

@@ -34,7 +34,7 @@ template <class Range>
 auto as_tensors(Range& range) {
   if constexpr (plain_values<Range>) {
     const std::span values{range};
-    return std::vector{tensor<typename decltype(values)::element_type>{"values", values}};
+    return std::vector<tensor<typename decltype(values)::element_type>>{{"values", values}};
   } else {
     using item = std::remove_cvref_t<decltype(*std::begin(range))>;
     return std::vector<item>(std::begin(range), std::end(range));
@@ -47,6 +47,12 @@ using tensor_value = typename decltype(decltype(detail::as_tensors(
     std::declval<Range&>()))::value_type::values)::element_type;
 template <class Range>
 using tensor_element = std::remove_const_t<tensor_value<Range>>;
+
+/// In which memory tensors are.
+template <class T, class Space>
+Space space_of(const tensor<T, Space>&);
+template <class Range>
+using tensor_space = decltype(detail::space_of(detail::as_tensors(std::declval<Range&>()).front()));
 
 /// What parameters of type V are trained in: short ones have a copy of their own in float.
 template <class V>

@@ -1,37 +1,16 @@
 // collecting: what one rank contributes in a step, out of any number of micro-batches.
 #pragma once
 
-#include <tutti/core/exact_arithmetic.hpp>
-#include <tutti/core/flat_model.hpp>
-#include <tutti/core/rounded.hpp>
-#include <tutti/training/verdict.hpp>
+#include <tutti/training/memory.hpp>
 
-#include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <limits>
 #include <span>
-#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace tutti::detail {
-
-/// to = factor from (+ to), divided by `divisor`.
-template <class T, class G>
-void collect_values(const G* __restrict from, T* __restrict to, std::size_t n, bool adds, T factor,
-                    T divisor) {
-  const exact_mode held;
-  const rounding rounded;
-  if (!adds && factor == 1 && divisor == 1) {
-    for (std::size_t i = 0; i < n; ++i) to[i] = element_cast<T>(from[i]);
-  } else if (adds) {
-    for (std::size_t i = 0; i < n; ++i)
-      to[i] = (to[i] + rounded(factor * element_cast<T>(from[i]))) / divisor;
-  } else {
-    for (std::size_t i = 0; i < n; ++i) to[i] = rounded(factor * element_cast<T>(from[i])) / divisor;
-  }
-}
 
 /// Whether a contribution can count for so much.
 inline bool is_weight(double w) noexcept { return w >= 0 && w <= (std::numeric_limits<double>::max)(); }
@@ -41,20 +20,26 @@ template <class T>
 struct gradient_view {
   const void* data = nullptr;
   std::size_t n = 0;
-  /// `count` values from number `at` on.
-  void (*collect)(const void*, T*, std::size_t count, std::size_t at, bool adds, T factor, T divisor) = nullptr;
-  bool (*finite)(const void*, std::size_t) = nullptr;
+  void (*collect)(memory<T>&, const gradient_view&, std::span<T> to, bool adds, T factor, T divisor, bool last) = nullptr;
+  bool (*finite)(memory<T>&, const gradient_view&) = nullptr;
 
   gradient_view() = default;
-  template <class G>
-  explicit gradient_view(std::span<G> values)
-      : data{values.data()}, n{values.size()},
-        collect{[](const void* from, T* to, std::size_t count, std::size_t at, bool adds, T factor, T divisor) {
-          detail::collect_values(static_cast<const G*>(from) + at, to + at, count, adds, factor, divisor);
+  /// Values of the memory whose verbs these are.
+  template <class Verbs, class G>
+  gradient_view(std::type_identity<Verbs>, const G* values, std::size_t count)
+      : data{values}, n{count},
+        collect{[](memory<T>& in, const gradient_view& from, std::span<T> to, bool adds, T factor, T divisor, bool last) {
+          static_cast<Verbs&>(in).collect(from.values<G>(), to, adds, factor, divisor, last);
         }},
-        finite{[](const void* from, std::size_t count) {
-          return detail::all_finite(std::span<const G>{static_cast<const G*>(from), count});
+        finite{[](memory<T>& in, const gradient_view& of) {
+          return static_cast<Verbs&>(in).is_finite_gradient(of.values<G>());
         }} {}
+
+private:
+  template <class G>
+  std::span<const G> values() const noexcept {
+    return {static_cast<const G*>(data), n};
+  }
 };
 
 /// A contribution is the sum of a step's micro-batches, each times its weight; divided by the sum of the
@@ -64,8 +49,8 @@ template <class T>
 class collecting {
 public:
   collecting() = default;
-  /// `means`: contributions are means of micro-batches, not sums.
-  collecting(std::size_t tensors, bool means) : means_{means}, tensors_(tensors) {}
+  /// `in` is where gradients and contributions are; `means`: contributions are means of micro-batches, not sums.
+  collecting(memory<T>& in, std::size_t tensors, bool means) : in_{&in}, means_{means}, tensors_(tensors) {}
 
   /// One more micro-batch.
   void open(std::vector<gradient_view<T>> gradients, double weight, double loss_scale) {
@@ -102,34 +87,26 @@ public:
     std::size_t k = 0;
     for (; k < tensors_.size(); ++k)
       if (tensors_[k].bad ||
-          (open_ && has(k) && !gradients_[k].finite(gradients_[k].data, gradients_[k].n)))
+          (open_ && has(k) && !gradients_[k].finite(*in_, gradients_[k])))
         break;
     return k;
   }
 
-  /// From now on every contribution is looked at while it is written: whether all its magnitudes are below `limit`.
-  void bound(T limit) noexcept { limit_ = limit; }
-  /// Whether those of this step are.
-  bool bounded() const noexcept { return bounded_; }
-
-  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution.
+  /// Adds tensor k of the open micro-batch to what is in `to`; the last one makes the contribution. The gradient is
+  /// elsewhere, or in `to` itself as the only one of the step.
   void take(std::size_t k, std::span<T> to, bool last) {
     entry& t = tensors_[k];
     t.taken = true;
     const T divisor = last ? T((means_ && first_ > 0 ? weight_ / first_ : 1) * scale_) : T(1);
     if (has(k)) {
       const gradient_view<T>& g = gradients_[k];
-      if (!last && !g.finite(g.data, g.n)) t.bad = true;
-      if (last && limit_ > 0)
-        collect_bounded(g, to, t.written, divisor);
-      else
-        g.collect(g.data, to.data(), g.n, 0, t.written, factor_, divisor);
+      if (!last && !g.finite(*in_, g)) t.bad = true;
+      g.collect(*in_, g, to, t.written, factor_, divisor, last);
       t.written = true;
     } else if (last && !t.written) {
-      std::fill(to.begin(), to.end(), T{});
-    } else if (last && divisor != 1) {
-      const exact_mode held;
-      for (T& v : to) v /= divisor;
+      in_->clear(to);
+    } else if (last) {
+      in_->divide(to, divisor);
     }
   }
   /// The micro-batch is in.
@@ -140,7 +117,7 @@ public:
     weight_ = first_ = 0;
     gradients_.clear();
     for (entry& t : tensors_) t = {.frozen = t.frozen};
-    bounded_ = true;
+    if (in_) in_->forget();
   }
 
   void freeze(std::size_t k, bool frozen) { tensors_[k].frozen = frozen; }
@@ -151,19 +128,7 @@ private:
     bool taken = false, present = false, written = false, bad = false, frozen = false;
   };
 
-  /// Piece by piece, while it is in the caches.
-  void collect_bounded(const gradient_view<T>& g, std::span<T> to, bool adds, T divisor) {
-    constexpr std::size_t piece = 4096;
-    const auto limit = std::bit_cast<bits_of<T>>(limit_);
-    for (std::size_t at = 0; at < g.n; at += piece) {
-      const std::size_t n = (std::min)(piece, g.n - at);
-      g.collect(g.data, to.data(), n, at, adds, factor_, divisor);
-      bounded_ = bounded_ && detail::all_bits_below(std::span<const T>{to}.subspan(at, n), limit);
-    }
-  }
-
-  T limit_ = 0; ///< 0: none is looked at
-  bool bounded_ = true;
+  memory<T>* in_ = nullptr;
   bool means_ = true, open_ = false, counts_ = false;
   std::vector<entry> tensors_;
   std::vector<gradient_view<T>> gradients_;

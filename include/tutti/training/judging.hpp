@@ -46,26 +46,34 @@ protected:
   using replica<T>::replica;
   using base::model, base::local, base::travels, base::owned_room, base::bind, base::ranks_,
       base::how_, base::plan_, base::collect_, base::roll_, base::scale_, base::parts_, base::at_,
-      base::norm_, base::carrier_;
+      base::norm_, base::carrier_, base::in_;
 
   step_verdict judge(std::span<const T> values) const {
-    return {.finite = how_.non_finite == non_finite::pass || detail::all_finite(values),
-            .squares = how_.clip > 0 ? detail::sum_of_squares(values) : 0};
+    look(values);
+    return found();
+  }
+  /// One verdict on all that is looked at before it is asked for.
+  void look(std::span<const T> values) const {
+    if (how_.non_finite != non_finite::pass || how_.clip > 0) in_->look(values, how_.clip > 0);
+  }
+  step_verdict found() const {
+    step_verdict all = in_->found();
+    all.finite = all.finite || how_.non_finite == non_finite::pass;
+    return all;
   }
   step_verdict settle_offered() {
-    step_verdict all;
     const bool by_contributions = this->judges_contributions();
     for (std::size_t p = 0; p < parts_.size(); ++p)
       if (travels(p)) {
         carrier_->settle(p);
-        if (!by_contributions) all = both(all, judge(owned_room(p)));
+        if (!by_contributions) look(owned_room(p));
       }
     if (by_contributions) {
-      if (agreed_on({.finite = collect_.bounded()}).finite) return {};
+      if (agreed_on({.finite = in_->is_bounded()}).finite) return {};
       for (std::size_t p = 0; p < parts_.size(); ++p)
-        if (travels(p)) all = both(all, judge(owned_room(p)));
+        if (travels(p)) look(owned_room(p));
     }
-    return plan_.policy.owners ? agreed_on(all) : all;
+    return plan_.policy.owners ? agreed_on(found()) : found();
   }
   static step_verdict both(step_verdict a, step_verdict b) {
     return {a.finite && b.finite, a.squares + b.squares};
@@ -155,7 +163,7 @@ protected:
   std::size_t culprit() const {
     if (!local()) return collect_.weight() > 0 ? collect_.culprit() : model().count();
     std::size_t k = 0;
-    while (k < model().count() && detail::all_finite(std::span<const T>{model()[k].values})) ++k;
+    while (k < model().count() && in_->first_bad(model()[k].values) == model()[k].values.size()) ++k;
     return k;
   }
   /// Which rank's gradient it is.
@@ -181,8 +189,8 @@ protected:
   std::size_t culprit(std::span<const T> collected) const {
     const std::size_t given = collect_.culprit();
     if (given < model().count()) return given;
-    const auto bad = std::find_if_not(collected.begin(), collected.end(), [](T v) { return is_finite(v); });
-    return bad == collected.end() ? given : model().tensor_at(std::size_t(bad - collected.begin()));
+    const std::size_t bad = in_->first_bad(collected);
+    return bad == collected.size() ? given : model().tensor_at(bad);
   }
   std::string holds_no_number(std::int64_t step, std::size_t k, int rank) const {
     const std::string which = k < model().count() ? "the gradient of \"" + model()[k].name + "\""

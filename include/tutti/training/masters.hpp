@@ -1,14 +1,14 @@
 // Masters: parameters in half precision are trained in float, and rounded once a step.
 #pragma once
 
-#include <tutti/core/aligned_values.hpp>
-#include <tutti/core/element.hpp>
 #include <tutti/core/flat_model.hpp>
 #include <tutti/core/tensor.hpp>
+#include <tutti/training/memory.hpp>
 
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,43 +40,42 @@ struct bound_model {
   }
 };
 
-template <class T, class V>
+template <class T, class V, class Verbs>
 class copies_of final : public short_copies<T> {
 public:
-  copies_of(std::vector<tensor<V>> given, const std::vector<bool>& held_back, bound_model<T>& to)
-      : given_{std::move(given)} {
+  copies_of(Verbs& in, std::vector<tensor<V>> given, const std::vector<bool>& held_back, bound_model<T>& to)
+      : in_{in}, given_{std::move(given)} {
     std::vector<tensor<T>> masters;
     for (const tensor<V>& t : given_) {
-      values_.emplace_back(t.values.size());
+      values_.emplace_back(in, t.values.size());
       masters.push_back({t.name, values_.back().span(), t.shape});
     }
     to.model = flat_model<T>{std::move(masters), held_back};
   }
   void read_into_masters() override {
     for (std::size_t k = 0; k < given_.size(); ++k)
-      for (std::size_t i = 0; i < given_[k].values.size(); ++i)
-        values_[k].span()[i] = element_cast<T>(given_[k].values[i]);
+      in_.cast(std::span<const V>{given_[k].values}, values_[k].span());
   }
   void round_masters() override {
     for (std::size_t k = 0; k < given_.size(); ++k)
-      for (std::size_t i = 0; i < given_[k].values.size(); ++i)
-        given_[k].values[i] = element_cast<V>(values_[k].span()[i]);
+      in_.cast(std::span<const T>{values_[k].span()}, given_[k].values);
   }
 
 private:
+  Verbs& in_;
   std::vector<tensor<V>> given_;
-  std::vector<aligned_values<T>> values_;
+  std::vector<kept_values<T>> values_;
 };
 
-/// `held_back` as in flat_model.
-template <class T, class V>
-bound_model<T> bound(std::vector<tensor<V>> given, const std::vector<bool>& held_back = {}) {
+/// Of tensors in the memory `in`, which outlives what is returned; `held_back` as in flat_model.
+template <class T, class V, class Verbs>
+bound_model<T> bound(Verbs& in, std::vector<tensor<V>> given, const std::vector<bool>& held_back = {}) {
   bound_model<T> all;
   for (const tensor<V>& t : given) all.given.push_back(std::as_writable_bytes(t.values));
   if constexpr (std::is_same_v<T, V>)
     all.model = flat_model<T>{std::move(given), held_back};
   else
-    all.copies = std::make_unique<copies_of<T, V>>(std::move(given), held_back, all);
+    all.copies = std::make_unique<copies_of<T, V, Verbs>>(in, std::move(given), held_back, all);
   return all;
 }
 

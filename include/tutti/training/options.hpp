@@ -39,8 +39,19 @@ inline constexpr loss_scaling dynamic_loss_scale{.initial = 65536, .growth = 2};
 struct parameter_group {
   std::string names;   ///< "*" stands for any letters: "*.bias"; a rule that matches no tensor is an error
   double rate = 1;     ///< times the optimizer's learning_rate
-  double decay = 1;    ///< times its weight_decay
+  double decay = 1;    ///< times its weight_decay; of what has the role `vector` and is in no group that is 0
   int dimensions = -1; ///< only those of so many, where that is given: 1 for biases and norms
+};
+
+/// What a tensor is to its model: what nothing is known of, biases and norms, rows by columns, a table of rows that are
+/// looked up, and the last layer. See training/roles.hpp.
+enum class parameter_role : std::uint8_t { values, vector, matrix, embedding, head };
+
+/// The role of those tensors whose names match, in place of what name and shape suggest.
+struct role_rule {
+  std::string names; ///< "*" as in groups
+  parameter_role role = parameter_role::matrix;
+  int dimensions = -1; ///< only those of so many, where that is given
 };
 
 /// The same on every rank: bind compares them.
@@ -48,8 +59,9 @@ struct training_options {
   using part = training_part;
 
   /// Gradients travel in buckets of about this many bytes, last tensors first, so that communication
-  /// overlaps the backward pass.
-  std::size_t bucket_bytes = std::size_t{4} << 20;
+  /// overlaps the backward pass. 0: by the prices that the topology has measured (tutti::automatic, tutti::priced), the
+  /// least for which a byte costs at most a tenth more than in a long one; 4 MiB where it has none.
+  std::size_t bucket_bytes = 0;
   /// What training does about a NaN or infinity.
   tutti::non_finite non_finite = tutti::non_finite::error;
   /// Gradients whose norm over all tensors is greater are scaled down to it; 0 for never.
@@ -62,6 +74,14 @@ struct training_options {
   /// Whether ranks that reduce gradients hear before they commit a step whether one of them has failed at its own
   /// (trainer::fail): a word more of each rank is gathered in every step.
   bool agree_on_failures = false;
+  /// Of the first bucket, which is the earliest to leave. 0: a quarter of the others, or as they are where these are
+  /// given.
+  std::size_t first_bucket_bytes = 0;
+  /// Whether buckets follow the order in which gradients are complete on rank 0 in the first step, in which they travel
+  /// behind the backward pass. Known to tutti::torch::data_parallel; otherwise the last tensor comes first.
+  bool learns_order = false;
+  /// Of tensors, in place of what name and shape suggest; the first that matches counts.
+  std::vector<role_rule> roles = {};
 };
 
 /// What may be said about saving.

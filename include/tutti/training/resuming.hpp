@@ -16,6 +16,18 @@
 
 namespace tutti::detail {
 
+/// Saves and loads; training/checkpoint.hpp has it.
+template <class Folder>
+struct checkpoints;
+template <class Folder>
+concept has_checkpoints = requires { sizeof(checkpoints<Folder>); };
+
+template <class Folder>
+void require_checkpoints() {
+  static_assert(has_checkpoints<Folder>, "tutti::trainer: save and load have a header of their own - include "
+                                         "<tutti/training/checkpoint.hpp>");
+}
+
 /// What a driver goes on from beside its trainer, saved and loaded with it.
 class kept_by_trainer {
 public:
@@ -41,7 +53,7 @@ protected:
       if (!std::exchange(sent.arrived, true)) this->settle(sent.part);
     if (!under_way_.empty())
       for (std::size_t p = 0; p < parts_.size(); ++p)
-        if (!this->is_under_way(p)) std::ranges::fill(carrier_->room(p), T{}); // as it holds nothing
+        if (!this->is_under_way(p)) this->in_->clear(carrier_->room(p)); // as it holds nothing
     if (!carrier_->serves()) return;
     carrier_->rest();
     std::int64_t workers[] = {at_.since, at_.step};
@@ -82,9 +94,9 @@ protected:
       const bool moved = all_.ranks != ranks_->size();
       if (moved) at_.step = all_.steps;
       if (moved) at_.since = 0;
-      if (apart()) model().read(parts_[0], carrier_->room(0).data()); // what this rank has pulled
+      if (apart()) this->in_->read(model(), parts_[0], carrier_->room(0)); // what this rank has pulled
       carrier_->resume(*ranks_, !apart());
-      if (!apart()) model().write(parts_[0], carrier_->room(0).data());
+      if (!apart()) this->in_->write(model(), parts_[0], carrier_->room(0));
     }
     bound_.publish();
   }
@@ -117,6 +129,10 @@ private:
     return carrier_->mixes() ? held_by::each : plan_.policy.owners ? held_by::owner : held_by::everyone;
   }
 
+  /// Of values where the model is.
+  void visit_values(archive& to, std::string_view name, std::span<T> values, place where, held_by whom) {
+    this->in_->on_host(values, [&](std::span<T> here) { to.values(name, here, where, whom); });
+  }
   void visit_counts(archive& to) {
     const bool serves = carrier_->serves();
     const held_by counted = serves ? held_by::worker : local() ? held_by::each : held_by::everyone;
@@ -153,31 +169,31 @@ private:
       if (due[p] > 0) under_way_.push_back({due[p], p, true});
     std::ranges::sort(under_way_, {}, &pending::due);
     for (std::size_t p = 0; !under_way_.empty() && p < parts_.size(); ++p)
-      to.values("under way", this->owned_room(p), carrier_->owned(p), by_owner());
+      visit_values(to, "under way", this->owned_room(p), carrier_->owned(p), by_owner());
     for (std::size_t p = 0; this->has_beside() && !under_way_.empty() && p < parts_.size(); ++p)
-      to.values("under way beside", carrier_->room(this->beside(p)), parts_[p], held_by::each);
+      visit_values(to, "under way beside", carrier_->room(this->beside(p)), parts_[p], held_by::each);
   }
   void visit_replica(archive& to) {
     for (std::size_t k = 0; k < model().count(); ++k)
-      to.values("", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
+      visit_values(to, "", model()[k].values, model().place_of(k), apart() ? held_by::each : held_by::everyone);
     for (std::size_t p = 0; p < outer_.size(); ++p) {
       to.number("outer steps of " + std::to_string(p), at_.outer[p]);
       outer_[p].state(to, "outer.", by_owner());
     }
     if (plan_.policy.contribution == contributes::difference)
-      to.values("agreed", agreed_.span(), {0, model().size()}, carrier_->mixes() ? held_by::each : held_by::everyone);
+      visit_values(to, "agreed", agreed_.span(), {0, model().size()}, carrier_->mixes() ? held_by::each : held_by::everyone);
     if (plan_.policy.tracks) {
-      to.values("tracked", this->tracked_.span(), {0, model().size()}, held_by::each);
-      to.values("last gradient", this->last_.span(), {0, model().size()}, held_by::each);
+      visit_values(to, "tracked", this->tracked_.span(), {0, model().size()}, held_by::each);
+      visit_values(to, "last gradient", this->last_.span(), {0, model().size()}, held_by::each);
     }
   }
   /// The parameters are those of the servers; what workers have pulled of them is older.
   void visit_served(archive& to) {
     const place mine = carrier_->owned(0);
-    to.values("", agreed_.span().subspan(mine.begin, mine.size()), mine,
+    to.values("", agreed_.in(mine), mine, // of servers, on the host
               carrier_->mixes() ? held_by::each : held_by::owner);
     for (std::size_t k = 0; apart() && k < model().count(); ++k)
-      to.values("pulled", model()[k].values, model().place_of(k), held_by::worker);
+      visit_values(to, "pulled", model()[k].values, model().place_of(k), held_by::worker);
   }
   void meet_again() noexcept {
     try {

@@ -31,6 +31,9 @@ inline std::string wrong_options(const training_options& how, const answers& pol
   if (!(how.clip >= 0)) return "training_options::clip is negative or not a number - give the greatest norm, or 0";
   const loss_scaling& s = how.loss_scale;
   constexpr double most = 1e38; // that a float holds
+  if (how.learns_order)
+    return "an order is learnt where gradients are seen to become complete, by tutti::torch::data_parallel - give "
+           "tensors in the order of the forward pass, and leave learns_order out";
   if (!(s.initial > 0 && s.initial <= most))
     return "the scale of the loss is not greater than 0 and finite - give loss_scale.initial above 0, or "
            "leave it out";

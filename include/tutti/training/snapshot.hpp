@@ -1,10 +1,10 @@
 // A snapshot: what a step is about to change, as it was, until the step cannot fail any more.
 #pragma once
 
-#include <algorithm>
+#include <tutti/training/memory.hpp>
+
 #include <cstddef>
 #include <span>
-#include <utility>
 #include <vector>
 
 namespace tutti::detail {
@@ -13,21 +13,28 @@ namespace tutti::detail {
 template <class T>
 class snapshot {
 public:
-  void keep(std::span<T> values) {
+  void keep(memory<T>& in, std::span<T> values) {
     if (used_ == kept_.size()) kept_.emplace_back();
-    auto& [where, copy] = kept_[used_++];
-    where = values;
-    copy.assign(values.begin(), values.end());
+    one& next = kept_[used_];
+    if (next.in != &in || next.copy.size() != values.size()) next.copy = kept_values<T>{in, values.size()};
+    next.in = &in;
+    next.where = values;
+    in.copy(values, next.copy.span());
+    ++used_;
   }
-  void restore() noexcept {
-    for (std::size_t k = 0; k < used_; ++k)
-      std::copy(kept_[k].second.begin(), kept_[k].second.end(), kept_[k].first.begin());
+  void restore() {
+    for (std::size_t k = 0; k < used_; ++k) kept_[k].in->copy(kept_[k].copy.span(), kept_[k].where);
     used_ = 0;
   }
   void forget() noexcept { used_ = 0; }
 
 private:
-  std::vector<std::pair<std::span<T>, std::vector<T>>> kept_;
+  struct one {
+    memory<T>* in = nullptr;
+    std::span<T> where;
+    kept_values<T> copy;
+  };
+  std::vector<one> kept_;
   std::size_t used_ = 0;
 };
 

@@ -22,16 +22,16 @@ class stepping : public judging<T> {
 protected:
   using judging<T>::judging;
   using base::model, base::local, base::reduces, base::travels, base::weight_learnt,
-      base::has_learnt, base::owned_room, base::update, base::rejoin, base::write,
+      base::has_learnt, base::owned_room, base::is_matrix, base::what_moves, base::update, base::rejoin, base::write,
       base::keep_owned, base::keep, base::refuse, base::judge, base::agreed_on, base::check_roll,
       base::raise_culprit, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::parts_, base::part_of_, base::tensors_in_, base::missing_,
       base::launched_, base::offering_, base::joined_, base::under_way_, base::at_, base::outer_,
-      base::local_, base::agreed_, base::tracked_, base::snapshot_, base::carrier_, base::has_beside, base::beside,
-      base::what_is_beside;
+      base::local_, base::agreed_, base::tracked_, base::snapshot_, base::carrier_, base::in_, base::has_beside, base::beside,
+      base::what_is_beside, base::matrices_, base::updates_;
 
-  template <class Gradients>
-  void open(const char* call, const Gradients& gradients, double weight) {
+  /// `views` are gradients in the memory that the model is in.
+  void open(const char* call, std::vector<gradient_view<T>> views, double weight) {
     require_shut(call);
     if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
     if (!plan_.weighs && weight != 1) 
@@ -39,8 +39,6 @@ protected:
                    "tutti::weighted_mean, or leave the weight out");
     if (!reduces() && !detail::is_weight(weight))
       refuse(call, "the weight is negative or not finite - give what the micro-batch counts for");
-    std::vector<gradient_view<T>> views;
-    for (const auto& g : detail::as_tensors(gradients)) views.emplace_back(g.values);
     if (views.size() != model().count())
       refuse(call, "there are " + std::to_string(views.size()) + " gradients for " +
                        std::to_string(model().count()) + " parameters");
@@ -81,11 +79,29 @@ protected:
     collect_.take(k, room_of(k), true);
     if (!local() && !model()[k].values.empty()) --missing_[part_of_[k]];
   }
-  /// Where the contribution to tensor k is collected.
+  /// Collective, where gradients are reduced: what matrices move by takes the place of their gradients. Each is
+  /// orthonormalised by its owner, who tells all.
+  void orthonormalize_agreed(T factor) {
+    const auto each = [&](auto&& use) {
+      for (std::size_t k = 0; k < matrices_.size(); ++k)
+        if (is_matrix(k) && roll_.present(k)) use(k, model().place_of(k), room_of(k));
+    };
+    each([&](std::size_t k, place at, std::span<T> room) {
+      updater<T>& by = updates_[part_of_[k]];
+      if (ranks_->size() > 1) snapshot_.keep(by.in(), by.momentum(at));
+      by.gather(at, what_moves(k, at, room, factor), room);
+      if (matrices_[k].owner == ranks_->rank()) by.orthonormalize(room, matrices_[k].shape);
+    });
+    if (ranks_->size() > 1)
+      each([&](std::size_t k, place, std::span<T> room) {
+        ranks_->broadcast(std::as_writable_bytes(room), matrices_[k].owner);
+      });
+  }
+  /// Where the contribution to tensor k is collected, and what is agreed on is found.
   std::span<T> room_of(std::size_t k) {
     const place at = model().place_of(k);
     if (at.empty()) return {};
-    if (local()) return local_.span().subspan(at.begin, at.size());
+    if (local()) return local_.in(at);
     return carrier_->room(part_of_[k]).subspan(at.begin - parts_[part_of_[k]].begin, at.size());
   }
   /// Every rank offers its parts in the same order, so that they meet.
@@ -95,6 +111,7 @@ protected:
     if (roll_.over()) return;
     for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
       if (travels(launched_)) carrier_->offer(launched_, roll_.weights());
+    if (launched_ == parts_.size()) carrier_->send_off();
   }
   void hear() {
     roll_.wait();
@@ -143,6 +160,7 @@ protected:
   void offer(std::size_t part, std::span<const double> weights) {
     carrier_->offer(part, weights);
     if (has_beside()) carrier_->offer(beside(part), weights);
+    carrier_->send_off();
   }
   void settle(std::size_t part) {
     carrier_->settle(part);
@@ -173,8 +191,7 @@ protected:
       const bool counts = std::any_of(weights.begin(), weights.end(), [](double w) { return w > 0; });
       if (!counts && plan_.policy.keep == 0) continue;
       if (!counts && plan_.policy.contribution == contributes::difference) {
-        const auto agreed = agreed_.span().subspan(parts_[p].begin, parts_[p].size());
-        std::copy(agreed.begin(), agreed.end(), carrier_->room(p).begin());
+        in_->copy(agreed_.in(parts_[p]), carrier_->room(p));
         rejoin(p, 0);
         continue;
       }
@@ -189,7 +206,7 @@ protected:
   /// All replicas become their mean.
   void meet_at_the_mean() {
     for (std::size_t p = 0; p < parts_.size(); ++p) {
-      model().read(parts_[p], carrier_->room(p).data());
+      in_->read(model(), parts_[p], carrier_->room(p));
       if (has_beside()) write_beside(p);
       at_.learnt[p] = 0;
     }
@@ -197,27 +214,23 @@ protected:
     for (std::size_t p = 0; p < parts_.size(); ++p) {
       if (plan_.policy.tracks) read_beside(p);
       if (plan_.policy.contribution == contributes::difference)
-        std::ranges::copy(carrier_->room(p), agreed_.begin() + std::ptrdiff_t(parts_[p].begin));
+        in_->copy(carrier_->room(p), agreed_.in(parts_[p]));
       rejoin(p, 0);
     }
     at_.kept = 0;
   }
   void write_beside(std::size_t part) {
-    const auto from = what_is_beside().subspan(parts_[part].begin, parts_[part].size());
-    std::ranges::copy(from, carrier_->room(beside(part)).begin());
+    in_->copy(what_is_beside().subspan(parts_[part].begin, parts_[part].size()), carrier_->room(beside(part)));
   }
   void read_beside(std::size_t part) {
-    std::ranges::copy(carrier_->room(beside(part)), tracked_.begin() + std::ptrdiff_t(parts_[part].begin));
+    in_->copy(carrier_->room(beside(part)), tracked_.in(parts_[part]));
   }
   /// This rank's parameters, or how far they have come away from what was agreed on.
   void write_what_was_learnt(std::size_t part) {
-    const exact_mode held;
     const std::span<T> room = carrier_->room(part);
-    model().read(parts_[part], room.data());
+    in_->read(model(), parts_[part], room);
     if (has_beside()) write_beside(part);
-    if (plan_.policy.contribution != contributes::difference) return;
-    const std::span<const T> agreed = agreed_.span().subspan(parts_[part].begin, room.size());
-    for (std::size_t i = 0; i < room.size(); ++i) room[i] = agreed[i] - room[i];
+    if (plan_.policy.contribution == contributes::difference) in_->depart(room, agreed_.in(parts_[part]));
   }
   void commit(T factor) {
     const bool hands_out = plan_.policy.owners;
@@ -226,6 +239,7 @@ protected:
       if (hands_out) keep_owned();
       for (std::size_t k = 0; k < model().count(); ++k)
         if (roll_.present(k)) ++at_.versions[k];
+      orthonormalize_agreed(factor);
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (travels(p)) update(p, factor);
       for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
@@ -266,28 +280,23 @@ protected:
     const place mine = carrier_->owned(part);
     const std::span<T> room = carrier_->room(part), own = owned_room(part);
     if (plan_.policy.contribution == contributes::difference) {
-      const std::span<T> agreed = agreed_.span().subspan(mine.begin, mine.size());
+      const std::span<T> agreed = agreed_.in(mine);
       ++at_.outer[part];
       model().each(mine, [&](std::size_t k, place at) {
         if (collect_.is_frozen(k)) return;
         const auto piece = [&](std::span<T> of) { return of.subspan(at.begin - mine.begin, at.size()); };
         outer_[part](at, {at_.outer[part], piece(agreed), piece(own), T(1), {}});
       });
-      std::copy(agreed.begin(), agreed.end(), own.begin());
+      in_->copy(agreed, own);
     }
     if (plan_.policy.owners) carrier_->hand_out(part);
     if (plan_.policy.contribution == contributes::difference)
-      std::copy(room.begin(), room.end(), agreed_.begin() + std::ptrdiff_t(parts_[part].begin));
+      in_->copy(room, agreed_.in(parts_[part]));
     rejoin(part, share);
   }
   /// The outer gradient also leads towards those that this rank was mixed with.
   void pull(std::size_t part) {
-    const exact_mode held;
-    const rounding rounded;
-    const std::span<T> gradient = carrier_->room(part), mixed = carrier_->room(beside(part));
-    const std::span<const T> own = agreed_.span().subspan(parts_[part].begin, gradient.size());
-    const T by = T(plan_.policy.pull);
-    for (std::size_t i = 0; i < gradient.size(); ++i) gradient[i] += rounded(by * (own[i] - mixed[i]));
+    in_->pull(carrier_->room(part), agreed_.in(parts_[part]), carrier_->room(beside(part)), plan_.policy.pull);
   }
   void require_shut(const char* call) const {
     if (collect_.is_open())

@@ -25,18 +25,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace tutti {
 
 namespace detail {
-
-/// Saves and loads; training/checkpoint.hpp has it.
-template <class Folder>
-struct checkpoints;
-template <class Folder>
-concept has_checkpoints = requires { sizeof(checkpoints<Folder>); };
 
 /// Outlives the state that refers to it.
 template <class Optimizer>
@@ -46,11 +41,11 @@ struct held_optimizer {
 
 } // namespace detail
 
-/// A model bound to a strategy. Made by strategy::bind; the strategy and the parameters must outlive it. All
+/// A model bound to a strategy, and where it is. Made by strategy::bind; the strategy and the parameters must outlive it. All
 /// members but accumulate(), ready() and the accessors are collective - where servers answer, only finalize(), save(),
 /// load() and state() are. Cost of a step: one exchange of the contributions where one is due, and beside it one
 /// all_gather of a few numbers.
-template <class T, class Optimizer>
+template <class T, class Optimizer, class Space = host_memory>
 class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
   using base = detail::resuming<T>;
   using detail::held_optimizer<Optimizer>::optimizer_;
@@ -62,13 +57,17 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
       base::commit, base::agree_until, base::require_shut, base::require_expected,
       base::require_complete, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
-      base::local_, base::snapshot_, base::norm_, base::numbers_, base::carrier_;
+      base::local_, base::snapshot_, base::norm_, base::numbers_, base::carrier_, base::in_;
+  using verbs = typename Space::template verbs<T>;
 
 public:
   /// Compares what is bound on all ranks, and broadcasts rank 0's parameters.
-  trainer(detail::training_plan<T> plan, Optimizer optimizer)
-      : detail::held_optimizer<Optimizer>{std::move(optimizer)}, base{plan} {
-    const auto inner = [this](place where) { return detail::updater<T>{optimizer_, where}; };
+  trainer(detail::training_plan<T> plan, Optimizer optimizer, Space space = {})
+      : detail::held_optimizer<Optimizer>{std::move(optimizer)}, base{plan}, space_{space} {
+    const auto inner = [this](place where, detail::host_verbs<T>* on_host) {
+      return on_host ? detail::updater<T>{*on_host, optimizer_, where}
+                     : detail::updater<T>{static_cast<verbs&>(*in_), optimizer_, where};
+    };
     keep_state(plan, inner);
   }
 
@@ -90,6 +89,11 @@ public:
   double gradient_norm() const noexcept { return norm_; }
   /// Whether any rank had a gradient of tensor k in the last step; where gradients are reduced.
   bool had_gradient(std::size_t k) const { return roll_.present(k); }
+
+  /// What was agreed on of tensor k in the last step, before it was clipped; where gradients are reduced, and nobody
+  /// owns a part of the model. It stands in its bucket, to be read and written until the next step in which any rank has
+  /// a gradient of k. A gradient that is made there is not copied; it is the only one of tensor k in its step.
+  std::span<T> reduced(std::size_t k) { return room_of(k); }
 
   /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
   template <class Gradients>
@@ -125,7 +129,7 @@ public:
   }
   template <class Gradients>
   void accumulate(const Gradients& gradients, double weight) {
-    open("accumulate", gradients, weight);
+    open("accumulate", views_of("accumulate", gradients), weight);
     for (std::size_t k = model().count(); k-- > 0;)
       if (collect_.has(k)) collect_.take(k, room_of(k), false);
     collect_.shut();
@@ -139,7 +143,7 @@ public:
   }
   template <class Gradients>
   void begin(const Gradients& gradients, double weight) {
-    open("begin", gradients, weight);
+    open("begin", views_of("begin", gradients), weight);
     start();
   }
   /// The gradient of tensor k is final. Each that has values once a step, in any order; a bucket whose
@@ -155,12 +159,13 @@ public:
   /// The same of values that had no place yet when begin() was given as many others in theirs. They must keep until
   /// finish() has returned.
   template <class G>
-  void ready(std::size_t k, std::span<G> values) {
+  void ready(std::size_t k, typename Space::template span<G> values) {
     require_expected(k);
+    require_here("ready", values);
     if (const std::size_t n = collect_.has(k) ? model()[k].values.size() : 0; values.size() != n)
       refuse("ready", "ready(" + std::to_string(k) + ") was called with " + std::to_string(values.size()) +
                           " values, and begin() with " + std::to_string(n));
-    collect_.replace(k, detail::gradient_view<T>{values});
+    collect_.replace(k, {std::type_identity<verbs>{}, values.data(), values.size()});
     ready(k);
   }
   /// Ends the step: what travels is waited for, judged, and committed.
@@ -237,7 +242,7 @@ public:
   /// finalize(); before it, who calls is told so. Include <tutti/training/checkpoint.hpp>.
   template <class Folder>
   void save(const Folder& folder, const save_options& how = {}) {
-    require_checkpoints<Folder>();
+    detail::require_checkpoints<Folder>();
     meet();
     if constexpr (detail::has_checkpoints<Folder>)
       detail::checkpoints<Folder>::save(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder, how);
@@ -247,7 +252,7 @@ public:
   /// two differ.
   template <class Folder>
   std::vector<std::string> load(const Folder& folder) {
-    require_checkpoints<Folder>();
+    detail::require_checkpoints<Folder>();
     return resumed(std::string{folder}, [&]() -> std::vector<std::string> {
       if constexpr (detail::has_checkpoints<Folder>)
         return detail::checkpoints<Folder>::load(*ranks_, model(), [this](archive& to) { visit(to); }, knobs(), folder);
@@ -298,7 +303,7 @@ private:
   /// Gradients that servers apply as they come; a rank judges its own.
   void served_step() {
     detail::step_verdict own = judge(carrier_->room(0));
-    detail::scale_contribution(carrier_->room(0), clip_factor(own));
+    if (const T factor = clip_factor(own); factor != 1) in_->scale(carrier_->room(0), factor);
     if (carrier_->as_sent(0)) own.finite = own.finite && judge(carrier_->room(0)).finite;
     const std::int64_t skipped = at_.skipped;
     const detail::loss_scale before = scale_;
@@ -359,6 +364,16 @@ private:
   }
   // --- what stands around it --------------------------------------------------------------------
 
+  template <class Gradients>
+  std::vector<detail::gradient_view<T>> views_of(const char* call, const Gradients& gradients) const {
+    const auto require = [&](const auto& values) { require_here(call, values); };
+    return detail::views_of<T, Space>(gradients, require);
+  }
+  template <class Values>
+  void require_here(const char* call, const Values& values) const {
+    if (std::string wrong = space_.wrong(values); !wrong.empty()) refuse(call, std::move(wrong));
+  }
+
   /// At the end of a step, however it ends.
   struct closing {
     trainer& of;
@@ -376,16 +391,12 @@ private:
     }
     ~joining() { of.joined_ = false; }
   };
-  template <class Folder>
-  static void require_checkpoints() {
-    static_assert(detail::has_checkpoints<Folder>,
-                  "tutti::trainer: save and load have a header of their own - include "
-                  "<tutti/training/checkpoint.hpp>");
-  }
   std::map<std::string, std::string> knobs() {
     numbers_.renew(optimizer_);
     return numbers_.texts();
   }
+
+  Space space_;
 };
 
 } // namespace tutti

@@ -1,13 +1,12 @@
 // updating: an optimizer and its state over a place of the flat model.
 #pragma once
 
-#include <tutti/core/aligned_values.hpp>
 #include <tutti/core/archive.hpp>
 #include <tutti/core/flat_model.hpp>
-#include <tutti/core/function_ref.hpp>
+#include <tutti/optimizers/muon.hpp>
 #include <tutti/optimizers/optimizer.hpp>
+#include <tutti/training/memory.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -16,20 +15,9 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace tutti::detail {
-
-/// Takes what was agreed on as it is: the outer step of policies that average parameters.
-struct taken_as_it_is {
-  static constexpr std::array<std::string_view, 0> slots{};
-
-  template <class T>
-  auto at(std::int64_t /*step*/) const {
-    return [](const rounding&, T& p, T agreed, T*) { p = agreed; };
-  }
-};
 
 /// What one tensor's update differs in from the optimizer's.
 struct group_factors {
@@ -74,29 +62,66 @@ struct update_of {
   std::span<const T> before = {}; ///< what the gradients were taken at; none where these are the values
 };
 
-/// Refers to the optimizer, which may be changed between two steps. Its slots cover one place.
+/// What an optimizer of matrices does with one in the host's memory, see optimizers/muon.hpp.
+template <class T>
+struct matrix_stages {
+  void (*gather)(const void*, const update_of<T>&, std::span<T> to, std::span<T> slot) = nullptr;
+  void (*orthonormalize)(const void*, std::span<T>, matrix_shape) = nullptr;
+  void (*apply)(const void*, const update_of<T>&) = nullptr;
+
+  template <class O>
+  static matrix_stages of() {
+    matrix_stages all;
+    if constexpr (takes_matrices<O>) {
+      all.gather = [](const void* with, const update_of<T>& what, std::span<T> to, std::span<T> slot) {
+        const exact_mode held;
+        const rounding rounded;
+        const auto gathers = static_cast<const O*>(with)->template gathers<T>(what.step);
+        for (std::size_t i = 0; i < to.size(); ++i)
+          to[i] = gathers(rounded, rounded(what.factor * what.gradients[i]), &slot[i]);
+      };
+      all.orthonormalize = [](const void* with, std::span<T> values, matrix_shape is) {
+        static_cast<const O*>(with)->orthonormalize(values, is);
+      };
+      all.apply = [](const void* with, const update_of<T>& what) {
+        const exact_mode held;
+        const rounding rounded;
+        const O o = detail::in_group(*static_cast<const O*>(with), what.group);
+        const auto applies = o.template applies<T>(what.step);
+        for (std::size_t i = 0; i < what.values.size(); ++i) applies(rounded, what.values[i], what.gradients[i]);
+      };
+    }
+    return all;
+  }
+};
+
+/// Refers to the optimizer, which may be changed between two steps. Its slots cover one place, in the memory of what it
+/// updates, which outlives it.
 template <class T>
 class updater {
 public:
   updater() = default;
-  template <optimizer<T> O>
-  updater(const O& by, place where)
-      : optimizer_{&by}, names_{O::slots.begin(), O::slots.end()}, where_{where},
-        update_{[](const void* with, const update_of<T>& what, const std::span<T>* slots) {
+  template <class Verbs, optimizer<T> O>
+  updater(Verbs& in, const O& by, place where)
+      : in_{&in}, optimizer_{&by}, names_{O::slots.begin(), O::slots.end()}, where_{where},
+        update_{[](memory<T>& at, const void* with, const update_of<T>& what, const std::span<T>* slots) {
           const O& o = *static_cast<const O*>(with);
           optimizer_slots<T, slots_of<O>> state;
           for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
+          const auto make = [&](const O& as) {
+            static_cast<Verbs&>(at).update(as, what.step, what.values, what.gradients, state, what.factor, what.before);
+          };
           if (what.group == group_factors{} && std::isnan(what.rate))
-            tutti::update<T>(o, what.step, what.values, what.gradients, state, what.factor, what.before);
+            make(o);
           else
-            tutti::update<T>(detail::in_group(detail::at_rate(o, what.rate), what.group), what.step, what.values,
-                             what.gradients, state, what.factor, what.before);
+            make(detail::in_group(detail::at_rate(o, what.rate), what.group));
         }},
-        looks_back_{looks_back<O, T>} {
-    for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(where.size());
+        matrices_{matrix_stages<T>::template of<O>()}, looks_back_{looks_back<O, T>} {
+    for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(in, where.size());
   }
 
   place where() const noexcept { return where_; }
+  memory<T>& in() const noexcept { return *in_; }
   /// Whether the optimizer asks for what gradients were taken at.
   bool is_looking_back() const noexcept { return looks_back_; }
   std::size_t slots() const noexcept { return slots_.size(); }
@@ -105,28 +130,44 @@ public:
   /// The values of `at`, a part of where().
   void operator()(place at, const update_of<T>& what) {
     std::array<std::span<T>, 8> pieces;
-    for (std::size_t k = 0; k < slots_.size(); ++k)
-      pieces[k] = slots_[k].span().subspan(at.begin - where_.begin, at.size());
-    update_(optimizer_, what, pieces.data());
+    for (std::size_t k = 0; k < slots_.size(); ++k) pieces[k] = slot_in(k, at);
+    update_(*in_, optimizer_, what, pieces.data());
   }
+  /// Whether the optimizer has something else in mind for whole matrices. Then for each the three that follow, in this
+  /// order: what the step is made of, from its gradient; that orthonormalised, in place; and the step by it.
+  bool takes_matrices() const noexcept { return matrices_.gather != nullptr; }
+  void gather(place at, const update_of<T>& what, std::span<T> to) {
+    matrices_.gather(optimizer_, what, to, momentum(at));
+  }
+  std::span<T> momentum(place at) const { return slot_in(0, at); }
+  void orthonormalize(std::span<T> values, matrix_shape is) const { matrices_.orthonormalize(optimizer_, values, is); }
+  void apply(const update_of<T>& what) const { matrices_.apply(optimizer_, what); }
+
   /// Back to the beginning, for the values of `at`.
   void forget(place at) {
-    for (const auto& slot : slots_)
-      std::ranges::fill(slot.span().subspan(at.begin - where_.begin, at.size()), T{});
+    for (std::size_t k = 0; k < slots_.size(); ++k) in_->clear(slot_in(k, at));
   }
 
   void state(archive& to, std::string_view prefix, held_by whom) {
     for (std::size_t k = 0; k < slots_.size(); ++k)
-      to.values(std::string{prefix} + std::string{names_[k]}, slots_[k].span(), where_, whom);
+      in_->on_host(slot(k), [&](std::span<T> values) {
+        to.values(std::string{prefix} + std::string{names_[k]}, values, where_, whom);
+      });
   }
 
 private:
+  std::span<T> slot_in(std::size_t k, place at) const {
+    return slots_[k].span().subspan(at.begin - where_.begin, at.size());
+  }
+
+  memory<T>* in_ = nullptr;
   const void* optimizer_ = nullptr;
   std::vector<std::string_view> names_;
   place where_;
-  void (*update_)(const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  void (*update_)(memory<T>&, const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  matrix_stages<T> matrices_;
   bool looks_back_ = false;
-  std::vector<aligned_values<T>> slots_;
+  std::vector<kept_values<T>> slots_;
 };
 
 } // namespace tutti::detail

@@ -1,10 +1,9 @@
 # Sourced by tests/acceptance.sh, from the root of the repository.
 
-# fuzz_decoders SECONDS: every decoder for so long under libFuzzer, as many at a time as there are processors; with
-# another seed each day.
+# fuzz_decoders SECONDS: every decoder for so long under libFuzzer, as many at a time as there are processors.
 fuzz_decoders() {
   local program=$out/fuzz_decoders seed names
-  seed=$(date +%Y%m%d)
+  seed=$(seed_of_today)
   "${CLANG:-clang++}" -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Iinclude \
     -Itests tests/codecs/fuzz/decoders.cpp -o "$program" -pthread >"$out/fuzz_decoders.log" 2>&1 ||
     { tail -n 20 "$out/fuzz_decoders.log"; not_ok "decoders: the fuzzer does not build"; return; }

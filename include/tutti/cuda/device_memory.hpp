@@ -1,0 +1,50 @@
+// The memory of a device as a memory space (training/memory.hpp): strategies on tensors there.
+#pragma once
+
+#include <tutti/core/tensor.hpp>
+#include <tutti/cuda/device_span.hpp>
+#include <tutti/cuda/stream.hpp>
+
+#include <string>
+
+namespace tutti::cuda {
+
+namespace detail {
+
+template <class T> class device_verbs;
+
+} // namespace detail
+
+/// Where tensors of a device are, and in the order of which stream a trainer works on them:
+///
+///   auto trainer = strategy.bind(parameters, optimizer, cuda::device_memory{on});
+///   trainer.step(gradients);          // which the stream was given before
+///
+/// The model, what the optimizer remembers of it, and contributions stay on the device; only what travels between
+/// ranks goes through the host, and where servers answer what they keep. The same trainer, so every policy and every
+/// checkpoint of the host is there, with the same bits: only norms, by which gradients are clipped, are added up in
+/// another order. What the stream is given next finds the step done, whatever of it has yet to be. Include
+/// <tutti/cuda/device_verbs.cuh> where bind and step are called. The stream outlives the trainer.
+class device_memory {
+public:
+  template <class T> using span = device_span<T>;
+  template <class T> using verbs = detail::device_verbs<T>;
+
+  explicit device_memory(const stream& on) noexcept : on_{&on} {}
+  const stream& on() const noexcept { return *on_; }
+
+  /// What is wrong with values there; empty when nothing is.
+  template <class T> std::string wrong(const device_span<T>& values) const {
+    if (values.empty() || values.device() == on_->device()) return {};
+    return "values are on device " + std::to_string(values.device()) + " and the stream on device " +
+           std::to_string(on_->device()) + " - copy the values there first";
+  }
+
+private:
+  const stream* on_;
+};
+
+/// A tensor in the memory of a device.
+template <class T> using device_tensor = tensor<T, device_memory>;
+
+} // namespace tutti::cuda

@@ -1,0 +1,17 @@
+# The LibTorch in a wheel of Python's package index, for programs that stay on the CPU: its own package file asks for
+# all of CUDA's toolkit. TUTTI_TORCH_WHEEL is the folder that the wheel was unpacked into, with CUDA's runtime beside it.
+set(here "${TUTTI_TORCH_WHEEL}/torch")
+if(NOT EXISTS "${here}/lib/libtorch_cpu.so")
+  set(Torch_FOUND FALSE)
+  set(Torch_NOT_FOUND_MESSAGE "TUTTI_TORCH_WHEEL is \"${TUTTI_TORCH_WHEEL}\", and there is no torch/lib/libtorch_cpu.so in it")
+  return()
+endif()
+file(GLOB cuda LIST_DIRECTORIES true "${TUTTI_TORCH_WHEEL}/nvidia/*/lib")
+add_library(torch INTERFACE IMPORTED)
+target_include_directories(torch SYSTEM INTERFACE "${here}/include" "${here}/include/torch/csrc/api/include")
+target_link_directories(torch INTERFACE "${here}/lib")
+target_link_libraries(torch INTERFACE torch_cpu c10)
+foreach(folder IN LISTS cuda)
+  target_link_options(torch INTERFACE "LINKER:-rpath-link,${folder}")
+endforeach()
+set(TORCH_LIBRARIES torch)
