@@ -1,78 +1,69 @@
-// Federated averaging (McMahan et al. 2017): 100 clients hold 600 images each; ten of them train in
-// a round, and their models are averaged, weighted by how many images they hold.
+// Federated learning on MNIST: clients that hold some images each train in rounds, and a strategy makes one model of
+// theirs. Which clients, which rule, which attack and which privacy is said on the command line; each combination is a
+// strategy that one of the files in federated_mnist/ assembles at compile time.
 // test: --rounds 3 --at-least 0.8
+// test: --rounds 3 --ranks 3 --model lr --partition shards --rule scaffold --at-least 0.3
+// test: --rounds 3 --model lr --partition dirichlet --rule fed_dyn --mu .01 --at-least 0.3
+// test: --rounds 3 --model lr --partition power_law --rule fed_prox --at-least 0.3
+// test: --rounds 3 --model lr --rule fed_adagrad
+// test: --rounds 3 --model lr --rule fed_adam
+// test: --rounds 3 --model lr --rule fed_yogi
+// test: --rounds 3 --model lr --rule fed_nova --attack label_flip --aggregator norm_clipping --at-least 0.3
+// test: --rounds 3 --model lr --rule fed_avgm --attack sign_flip --aggregator median --fraction 0.5 --at-least 0.3
+// test: --rounds 3 --model lr --attack gaussian --aggregator multi_krum --fraction 0.3 --at-least 0.5
+// test: --rounds 3 --model lr --attack inner_product --aggregator geometric_median --bucket 2 --fraction 0.3
+// test: --rounds 3 --model lr --attack a_little_is_enough --aggregator bulyan --fraction 0.5 --attackers 10
+// test: --rounds 3 --model lr --secure --at-least 0.5
+// test: --rounds 3 --model lr --epsilon 100 --fraction 0.5
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
-#include "models/local_training.hpp"
-#include "models/mlp.hpp"
-#include "models/mnist.hpp"
+// refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
+// refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine
+// refuses: --rule scaffold --aggregator median => --aggregator median is here for fed_avg, .* - take one of these
+// refuses: --rule fed_adam --secure => --secure is here for fed_avg, .* - take one of these, or leave it out
+// refuses: --rule fed_dyn --epsilon 1 => --epsilon is here for fed_avg, .* - take one of these, or leave it out
+// refuses: --secure --aggregator krum => --aggregator krum compares clients, and --secure hides them - leave one
+// refuses: --epsilon 1 --aggregator krum => --aggregator krum is no sum, .* - leave one of them out
+// refuses: --secure --epsilon 1 => --epsilon adds its noise where the sum is, .* - leave one of them out
+// refuses: --attackers 3 => --attackers 3 have no attack - say which with --attack
+// refuses: --clients 5 --attackers 6 --attack sign_flip => --attackers 6 of --clients 5 are too many - give at most
+// refuses: --bucket 2 => --bucket 2 is for aggregators that compare clients - add --aggregator median
+// refuses: --rule fed_dyn --mu 0 => --rule fed_dyn has no alpha - give it as --mu, such as .1
+// refuses: --rule fed_best => --rule: fed_best not in
+#include "federated_mnist/options.hpp"
+#include "federated_mnist/run.hpp"
 #include "support/json.hpp"
-#include "support/launch.hpp"
-#include "support/options.hpp"
-#include "support/progress.hpp"
+#include "support/plot.hpp"
 
-#include <CLI/CLI.hpp>
-#include <tutti/tutti.hpp>
-
-struct clients_of_mnist { // a population: what a federated strategy needs to know
-  const models::digits& data;
-  models::local_training how;
-  std::vector<std::uint32_t> order; // shuffled once, then cut in 100: IID clients
-  models::mlp model{};
-  int clients() const { return 100; }
-  std::span<const std::uint32_t> rows(int client) const {
-    return models::client_rows(order, std::size_t(client), 100);
-  }
-  double examples(int client) const { return double(rows(client).size()); }
-  void train(int client, tutti::local_training<float>& local, tutti::random_stream random) {
-    model.load(local.received());
-    how.epochs = local.epochs();
-    models::train_client(model, data.training, rows(client), how, random());
-    std::ranges::copy(model.flat_parameters(), local.parameters().begin());
-  }
-  tutti::score evaluate(std::span<const float> parameters, int part, int parts) {
-    const auto mine = tutti::shard_of(data.test.size(), part, parts);
-    model.load(parameters);
-    return {double(model.correct(data.test, mine.begin, mine.end)), double(mine.end - mine.begin)};
-  }
-};
+using namespace federated_mnist;
 
 int main(int argc, char** argv) try {
-  int ranks = 2, rounds = 200;
-  double until = 2, at_least = 0;
-  std::uint64_t seed = 1;
-  models::local_training how;
-  std::string json;
-  CLI::App app{"Federated averaging on MNIST (below TUTTI_DATA, or generated images)"};
-  app.option_defaults()->always_capture_default();
-  app.add_option("--ranks", ranks, "threads that train clients");
-  app.add_option("--rounds", rounds, "at most");
-  app.add_option("--until", until, "stop at this test accuracy");
-  app.add_option("--at-least", at_least, "fail when the last test accuracy is less");
-  app.add_option("--seed", seed, "names every draw");
-  app.add_option("--json", json, "write rounds and accuracy to this file");
-  CLI11_PARSE(app, argc, argv);
-  support::check_ranks(ranks);
-  support::check_writable("--json", json);
+  const settings s = parse(argc, argv);
+  check(s);
   const auto data = models::find_digits();
   std::printf("%s: %zu images\n", data.source.c_str(), data.training.size());
-  tutti::round_report last;
-  tutti::threads::run(ranks, [&](auto& world) {
-    clients_of_mnist clients{data, how, models::shuffled(data.training.size(), seed)};
-    models::mlp model;
-    model.initialise(seed);
-    support::progress bar{world.rank() == 0, rounds};
-    tutti::strategy strategy{world, tutti::star{}, tutti::weighted_mean{},
-                             tutti::federated{.fraction = 0.1, .epochs = 1}};
-    strategy.run(model.flat_parameters(), clients, {rounds, seed}, [&](const auto& round) {
-      bar.update(round.round, "test accuracy " + std::to_string(round.metric));
-      if (world.rank() == 0) last = round;
-      if (world.rank() == 0 && !round.skipped.empty()) std::puts(round.skipped.c_str());
-      return round.metric < until; // the same on every rank
-    });
+  tutti::federated_report report;
+  tutti::threads::run(s.ranks, [&](world_type& world) {
+    const bool hides = s.secure || s.epsilon > 0, compares = s.aggregator != "mean";
+    const bool keeps = s.rule == "scaffold" || s.rule == "fed_dyn";
+    auto run = hides ? hidden : compares ? compared : keeps ? corrected : is_plain(s.rule) ? averaged : adaptive;
+    const auto all = run(world, s, data);
+    if (world.rank() == 0) report = all;
   });
+  support::line curve{s.rule + ", " + s.aggregator, {}};
+  for (const auto& round : report.rounds) {
+    curve.points.push_back({double(round.round), round.metric});
+    if (!round.skipped.empty()) std::puts(round.skipped.c_str());
+  }
+  const auto& last = report.rounds.back();
   std::printf("round %d: test accuracy %.4f\n", last.round, last.metric);
-  support::write_json(json, {{"rounds", last.round}, {"accuracy", last.metric}});
-  return last.metric >= at_least ? 0 : 1;
+  if (s.epsilon > 0) std::printf("epsilon %.4f at delta %g was spent\n", last.epsilon, s.delta);
+  if (s.secure) std::puts(last.secure.c_str());
+  if (!s.plot.empty()) support::write_plot(s.plot, "federated MNIST", "round", "test accuracy", {curve});
+  nlohmann::json accuracies;
+  for (const auto& p : curve.points) accuracies.push_back(p.y);
+  support::write_json(s.json, {{"rounds", last.round}, {"accuracy", last.metric}, {"seconds", last.seconds},
+                               {"epsilon", last.epsilon}, {"accuracies", accuracies}});
+  return last.metric >= s.at_least ? 0 : 1;
 } catch (const std::exception& e) {
   std::fprintf(stderr, "federated_mnist: %s\n", e.what());
   return 1;

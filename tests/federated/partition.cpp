@@ -55,6 +55,8 @@ BOOST_AUTO_TEST_CASE(every_partition_is_a_disjoint_cover) {
       check("iid", tutti::iid_partition{});
       check("shards", tutti::shard_partition{});
       check("power law", tutti::power_law_partition{});
+      check("labels and power law", tutti::label_power_law_partition{});
+      check("labels that nobody has", tutti::label_power_law_partition{.labels = 1});
       for (const double alpha : {.001, .01, .3, 100.0}) check("dirichlet", tutti::dirichlet_partition{alpha});
     }
 }
@@ -69,6 +71,20 @@ BOOST_AUTO_TEST_CASE(iid_clients_hold_equally_many_and_shards_few_labels) {
     BOOST_CHECK(labels_of(rows, labels).size() <= 2);
   }
   BOOST_CHECK_MESSAGE(two > 70, "only " << two << " of 100 clients have two labels");
+}
+
+BOOST_AUTO_TEST_CASE(clients_of_two_labels_have_two_and_sizes_that_fall_as_a_power) {
+  const auto labels = ten_classes(20000);
+  const auto got = cut(tutti::label_power_law_partition{.labels = 2, .exponent = .5}, labels, 100);
+  std::vector<double> sizes;
+  for (const auto& rows : got) {
+    BOOST_CHECK_EQUAL(labels_of(rows, labels).size(), 2u);
+    sizes.push_back(double(rows.size()));
+  }
+  std::sort(sizes.rbegin(), sizes.rend());
+  BOOST_CHECK_MESSAGE(sizes[0] > 4 * sizes[50] && sizes[0] < 15 * sizes[99], sizes[0] << ", " << sizes[50]);
+  for (const auto& rows : cut(tutti::label_power_law_partition{.labels = 3, .exponent = 0}, labels, 20))
+    BOOST_CHECK(rows.size() > 950 && rows.size() < 1050 && labels_of(rows, labels).size() == 3);
 }
 
 /// The mean of max(share) over labels is near 1 for a small alpha, and near 1 / clients for a great one.

@@ -1,8 +1,8 @@
 // Rules over clients: the values of the rules, who is left out and named, and what is left of a training that is
 // attacked.
-#include "federated/attacks.hpp"
 #include "sync/model.hpp"
 
+#include <tutti/federated/attacks.hpp>
 #include <tutti/reducers/bucketing.hpp>
 #include <tutti/reducers/bulyan.hpp>
 #include <tutti/reducers/geometric_median.hpp>
@@ -15,7 +15,7 @@
 #include <limits>
 #include <span>
 #include <string>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(federated_robust)
@@ -137,31 +137,26 @@ BOOST_AUTO_TEST_CASE(buckets_are_others_in_every_round) {
 
 namespace {
 
-enum class attack { none, sign_flip, label_flip, gaussian, little, inner_product };
-
-/// A hundred clients with twenty points each of two overlapping classes in eight dimensions; the first twenty attack.
-class blobs {
-public:
+/// A hundred clients with twenty points each of two overlapping classes in eight dimensions; of the first `flipped` the
+/// labels are exchanged.
+struct blobs {
   static constexpr int people = 100, points = 20, attackers = 20;
   static constexpr std::size_t dimensions = 8, weights = dimensions + 1;
 
-  explicit blobs(attack how) : how_{how} {}
+  int flipped = 0;
 
   int clients() const { return people; }
   double examples(int) const { return points; }
-  void train(int client, tutti::local_training<double>& local, tutti::random_stream random) {
-    const auto received = local.received();
-    attacks::update mine = learnt(client, received, how_ == attack::label_flip && client < attackers);
-    if (client < attackers && how_ != attack::none && how_ != attack::label_flip) {
-      if (how_ == attack::sign_flip) mine = attacks::sign_flip(mine, 8);
-      if (how_ == attack::gaussian) mine = attacks::gaussian(weights, 200, random);
-      if (how_ == attack::little || how_ == attack::inner_product) {
-        if (seen_ != local.round()) honest_ = honest(received), seen_ = local.round();
-        mine = how_ == attack::little ? attacks::a_little_is_enough(honest_, 1)
-                                      : attacks::inner_product_manipulation(honest_, 8);
-      }
+  /// One pass over its points.
+  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
+    const std::span<double> w = local.parameters();
+    for (int k = 0; k < points; ++k) {
+      const auto x = point(client, k);
+      const int label = client < flipped ? tutti::attacks::flipped_label(k % 2, 2) : k % 2;
+      const double error = 1 / (1 + std::exp(-margin(w, x))) - label;
+      for (std::size_t i = 0; i < dimensions; ++i) w[i] -= .05 * error * x[i];
+      w[dimensions] -= .05 * error;
     }
-    for (std::size_t i = 0; i < weights; ++i) local.parameters()[i] = received[i] + mine[i];
   }
   /// The share of fresh points that are told apart.
   static double accuracy(const std::vector<double>& w) {
@@ -172,8 +167,8 @@ public:
 
 private:
   static std::vector<double> point(int client, int k) {
-    tutti::random_stream draw{77, std::uint32_t(k), std::uint64_t(client)};
-    auto x = attacks::gaussian(dimensions, 1, draw);
+    std::vector<double> x(dimensions);
+    tutti::attacks::gaussian{1}({}, x, tutti::random_stream{77, std::uint32_t(k), std::uint64_t(client)});
     for (double& v : x) v += k % 2 == 1 ? .6 : -.6;
     return x;
   }
@@ -182,34 +177,19 @@ private:
     for (std::size_t i = 0; i < dimensions; ++i) sum += w[i] * x[i];
     return sum;
   }
-  /// One pass over its points.
-  static attacks::update learnt(int client, std::span<const double> received, bool flipped) {
-    std::vector<double> w{received.begin(), received.end()};
-    for (int k = 0; k < points; ++k) {
-      const auto x = point(client, k);
-      const int label = flipped ? attacks::label_flip(k % 2, 2) : k % 2;
-      const double error = 1 / (1 + std::exp(-margin(w, x))) - label;
-      for (std::size_t i = 0; i < dimensions; ++i) w[i] -= .05 * error * x[i];
-      w[dimensions] -= .05 * error;
-    }
-    for (std::size_t i = 0; i < weights; ++i) w[i] -= received[i];
-    return w;
-  }
-  static std::vector<attacks::update> honest(std::span<const double> received) {
-    std::vector<attacks::update> out;
-    for (int c = attackers; c < people; ++c) out.push_back(learnt(c, received, false));
-    return out;
-  }
-
-  attack how_;
-  std::int64_t seen_ = 0;
-  std::vector<attacks::update> honest_;
 };
 
-template <class Rule>
-double accuracy_of(attack how, const Rule& rule) {
+struct no_attack {
+  static constexpr bool wants_known = false;
+  void operator()(tutti::attacks::known_updates, std::span<double>, tutti::random_stream) const {}
+};
+struct label_flip : no_attack {};
+
+template <class Attack, class Rule>
+double accuracy_of(const Attack& attack, const Rule& rule) {
   tutti::self world;
-  blobs clients{how};
+  blobs honest{std::is_same_v<Attack, label_flip> ? blobs::attackers : 0};
+  tutti::attacked clients{honest, blobs::attackers, attack};
   std::vector<double> w(blobs::weights);
   tutti::strategy strategy{world, rule, tutti::federated{.fraction = 1}};
   strategy.run(w, clients, {.rounds = 8});
@@ -219,36 +199,39 @@ double accuracy_of(attack how, const Rule& rule) {
 } // namespace
 
 BOOST_AUTO_TEST_CASE(attacks_that_undo_a_mean_are_stood_by_rules) {
-  const double calm = accuracy_of(attack::none, tutti::mean{});
+  const double calm = accuracy_of(no_attack{}, tutti::mean{});
   BOOST_REQUIRE_MESSAGE(calm > .9, "without an attack " << calm);
-  for (const auto& [how, name] : {std::pair{attack::sign_flip, "sign flip"}, {attack::gaussian, "gaussian"},
-                                  {attack::inner_product, "inner product"}}) {
+  const auto stood = [&](const char* name, const auto& how) {
     const double mean = accuracy_of(how, tutti::mean{});
     BOOST_CHECK_MESSAGE(mean < calm - .05, name << " leaves a mean " << mean << " of " << calm);
-    const auto stands = [&, n = name](const char* rule, double got) {
-      BOOST_CHECK_MESSAGE(got > calm - .02, rule << " under " << n << ": " << got << " of " << calm);
+    const auto stands = [&](const char* rule, double got) {
+      BOOST_CHECK_MESSAGE(got > calm - .02, rule << " under " << name << ": " << got << " of " << calm);
     };
     stands("median", accuracy_of(how, tutti::median{}));
     stands("trimmed mean", accuracy_of(how, tutti::trimmed_mean{.trim = 20}));
     stands("krum", accuracy_of(how, tutti::krum{.f = 20, .keep = 60}));
     stands("bulyan", accuracy_of(how, tutti::bulyan{.f = 20}));
     stands("geometric median", accuracy_of(how, tutti::geometric_median{}));
-  }
+  };
+  stood("sign flip", tutti::attacks::sign_flip{8});
+  stood("gaussian", tutti::attacks::gaussian{200});
+  stood("inner product", tutti::attacks::inner_product_manipulation{8});
 }
 
 /// What these do is reported; a rule may lose a little, and no rule may lose what a mean keeps.
 BOOST_AUTO_TEST_CASE(attacks_that_hide_among_the_honest_cost_little_here) {
-  const double calm = accuracy_of(attack::none, tutti::mean{});
-  for (const auto& [how, name] : {std::pair{attack::little, "a little is enough"},
-                                  {attack::label_flip, "label flip"}}) {
-    const auto stands = [&, n = name](const char* rule, double got) {
-      BOOST_TEST_MESSAGE(rule << " under " << n << ": " << got << " of " << calm);
-      BOOST_CHECK_MESSAGE(got > calm - .1, rule << " under " << n << ": " << got << " of " << calm);
+  const double calm = accuracy_of(no_attack{}, tutti::mean{});
+  const auto costs_little = [&](const char* name, const auto& how) {
+    const auto stands = [&](const char* rule, double got) {
+      BOOST_TEST_MESSAGE(rule << " under " << name << ": " << got << " of " << calm);
+      BOOST_CHECK_MESSAGE(got > calm - .1, rule << " under " << name << ": " << got << " of " << calm);
     };
     stands("median", accuracy_of(how, tutti::median{}));
     stands("geometric median", accuracy_of(how, tutti::geometric_median{}));
     stands("bulyan", accuracy_of(how, tutti::bulyan{.f = 20}));
-  }
+  };
+  costs_little("a little is enough", tutti::attacks::a_little_is_enough{1});
+  costs_little("label flip", label_flip{});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

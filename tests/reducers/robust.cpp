@@ -112,6 +112,30 @@ BOOST_AUTO_TEST_CASE(centered_clipping_goes_on_from_where_it_has_come_to) {
   BOOST_CHECK(near(of(tutti::centered_clipping{.radius = 1, .passes = 3}, one_far), {v[0], v[1]}, 1e-12));
 }
 
+/// Sixteen coordinates at once, in blocks and their rests, have the bits of the definition's one by one.
+BOOST_AUTO_TEST_CASE(long_contributions_have_the_bits_of_the_definition) {
+  tutti::random_stream draw{4};
+  for (const std::size_t n : {std::size_t{15}, std::size_t{16}, std::size_t{255}, std::size_t{600}}) {
+    rows all(7, std::vector<double>(n));
+    for (auto& row : all)
+      for (double& x : row) x = draw.below(50) == 0 ? bad_numbers[0] : double(draw.uniform()) - .5;
+    all[6] = std::vector<double>(n, 9); // else each has a NaN somewhere
+    all[5] = std::vector<double>(n, -1);
+    const auto same = [&](const char* name, const auto& rule) {
+      const auto wanted = of(rule, all);
+      const auto got = on_ranks(all, rule, tutti::star{})[3];
+      for (std::size_t i = 0; i < n; ++i)
+        BOOST_CHECK_MESSAGE(got[i] == wanted[i] || (got[i] != got[i] && wanted[i] != wanted[i]),
+                            name << ", " << i << " of " << n << ": " << got[i] << ", " << wanted[i]);
+    };
+    same("median", tutti::median{});
+    same("trimmed mean", tutti::trimmed_mean{2});
+    same("median of buckets", tutti::bucketing{tutti::median{}, 2});
+    same("bulyan", tutti::bulyan{1});
+    same("geometric median", tutti::geometric_median{});
+  }
+}
+
 BOOST_AUTO_TEST_CASE(what_is_not_finite_neither_wins_nor_poisons) {
   for (const double bad : bad_numbers)
     for (const std::size_t where : {0u, 6u}) {

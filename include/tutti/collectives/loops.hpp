@@ -7,6 +7,7 @@
 #include <tutti/communicators/signals.hpp>
 #include <tutti/core/blocks.hpp>
 #include <tutti/core/config.hpp>
+#include <tutti/core/lanes.hpp>
 #include <tutti/core/widely.hpp>
 #include <tutti/reducers/reducer.hpp>
 
@@ -227,6 +228,7 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
   constexpr std::size_t length = block_of<T, A>;
   std::vector<A> block(wires.size() * length), column(wires.size());
   T room[block_of<T>];
+  std::vector<lanes<A>> columns(gathers_lanes<R> ? wires.size() : 0);
   in_blocks<length>(n, [&](std::size_t begin, auto count) {
     std::size_t rows = 0; // of the contributions that count
     for (std::size_t k = 0; k < all.count(); ++k) {
@@ -237,7 +239,16 @@ void unite_by_gathering(const R& r, const C& codec, std::span<const std::byte* c
       detail::lift_block<R, T, A>(r, in, block.data() + rows++ * length, count, first + begin,
                                   weight);
     }
-    for (std::size_t i = 0; i < count; ++i) {
+    constexpr std::size_t width = lanes<A>::width;
+    const std::size_t in_lanes = gathers_lanes<R> ? count / width * width : 0;
+    if constexpr (gathers_lanes<R>)
+      for (std::size_t i = 0; i < in_lanes; i += width) {
+        for (std::size_t k = 0; k < rows; ++k) std::copy_n(&block[k * length + i], width, columns[k].at);
+        const lanes<A> united = r.gather(std::span{columns}.first(rows));
+        for (std::size_t l = 0; l < width; ++l)
+          values[begin + i + l] = detail::lower<T>(r, united.at[l], total, first + begin + i + l);
+      }
+    for (std::size_t i = in_lanes; i < count; ++i) {
       for (std::size_t k = 0; k < rows; ++k) column[k] = block[k * length + i];
       values[begin + i] = detail::lower<T>(r, r.gather(std::span<A>{column}.first(rows)), total,
                                            first + begin + i);

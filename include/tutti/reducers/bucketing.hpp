@@ -65,6 +65,7 @@ struct bucketing {
   using part = reducer_part;
   template <class T>
   static constexpr bool accepts = accepts_element<Rule, T>;
+  static constexpr bool in_lanes = detail::gathers_lanes<Rule>;
 
   Rule rule = {};
   int each = 2;

@@ -5,6 +5,7 @@
 #include <tutti/reducers/order_statistics.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -16,6 +17,7 @@ namespace tutti {
 /// to 0: what is left of bulyan when the choice is made.
 struct mean_around_median {
   using part = reducer_part;
+  static constexpr bool in_lanes = true;
 
   std::vector<std::size_t> ranks; ///< at least `keep` of them
   std::size_t keep = 1;
@@ -25,14 +27,26 @@ struct mean_around_median {
     for (std::size_t k = 0; k < ranks.size(); ++k) std::swap(column[k], column[ranks[k]]); // ranks[k] >= k
     const auto chosen = column.first(ranks.size());
     const A middle = median{}.gather(chosen); // which sorts them
-    std::size_t first = 0;
-    while (first + keep < chosen.size() && is_farther(middle, chosen[first], chosen[first + keep])) ++first;
-    A total = chosen[first];
-    for (std::size_t k = 1; k < keep; ++k) total = total + chosen[first + k];
-    return total / A(keep);
+    if constexpr (std::same_as<A, detail::lane_t<A>>) {
+      return mean_around(middle, [&](std::size_t k) { return chosen[k]; }, chosen.size());
+    } else {
+      A out;
+      for (std::size_t l = 0; l < A::width; ++l)
+        out.at[l] = mean_around(middle.at[l], [&](std::size_t k) { return chosen[k].at[l]; }, chosen.size());
+      return out;
+    }
   }
 
 private:
+  /// Of `n` sorted values.
+  template <class A, class Value>
+  constexpr A mean_around(A middle, Value&& value, std::size_t n) const {
+    std::size_t first = 0;
+    while (first + keep < n && is_farther(middle, value(first), value(first + keep))) ++first;
+    A total = value(first);
+    for (std::size_t k = 1; k < keep; ++k) total = total + value(first + k);
+    return total / A(keep);
+  }
   /// Whether `below` the middle is farther from it than `above`.
   template <class A>
   static constexpr bool is_farther(A middle, A below, A above) {

@@ -4,6 +4,7 @@
 #include <tutti/reducers/reducer.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -33,20 +34,47 @@ double squared_distance(const T* a, const T* b, std::size_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+/// Of whole blocks of floats, in so many lanes that none waits for itself; then pairwise.
+template <class T>
+[[gnu::noinline]] float squared_distance_in_lanes(const T* __restrict a, const T* __restrict b, std::size_t n) {
+  constexpr std::size_t lanes = 64;
+  float sums[lanes] = {};
+  for (std::size_t k = 0; k < n; k += lanes)
+    for (std::size_t l = 0; l < lanes; ++l) {
+      const float d = element_cast<float>(a[k + l]) - element_cast<float>(b[k + l]);
+      sums[l] += d * d;
+    }
+  for (std::size_t half = lanes / 2; half > 0; half /= 2)
+    for (std::size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
+  return sums[0];
+}
+
+/// The same of a block that is short enough for floats, where that is what they are added up in: right to about 1e-6.
+/// Where it leaves the middle of their range, or is no number, in double.
+template <class T>
+double squared_distance_in_block(const T* a, const T* b, std::size_t n) {
+  if constexpr (std::same_as<accumulator_t<T>, float>) {
+    const std::size_t whole = n / 64 * 64;
+    const double total = double(detail::squared_distance_in_lanes(a, b, whole));
+    if (total > 1e-25 && total < 1e35) return total + detail::squared_distance(a + whole, b + whole, n - whole);
+  }
+  return detail::squared_distance(a, b, n);
+}
+
 /// Fills a symmetric matrix over all rows and, where it has room for one more, the origin. A row with a NaN or infinity
 /// is infinitely far from all others.
 template <class T>
 void measure_distances(gathered_rows<T> all, std::span<double> matrix) {
   const std::size_t rows = all.rows.size(), points = matrix.size() == rows * rows ? rows : rows + 1;
   std::fill(matrix.begin(), matrix.end(), 0.0);
-  constexpr std::size_t block = 1024; // a block of every row stays in the cache while it meets all others
+  constexpr std::size_t block = 512; // a block of every row stays in the cache while it meets all others
   for (std::size_t begin = 0; begin < all.n; begin += block) {
     const std::size_t n = (std::min)(block, all.n - begin);
     for (std::size_t i = 0; i < points; ++i)
       for (std::size_t j = 0; j < i; ++j) {
         const T* other = all.rows[j] + begin;
         matrix[i * points + j] +=
-            i < rows ? detail::squared_distance(all.rows[i] + begin, other, n)
+            i < rows ? detail::squared_distance_in_block(all.rows[i] + begin, other, n)
                      : detail::squared_distance(other, static_cast<const T*>(nullptr), n);
       }
   }

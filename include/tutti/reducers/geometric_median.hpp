@@ -8,6 +8,7 @@
 #pragma once
 
 #include <tutti/core/element.hpp>
+#include <tutti/core/lanes.hpp>
 #include <tutti/core/rounded.hpp>
 #include <tutti/reducers/distances.hpp>
 #include <tutti/reducers/elementary.hpp>
@@ -25,17 +26,22 @@ namespace tutti {
 /// Each contribution times its share, in rank order, added up in double; what has no share may hold anything.
 struct combination {
   using part = reducer_part;
+  static constexpr bool in_lanes = true;
 
   std::vector<double> shares; ///< one a rank
 
   template <class A>
   A gather(std::span<A> column) const {
+    using lane = detail::lane_t<A>;
     const rounding rounded;
-    double total = 0;
+    auto total = detail::by_lane([](lane) { return 0.0; }, A{});
     bool any = false;
     for (std::size_t k = 0; k < column.size(); ++k)
-      if (shares[k] != 0) total += rounded(shares[k] * double(column[k])), any = true;
-    return any ? A(total) : std::numeric_limits<A>::quiet_NaN();
+      if (const double share = shares[k]; share != 0) {
+        total = detail::by_lane([&](double sum, lane x) { return sum + rounded(share * double(x)); }, total, column[k]);
+        any = true;
+      }
+    return detail::by_lane([&](double sum) { return any ? lane(sum) : std::numeric_limits<lane>::quiet_NaN(); }, total);
   }
 };
 

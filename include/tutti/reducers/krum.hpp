@@ -13,6 +13,7 @@ namespace tutti {
 /// The mean of chosen contributions: what is left of krum when the choice is made.
 struct mean_of_chosen {
   using part = reducer_part;
+  static constexpr bool in_lanes = true;
 
   std::vector<std::size_t> ranks; ///< in rank order, at least one
 

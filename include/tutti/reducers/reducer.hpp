@@ -6,7 +6,9 @@
 //   folding    identity<A>()        the value that changes nothing
 //              combine(A, A) -> A   the binary operation
 //   gathering  gather(span<A>) -> A every contribution to one coordinate at once, in rank order;
-//                                   the span may be reordered
+//                                   the span may be reordered. With `static constexpr bool in_lanes
+//                                   = true`, A may be lanes (core/lanes.hpp), sixteen columns at
+//                                   once, each with the bits that it has alone
 //   optional   lift(T, weight[, i]) -> A     a contribution entering, default: the conversion
 //              lower(A, total[, i]) -> T     the result leaving, default: the conversion;
 //                                            `total` is the sum of all weights, `i` the index of
@@ -97,6 +99,17 @@ concept gathering_reducer =
     requires(const R r, std::span<reducer_accumulator_t<R, T>> column) {
       { r.gather(column) } -> std::same_as<reducer_accumulator_t<R, T>>;
     };
+
+namespace detail {
+
+/// Whether R gathers many columns at once.
+template <class R>
+inline constexpr bool gathers_lanes = false;
+template <class R>
+  requires requires { R::in_lanes; }
+inline constexpr bool gathers_lanes<R> = R::in_lanes;
+
+} // namespace detail
 
 /// All contributions to elements [first, first + n) of the data, one row per rank, in rank order.
 template <class T>
