@@ -1,6 +1,7 @@
 // A convolutional network of LibTorch on many ranks, threads of this process: MNIST below TUTTI_DATA, or generated
 // digits.
 // test: --steps 60 --ranks 2 --at-least 0.9
+// test: --steps 2 --batch 8 --onnx mnist.onnx
 // refuses: --ranks 0 => --ranks 0: give 1 to
 // refuses: --resume => --resume: give --checkpoints, the folder to go on from
 // refuses: --resume --checkpoints /no/such/folder => --resume: there is no checkpoint in /no/such/folder
@@ -10,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 #include <tutti/adapters/torch.hpp>
+#include <tutti/adapters/torch_onnx.hpp>
 #include <tutti/adapters/torch_sampler.hpp>
 #include <tutti/tutti.hpp>
 
@@ -36,6 +38,12 @@ struct network : torch::nn::Module {
     x = at::max_pool2d(at::relu(second(x)), 2);
     return last(x.flatten(1));
   }
+};
+/// What forward() computes, for ONNX.
+const auto in_onnx = [](tutti::torch::onnx_graph& graph, network& net, tutti::torch::onnx_value x) {
+  x = graph(torch::nn::MaxPool2d(2), relu(graph(net.first, x)));
+  x = graph(torch::nn::MaxPool2d(2), relu(graph(net.second, x)));
+  return graph(net.last, flatten(x, 1));
 };
 
 /// Images and labels of these numbers.
@@ -65,7 +73,7 @@ double accuracy(network& net, const models::image_set& images) {
 int main(int argc, char** argv) try {
   int ranks = 2, steps = 200;
   std::size_t each = 32;
-  std::string checkpoints;
+  std::string checkpoints, onnx;
   bool resume = false;
   double at_least = 0;
   CLI::App app{"A convolutional network of LibTorch on many ranks (MNIST below TUTTI_DATA, or generated digits)"};
@@ -75,6 +83,7 @@ int main(int argc, char** argv) try {
   app.add_option("--batch", each, "images of each rank and step");
   app.add_option("--checkpoints", checkpoints, "folder that a checkpoint is written into at the end");
   app.add_flag("--resume", resume, "go on from the last one");
+  app.add_option("--onnx", onnx, "file that the trained network is written into, for ONNX Runtime or TensorRT");
   app.add_option("--at-least", at_least, "fail when the test accuracy is less");
   CLI11_PARSE(app, argc, argv);
   support::check_ranks(ranks);
@@ -114,6 +123,7 @@ int main(int argc, char** argv) try {
     if (!checkpoints.empty()) ddp.save(checkpoints + "/step-" + std::to_string(ddp.steps()), {.keep = 2});
     if (world.rank() != 0) return;
     reached = accuracy(*net, data.test);
+    if (!onnx.empty()) tutti::torch::to_onnx(*net, batch(data.test, {0}).first, onnx, in_onnx);
     for (const auto& p : net->parameters()) length += p.detach().to(at::kDouble).pow(2).sum().template item<double>();
   });
   std::printf("test accuracy %.4f, weights of length %.17g\n", reached, std::sqrt(length));

@@ -32,8 +32,7 @@ BOOST_AUTO_TEST_CASE(linear_and_shapes) {
   layer("flatten_the_middle", nn::Flatten(nn::FlattenOptions().start_dim(1).end_dim(2)), picture);
   layer("flatten_all", nn::Flatten(nn::FlattenOptions().start_dim(0)), picture);
   layer("flatten_the_first", nn::Flatten(nn::FlattenOptions().start_dim(0).end_dim(1)), picture);
-  layer("sequential", nn::Sequential(nn::Linear(6, 8), nn::ReLU(), nn::Dropout(.5), nn::Linear(8, 3)),
-        x);
+  layer("sequential", nn::Sequential(nn::Linear(6, 8), nn::ReLU(), nn::Dropout(.5), nn::Linear(8, 3)), x);
   layer("nothing", nn::Sequential(nn::Dropout(), nn::Identity()), x);
 }
 
@@ -73,8 +72,8 @@ BOOST_AUTO_TEST_CASE(pools) {
 
   layer("max_pool1d", nn::MaxPool1d(nn::MaxPool1dOptions(3).stride(2).padding(1)), line);
   layer("max_pool2d", nn::MaxPool2d(2), picture);
-  layer("max_pool2d_options",
-        nn::MaxPool2d(nn::MaxPool2dOptions({3, 2}).stride({2, 1}).padding({1, 0}).dilation({1, 2})), picture);
+  layer("max_pool2d_options", nn::MaxPool2d(nn::MaxPool2dOptions({3, 2}).stride({2, 1}).padding({1, 0})), picture);
+  layer("max_pool2d_dilated", nn::MaxPool2d(nn::MaxPool2dOptions({3, 2}).dilation({1, 2})), picture);
   layer("max_pool2d_ceil", nn::MaxPool2d(nn::MaxPool2dOptions(3).stride(2).ceil_mode(true)), picture);
   layer("max_pool2d_ceil_dropped", nn::MaxPool2d(nn::MaxPool2dOptions(2).stride(3).padding(1).ceil_mode(true)),
         picture);
@@ -119,6 +118,14 @@ BOOST_AUTO_TEST_CASE(normalisations) {
   layer("layer_norm_of_two", nn::LayerNorm(nn::LayerNormOptions({6, 5}).eps(.01)), line);
   layer("layer_norm_plain", nn::LayerNorm(nn::LayerNormOptions({5}).elementwise_affine(false)), line);
   layer("layer_norm_of_large", nn::LayerNorm(nn::LayerNormOptions({5})), line * 1e3);
+  // One operator: taken apart, engines of half precision lose it (NVIDIA/TensorRT#4493).
+  const folder here;
+  nn::LayerNorm norm(nn::LayerNormOptions({5}));
+  tutti::torch::to_onnx(norm, line, here / "norm.onnx");
+  const auto model = model_of(here / "norm.onnx");
+  BOOST_CHECK_EQUAL(model.graph().node(0).op_type(), "LayerNormalization");
+  BOOST_CHECK_EQUAL(model.opset_import(0).version(), 17);
+
   layer("group_norm", nn::GroupNorm(2, 6), picture, {.varying = {{0, 2, 3}}});
   layer("group_norm_plain", nn::GroupNorm(nn::GroupNormOptions(3, 6).affine(false)), line);
   layer("instance_norm1d", nn::InstanceNorm1d(6), line);

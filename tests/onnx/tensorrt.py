@@ -40,6 +40,8 @@ def engine_of(model, shapes, log):
     return bytes(engine)
 
 
+# What TensorRT says it does not have, of what ONNX has: it has to say so.
+beyond = {"max_pool2d_dilated": "does not support dilations"}
 wrong = built = 0
 for path in sorted(pathlib.Path(sys.argv[1]).rglob("model.onnx")):
     log = Log()
@@ -49,7 +51,10 @@ for path in sorted(pathlib.Path(sys.argv[1]).rglob("model.onnx")):
         assert len(engine_of(path.read_bytes(), shapes, log)) > 1000, "an engine of few bytes"
         assert not any("clamp" in text.lower() for text in log.said), "; ".join(log.said)
         built += 1
+        assert path.parent.name not in beyond, "TensorRT has it by now: take it off the list"
     except Exception as error:  # whatever it is, it is counted and named
+        if beyond.get(path.parent.name, "no such sentence") in str(error):
+            continue
         wrong += 1
         print(f"not ok {path.parent.relative_to(sys.argv[1])}: {str(error).splitlines()[0][:300]}")
 try:

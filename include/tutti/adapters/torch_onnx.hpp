@@ -58,12 +58,27 @@ concept names_its_module = requires {
   typename visitor_of<decltype(&Visitor::operator())>::module;
 };
 
-/// The same tensors, up to rounding.
-inline bool agree(const at::Tensor& a, const at::Tensor& b) {
-  if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type()) return false;
-  if (!a.is_floating_point()) return at::equal(a, b);
-  const double size = b.numel() == 0 ? 0 : b.abs().nan_to_num(0, 0).max().template item<double>();
-  return at::allclose(a, b, 1e-4, 1e-5 * size + 1e-12, true);
+/// How what is described differs from what forward() computes; empty where it does not, up to rounding.
+inline std::string difference(const std::vector<onnx_value>& described, const std::vector<at::Tensor>& computed) {
+  if (described.size() != computed.size())
+    return std::to_string(computed.size()) + " tensors, and " + std::to_string(described.size()) + " are described";
+  for (std::size_t k = 0; k < computed.size(); ++k) {
+    const at::Tensor &a = described[k].example(), &b = computed[k];
+    if (!a.defined() && !b.defined()) continue;
+    if (!a.defined() || !b.defined()) return "a tensor that is described, or not, where there is none, or one";
+    const auto facts = [](const at::Tensor& t) {
+      return std::string{c10::toString(t.scalar_type())} + " " + c10::str(t.sizes());
+    };
+    if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type())
+      return facts(b) + " where " + facts(a) + " is described";
+    if (b.numel() == 0) continue;
+    const at::Tensor x = a.to(at::kDouble), y = b.to(at::kDouble);
+    const double largest = y.abs().nan_to_num(0, 0).max().item<double>();
+    if (!at::allclose(x, y, 1e-4, 1e-5 * largest + 1e-7, true))
+      return "other values than are described, off by " + std::to_string((x - y).abs().max().item<double>()) +
+             " where the largest is " + std::to_string(largest);
+  }
+  return "";
 }
 
 template <class Visitor>
@@ -90,10 +105,8 @@ private:
     append(values, visitor_(graph, module, x[K]...));
     std::vector<at::Tensor> computed;
     append(computed, module.forward(x[K].example().clone()...));
-    bool same = values.size() == computed.size();
-    for (std::size_t k = 0; k < values.size() && same; ++k)
-      same = values[k].defined() && agree(values[k].example(), computed[k]);
-    if (!same) graph.refuse("forward() computes other values than its visitor describes");
+    const std::string wrong = difference(values, computed);
+    if (!wrong.empty()) graph.refuse("forward() computes " + wrong);
     return values;
   }
 
@@ -143,13 +156,10 @@ onnx_sketch sketch_of(Module& module, const onnx_options& options, const std::ve
   for (const std::string& name : results) graph.reserve(name);
   std::vector<onnx_value> values;
   append(values, std::apply([&](const auto&... x) { return graph(module, x...); }, inputs));
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    if (!agree(values[k].example(), computed[k]))
-      not_exported(error_code::unsupported, "the module (" + module.name() +
-                                                ") computes other values in forward() than its parts do, one after the "
-                                                "other - is it random, or does it change itself?");
-    out.outputs.push_back(graph.output(results[k], values[k]));
-  }
+  if (const std::string wrong = difference(values, computed); !wrong.empty())
+    not_exported(error_code::unsupported, "the module (" + module.name() + "): forward() computes " + wrong +
+                                              " by its parts - is it random, or does it change itself?");
+  for (std::size_t k = 0; k < values.size(); ++k) out.outputs.push_back(graph.output(results[k], values[k]));
   return out;
 }
 /// The same for another example, first of twice the size where it may vary, or else of half. It has to be the same
@@ -176,9 +186,17 @@ onnx_sketch varied(const onnx_sketch& first, Module& module, const onnx_options&
                why + " - name in onnx_options::varying only dimensions that may have any size");
 }
 
+template <class Module, class... Examples>
+concept takes_examples = requires(Module& module, const Examples&... examples) {
+  typename in_values_t<decltype(module.forward(examples...))>;
+};
+
 template <class Module, class... Examples, class... Visitors>
 void export_module(Module& module, const std::tuple<Examples...>& examples, const std::string& path,
                    const onnx_options& options, const Visitors&... visitors) {
+  static_assert(takes_examples<Module, Examples...>,
+                "tutti::torch::to_onnx: forward() of this module does not take this example, or gives something other "
+                "than tensors and tuples of them - give a std::tuple of as many tensors as forward() takes");
   const std::tuple<typed_visitor<Visitors>...> typed{typed_visitor<Visitors>{visitors}...};
   const auto all = std::apply([](const auto&... v) { return std::vector<const onnx_visitor*>{&v...}; }, typed);
   std::string file;
