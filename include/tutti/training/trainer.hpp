@@ -89,10 +89,8 @@ public:
   double gradient_norm() const noexcept { return norm_; }
   /// Whether any rank had a gradient of tensor k in the last step; where gradients are reduced.
   bool had_gradient(std::size_t k) const { return roll_.present(k); }
-
-  /// What was agreed on of tensor k in the last step, before it was clipped; where gradients are reduced, and nobody
-  /// owns a part of the model. It stands in its bucket, to be read and written until the next step in which any rank has
-  /// a gradient of k. A gradient that is made there is not copied; it is the only one of tensor k in its step.
+  /// What was agreed on of tensor k, before it was clipped, where gradients are reduced to all: in its bucket, to be read
+  /// and written until the next step. A gradient that is made there is not copied, and the only one of k in its step.
   std::span<T> reduced(std::size_t k) { return room_of(k); }
 
   /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
