@@ -100,12 +100,16 @@ public:
   /// steps, in one file, which is there when all of it is. Include <tutti/training/table_checkpoint.hpp>.
   template <class Path>
   void save(const Path& path) {
-    with_files<Path>([&](auto& ranks, const auto& what) { detail::table_files<Path>::save(ranks, what, path); });
+    require_files<Path>();
+    if constexpr (detail::has_table_files<Path>)
+      with_files([&](auto& ranks, const auto& what) { detail::table_files<Path>::save(ranks, what, path); });
   }
   /// The same: goes on from there with the same bits, on any number of servers. What cannot be loaded changes nothing.
   template <class Path>
   void load(const Path& path) {
-    with_files<Path>([&](auto& ranks, const auto& what) { detail::table_files<Path>::load(ranks, what, path); });
+    require_files<Path>();
+    if constexpr (detail::has_table_files<Path>)
+      with_files([&](auto& ranks, const auto& what) { detail::table_files<Path>::load(ranks, what, path); });
   }
   /// Of a dedicated server: answers until every worker has finished.
   void serve() {
@@ -148,10 +152,13 @@ private:
     bool asked;
     std::uint64_t last_key;
   };
-  template <class Path, class Use>
-  void with_files(Use&& use) {
+  template <class Path>
+  static void require_files() {
     static_assert(detail::has_table_files<Path>, "tutti::sparse_table: save and load have a header of their own - "
                                                  "include <tutti/training/table_checkpoint.hpp>");
+  }
+  template <class Use>
+  void with_files(Use&& use) {
     control_on<comm_type> ranks{comm_, how_};
     use(ranks, kept{what_, server_ ? &server_->rows() : nullptr, *ranges_, asked_, last_key()});
   }
