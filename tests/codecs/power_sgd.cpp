@@ -70,7 +70,7 @@ double largest(const std::vector<float>& x) {
 
 template <class T>
 void check_products(std::size_t rows, std::size_t columns, std::size_t rank, double tolerance) {
-  const tutti::detail::matrix_shape is{rows, columns};
+  const tutti::matrix_shape is{rows, columns};
   tutti::random_stream draw{rows * 1000 + columns};
   const auto drawn = [&](std::size_t n) {
     std::vector<T> all(n);

@@ -245,6 +245,32 @@ BOOST_AUTO_TEST_CASE(checkpoints_are_the_same_wherever_a_model_is) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(gradients_may_be_made_where_they_are_reduced) {
+  mock::begin();
+  tutti::threads::run(1, [&](auto& world) {
+    tutti::strategy strategy{world};
+    const cuda::stream on;
+    std::vector<float> right{1, 2, 3};
+    const std::vector<float> gradient{5, 6, 7};
+    const placed<float> values{on, right}, given{on, gradient};
+    std::vector<cuda::device_tensor<float>> parameters{{"values", values.span()}};
+    auto host = strategy.bind(right, tutti::sgd{.learning_rate = .5});
+    auto device = strategy.bind(parameters, tutti::sgd{.learning_rate = .5}, cuda::device_memory{on});
+    host.step(gradient);
+    device.step(std::vector<cuda::device_tensor<const float>>{{"values", given.read()}});
+    const cuda::device_span<float> there = device.reduced(0);
+    const int launched = cuda::detail::launches;
+    mock::enqueue(on.handle(), [=] {
+      for (std::size_t i = 0; i < 3; ++i) there.data()[i] += float(i);
+    });
+    for (std::size_t i = 0; i < 3; ++i) host.reduced(0)[i] += float(i);
+    host.step(host.reduced(0));
+    device.step(std::vector<cuda::device_tensor<float>>{{"values", there}});
+    BOOST_CHECK(values.values() == right);
+    BOOST_CHECK_EQUAL(cuda::detail::launches - launched, 3); // two for the verdict, one for the update
+  });
+}
+
 BOOST_AUTO_TEST_CASE(a_step_that_fails_leaves_the_device_as_it_was) {
   mock::begin();
   tutti::threads::run(1, [&](auto& world) {

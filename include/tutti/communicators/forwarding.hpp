@@ -43,7 +43,9 @@ public:
   int rank() const { return to().rank(); }
   int size() const { return to().size(); }
   template <class Execution = host_execution>
-  auto exchange(Execution execution, channel on, const exchange_round& round) {
+  auto exchange(Execution execution, channel on, const exchange_round& round)
+    requires requires(To& t) { t.exchange(execution, on, round); }
+  {
     return to().exchange(execution, on, round);
   }
   std::uint64_t progress() { return to().progress(); }

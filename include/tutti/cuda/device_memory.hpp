@@ -5,6 +5,7 @@
 #include <tutti/cuda/device_span.hpp>
 #include <tutti/cuda/stream.hpp>
 
+#include <span>
 #include <string>
 
 namespace tutti::cuda {
@@ -38,6 +39,11 @@ public:
     if (values.empty() || values.device() == on_->device()) return {};
     return "values are on device " + std::to_string(values.device()) + " and the stream on device " +
            std::to_string(on_->device()) + " - copy the values there first";
+  }
+
+  /// Values of this memory, as whoever has tensors there knows them.
+  template <class T> device_span<T> values(std::span<T> place) const noexcept {
+    return {place.data(), place.size(), on_->device()};
   }
 
 private:

@@ -154,7 +154,9 @@ public:
     }
   }
   template <class G> void collect(std::span<const G> from, std::span<T> to, bool adds, T factor, T divisor, bool last) {
-    cuda::collect<G, T, T>(on_, there(from), there(to), adds, factor, divisor);
+    const bool is_there = static_cast<const void*>(from.data()) == to.data(); // made where it is collected
+    if (!is_there || factor != 1 || divisor != 1)
+      cuda::collect<G, T, T>(on_, there(from), there(to), adds, factor, divisor);
     if (last && limit_ > 0) look(to, true);
   }
   template <class G> bool is_finite_gradient(std::span<const G> values) {

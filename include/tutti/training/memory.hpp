@@ -4,6 +4,7 @@
 //     span<T>      how a tensor says where its values are: data() and size()
 //     verbs<T>     what is done with them; made of the space, and a trainer has its own
 //     wrong(span)  what is wrong with values there, a text that is empty when nothing is
+//     values(span) what a trainer holds of it as a span<T>
 //
 //   memory<T>      the verbs that depend on no part of a strategy. Trainers, updaters and carriers call them, and have no
 //                  loop over values of their own

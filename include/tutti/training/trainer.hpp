@@ -7,12 +7,11 @@
 //   trainer.fail(std::current_exception());                    // in place of finish(), on a rank that cannot
 //   trainer.serve(); trainer.finalize();                       // of a parameter server
 //
-// A step is a transaction. It is collected (training/collecting.hpp) into the rooms of the carrier, travels,
-// gets one verdict, the same on all ranks, and is committed; only the commit changes parameters and
-// optimizer state, so a step that fails leaves both as they were.
+// A step is a transaction. It is collected (training/collecting.hpp) into the rooms of the carrier, travels, gets one
+// verdict, the same on all ranks, and is committed; only the commit changes parameters and optimizer state.
 //
-// The trainer names no part of the strategy: what differs between policies is in their answers
-// (sync/sync_policy.hpp), and how data travels is the carrier's (carriers/carrier.hpp).
+// The trainer names no part of the strategy: what differs between policies is in their answers (sync/sync_policy.hpp),
+// how data travels is the carrier's (carriers/carrier.hpp), and where it is the memory's (training/memory.hpp).
 #pragma once
 
 #include <tutti/training/resuming.hpp>
@@ -41,10 +40,10 @@ struct held_optimizer {
 
 } // namespace detail
 
-/// A model bound to a strategy, and where it is. Made by strategy::bind; the strategy and the parameters must outlive it. All
+/// A model bound to a strategy, and where it is. Made by strategy::bind; strategy and parameters must outlive it. All
 /// members but accumulate(), ready() and the accessors are collective - where servers answer, only finalize(), save(),
-/// load() and state() are. Cost of a step: one exchange of the contributions where one is due, and beside it one
-/// all_gather of a few numbers.
+/// load() and state() are. Cost of a step: an exchange of the contributions where one is due, and an all_gather of a few
+/// numbers.
 template <class T, class Optimizer, class Space = host_memory>
 class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
   using base = detail::resuming<T>;
@@ -91,7 +90,7 @@ public:
   bool had_gradient(std::size_t k) const { return roll_.present(k); }
   /// What was agreed on of tensor k, before it was clipped, where gradients are reduced to all: in its bucket, to be read
   /// and written until the next step. A gradient that is made there is not copied, and the only one of k in its step.
-  std::span<T> reduced(std::size_t k) { return room_of(k); }
+  typename Space::template span<T> reduced(std::size_t k) { return space_.values(room_of(k)); }
 
   /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
   template <class Gradients>
@@ -364,11 +363,9 @@ private:
 
   template <class Gradients>
   std::vector<detail::gradient_view<T>> views_of(const char* call, const Gradients& gradients) const {
-    const auto require = [&](const auto& values) { require_here(call, values); };
-    return detail::views_of<T, Space>(gradients, require);
+    return detail::views_of<T, Space>(gradients, [&](const auto& values) { require_here(call, values); });
   }
-  template <class Values>
-  void require_here(const char* call, const Values& values) const {
+  void require_here(const char* call, const auto& values) const {
     if (std::string wrong = space_.wrong(values); !wrong.empty()) refuse(call, std::move(wrong));
   }
 
