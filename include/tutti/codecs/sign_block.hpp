@@ -4,6 +4,7 @@
 #include <tutti/codecs/blocks.hpp>
 #include <tutti/codecs/codec.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +38,8 @@ struct sign_codes {
   static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
     std::uint8_t negative[most];
     in_blocks<most>(n, [&](std::size_t begin, auto count) {
-      for (std::size_t i = 0; i < (count + 7) / 8; ++i) unpack(from[begin / 8 + i], negative + 8 * i);
+      const std::size_t bytes = (std::min)((count + 7) / 8, most / 8); // which g++ does not see by itself
+      for (std::size_t i = 0; i < bytes; ++i) unpack(from[begin / 8 + i], negative + 8 * i);
       values(negative, scale, to + begin, count);
     });
   }
