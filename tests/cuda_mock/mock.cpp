@@ -54,24 +54,19 @@ public:
   }
   void give_back_all() noexcept { used_ = 0; }
 
-  class opened {
-  public:
-    opened() { of().reach(PROT_READ | PROT_WRITE, 1); }
-    ~opened() { of().reach(PROT_NONE, -1); }
-    opened(const opened&) = delete;
-  };
   static device_arena& of() {
     static device_arena one;
     return one;
   }
 
-private:
-  static constexpr std::size_t most = std::size_t{1} << 32, page = 1 << 16;
   void reach(int how, int change) noexcept {
     const int before = depth_;
     depth_ += change;
     if (before == 0 || depth_ == 0) mprotect(begin_, (used_ + page) / page * page, how);
   }
+
+private:
+  static constexpr std::size_t most = std::size_t{1} << 32, page = 1 << 16;
   void* begin_;
   std::size_t used_ = 0;
   int depth_ = 0;
@@ -149,7 +144,7 @@ bool advance(CUstream_st& s) {
   if (s.queue.empty() || !s.queue.front().ready()) return false;
   auto work = std::move(s.queue.front());
   s.queue.pop_front();
-  const device_arena::opened for_work;
+  const reaching for_work;
   work.run();
   return true;
 }
@@ -220,12 +215,15 @@ void* allocate(std::size_t bytes, int device, cudaMemoryType type, CUstream_st* 
   if (type == cudaMemoryTypeHost) made.of_host = std::make_unique<unsigned char[]>(bytes);
   made.memory = made.of_host ? made.of_host.get() : device_arena::of().take(bytes);
   made.bytes = bytes, made.device = device, made.type = type;
-  const device_arena::opened for_poison;
+  const reaching for_poison;
   std::memset(made.memory, 0xa5, bytes);
   return made.memory;
 }
 
 } // namespace
+
+reaching::reaching() { device_arena::of().reach(PROT_READ | PROT_WRITE, 1); }
+reaching::~reaching() { device_arena::of().reach(PROT_NONE, -1); }
 
 void begin(std::uint64_t seed) {
   all = machine{};

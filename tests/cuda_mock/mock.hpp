@@ -26,6 +26,12 @@ std::recursive_mutex& guard();
 /// Work of a stream, as a kernel is.
 void enqueue(cudaStream_t on, std::function<void()> work);
 
+/// While one of these lives, devices' memory can be reached from outside of a stream's work.
+struct reaching {
+  reaching();
+  ~reaching();
+  reaching(const reaching&) = delete;
+};
 /// Work that is over when `ready` says so, which is asked again and again, and may depend on other threads.
 void enqueue_meeting(cudaStream_t on, std::function<bool()> ready);
 /// The last work that `on` was given reads, or writes, so many bytes; 0: all from there on.

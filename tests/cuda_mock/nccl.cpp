@@ -280,6 +280,7 @@ BOOST_AUTO_TEST_CASE(what_nccl_reports_late_is_an_error_on_all) {
       cuda::all_reduce(comm, on, cuda::device_span<float>{}, tutti::ring{});
     }
   });
+  BOOST_TEST_INFO(all[0] << " / " << all[1]);
   BOOST_CHECK(says(all[0], "wait: peer_lost on rank 0: NCCL has lost a rank"));
   BOOST_CHECK(says(all[0], "remote process exited: as the mock was told"));
   BOOST_CHECK(says(all[1], "peer_lost on rank 1"));

@@ -80,6 +80,7 @@ struct world {
 };
 world all;
 std::atomic<bool> blocked = false;
+std::atomic<int> aborts = 0; ///< under way, each in a thread of its own
 thread_local int depth = 0;
 thread_local std::vector<pending_call> group;
 
@@ -102,11 +103,13 @@ void meet(fabric::link& on) {
   while (!on.sends.empty() && !on.receives.empty()) {
     const auto from = on.sends.front(), to = on.receives.front();
     on.sends.pop_front(), on.receives.pop_front();
+    const mock::reaching both;
     std::memcpy(to->data, from->data, std::min(from->bytes, to->bytes));
     from->met = to->met = from->bytes == to->bytes; // of unlike lengths none is ever over
   }
 }
 void reduce(fabric::reduction& of) {
+  const mock::reaching all_of_them;
   for (std::size_t i = 0; i < of.n; ++i) {
     float sum = 0;
     for (const float* x : of.data) sum += x[i];
@@ -195,6 +198,7 @@ ncclResult_t flush() {
 
 void begin() {
   blocked = false;
+  while (aborts > 0) std::this_thread::yield(); // of the machine before, whose memory they write into
   const std::lock_guard<std::recursive_mutex> held{mock::guard()};
   all = world{};
 }
@@ -294,6 +298,10 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   return ncclSuccess;
 }
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
+  struct abort_under_way {
+    abort_under_way() { ++aborts; }
+    ~abort_under_way() { --aborts; }
+  } const counted;
   while (blocked) std::this_thread::yield();
   NCCL_BEGINS(ncclCommAbort);
   comm->gone = true;

@@ -4,6 +4,7 @@
 #include <tutti/core/element.hpp>
 #include <tutti/core/random.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -81,6 +82,15 @@ template <class T> std::string difference(std::span<const T> a, std::span<const 
 }
 template <class T> std::string difference(const std::vector<T>& a, const std::vector<T>& b) {
   return kernel_memory::difference(std::span<const T>{a}, std::span<const T>{b});
+}
+
+/// The first two values that are farther apart than `share` of them; empty where none are.
+inline std::string apart(const std::vector<double>& a, const std::vector<double>& b, double share) {
+  if (a.size() != b.size()) return std::to_string(a.size()) + " values, not " + std::to_string(b.size());
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i] != b[i] && !(std::abs(a[i] - b[i]) <= share * std::abs(b[i])))
+      return "value " + std::to_string(i) + ": " + std::to_string(a[i]) + ", not " + std::to_string(b[i]);
+  return {};
 }
 
 } // namespace kernel_memory

@@ -48,9 +48,9 @@ private:
 };
 
 /// The squared distances between 1 to 32 contributions and, where `origin`, to zero: a symmetric matrix in the
-/// workspace, which is returned. The bits that krum and bulyan agree on on the host: double, in the order of the host;
-/// a contribution with a NaN or infinity is infinitely far from all others. For krum{}.agreed(), with the matrix of all
-/// shards added up. Returns when the work is enqueued; allocates nothing. Cost: one read of each, out of the caches
+/// workspace, which is returned. In double: to about 1e-6 what krum and bulyan agree on on the host, where blocks are
+/// added up in float, and the same in every run; a contribution with a NaN or infinity is infinitely far from all others.
+/// For krum{}.agreed(), with the matrix of all shards added up. Returns when the work is enqueued; allocates nothing. Cost: one read of each, out of the caches
 /// after that, and 3 operations in double a value and pair. Errors: invalid_argument, transport.
 template <class T, class Built = detail::built_for>
 device_span<const double> measure_distances(const stream& on, std::span<const device_span<const T>> in,

@@ -115,9 +115,10 @@ public:
     return order_->last = std::make_shared<event>(on);
   }
 
-  /// Until `moment` has come.
+  /// Until `moment` has come; whatever the others have said so far is heard in any case.
   void wait(const event& moment, const char* name, deadline until, watch look) {
     nccl_pause pause;
+    look();
     while (!moment.is_over()) {
       require_usable(name);
       require_no_error(name);
