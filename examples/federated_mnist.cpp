@@ -28,7 +28,6 @@
 // refuses: --clients 5 --attackers 6 --attack sign_flip => --attackers 6 of --clients 5 are too many - give at most
 // refuses: --bucket 2 => --bucket 2 is for aggregators that compare clients - add --aggregator median
 // refuses: --rule fed_dyn --mu 0 => --rule fed_dyn has no alpha - give it as --mu, such as .1
-// refuses: --rule fed_best => --rule: fed_best not in
 #include "federated_mnist/options.hpp"
 #include "federated_mnist/run.hpp"
 #include "support/json.hpp"

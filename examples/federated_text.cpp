@@ -3,7 +3,6 @@
 // test: --rounds 8 --at-least 0.3
 // test: --rounds 4 --ranks 3 --fraction 0.5 --plot /dev/null --json /dev/null --at-least 0.2
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
-// refuses: --fraction 2 => --fraction: Value 2 not in range
 #include "models/mlp.hpp"
 #include "models/play.hpp"
 #include "support/json.hpp"
