@@ -47,7 +47,7 @@ public:
     mail_.listen(0);
   }
 
-  /// Enters with these clients of the population, none for now or more than before, and trains those that the server
+  /// Enters with these clients of the population, none at first or more than before, and trains those that the server
   /// asks; `goes_on(round)` is asked after the work of each round. Returns how many times one has trained, when the
   /// server has finished, or when goes_on has said no: then the rank has departed with all of its clients, and may
   /// serve again while rounds go on. Throws bad_data where the server sends another model than this one.
