@@ -7,13 +7,6 @@
 #  include <tutti/training/checkpoint.hpp> // indented: check.sh reads the others once for all cases
 #endif
 
-// REJECT save_rows_without_its_header: tutti::sparse_table: save and load have a header of their own - include <tutti/training/table_checkpoint.hpp>
-#if defined REJECT_save_rows_without_its_header
-#else
-#  include <tutti/training/table_checkpoint.hpp> // indented, too
-#endif
-#include <tutti/carriers/sparse_table.hpp>
-
 #include <vector>
 
 void saved(tutti::self& comm, std::vector<float>& w) {
@@ -21,10 +14,4 @@ void saved(tutti::self& comm, std::vector<float>& w) {
   auto trainer = strategy.bind(w, tutti::sgd{});
   trainer.save("runs/step-1", {.keep = 2});
   for (const std::string& differs : trainer.load("runs/step-1")) (void)differs;
-}
-
-void rows_saved(tutti::self& comm) {
-  tutti::sparse_table table{comm, tutti::star{}, tutti::sgd{}, tutti::sparse_options{}};
-  table.save("runs/rows-1");
-  table.load("runs/rows-1");
 }
