@@ -38,6 +38,9 @@ std::size_t peak_memory() {
   if (void* p = noted(std::malloc(bytes))) return p;
   throw std::bad_alloc{};
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return noted(std::malloc(bytes));
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept {
   released(p);
 }

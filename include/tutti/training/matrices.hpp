@@ -31,8 +31,10 @@ struct owned_matrix {
 inline void share_out(std::span<owned_matrix> matrices, int ranks) {
   std::vector<std::size_t> order(matrices.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return matrices[a].cost() > matrices[b].cost(); });
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const std::uint64_t of_a = matrices[a].cost(), of_b = matrices[b].cost();
+    return of_a != of_b ? of_a > of_b : a < b;
+  });
   std::vector<std::uint64_t> load(static_cast<std::size_t>(ranks));
   for (const std::size_t k : order) {
     if (!matrices[k].is_one()) continue;
