@@ -3,7 +3,8 @@
 #include <tutti/cuda/nccl.hpp>
 #include <tutti/cuda/nccl_all_reduce.cuh>
 #include <tutti/reducers/elementary.hpp>
-#include <tutti/reducers/reproducible_sum.hpp>
+#include <tutti/reducers/krum.hpp>
+#include <tutti/topologies/direct.hpp>
 #include <tutti/topologies/ring.hpp>
 
 namespace cuda = tutti::cuda;
@@ -30,7 +31,6 @@ struct own_sum : tutti::sum {};
 struct host_sum : tutti::sum {
   static constexpr tutti::execution runs = tutti::execution::host;
 };
-
 void reduces(cuda::nccl_communicator<tutti::self>& comm, const cuda::stream& on, cuda::device_span<float> data,
              cuda::device_span<short> short_data) {
   // REJECT reducer_with_state: tutti::cuda::native: this reducer has state, and operators of NCCL have none - give a
@@ -47,7 +47,7 @@ void reduces(cuda::nccl_communicator<tutti::self>& comm, const cuda::stream& on,
 #elif defined REJECT_host_reducer
   cuda::all_reduce(comm, on, data, host_sum{}, tutti::ring{});
 #elif defined REJECT_agreeing_reducer
-  cuda::all_reduce(comm, on, data, tutti::reproducible_sum{}, tutti::ring{});
+  cuda::all_reduce(comm, on, data, tutti::krum{}, tutti::direct{});
 #else
   cuda::all_reduce(comm, on, data, sum_times{2}, tutti::ring{});
 #endif
