@@ -2,6 +2,7 @@
 // behind two dashes each case is kept, in the layout of ONNX's own test data, for others to evaluate (run.py).
 #pragma once
 
+#include "core/text_of.hpp"
 #include "evaluator.hpp"
 
 #include <tutti/adapters/torch_onnx.hpp>
@@ -65,17 +66,7 @@ inline std::string argument(const std::string& name, const std::string& otherwis
     if (suite.argv[k] == "--" + name) return suite.argv[k + 1];
   return otherwise;
 }
-/// What call() throws, its first line.
-template <class Call>
-std::string text_of(Call&& call) {
-  try {
-    call();
-  } catch (const std::exception& e) {
-    const std::string all = e.what();
-    return all.substr(0, all.find('\n'));
-  }
-  return "nothing";
-}
+using trial::text_of;
 
 /// Numbers of such sizes that look drawn, from -2 to 2, a function of `name` alone.
 inline Tensor numbers(at::IntArrayRef sizes, int name) {

@@ -1,6 +1,8 @@
 // Modules with values that are worked out, not drawn: the generator of LibTorch is one for all threads.
 #pragma once
 
+#include "core/text_of.hpp"
+
 #include <tutti/adapters/torch.hpp>
 
 #include <tutti/tutti.hpp>
@@ -61,17 +63,7 @@ auto on(int ranks, Body&& body) {
   });
   return out;
 }
-/// What call() throws, its first line.
-template <class Call>
-std::string text_of(Call&& call) {
-  try {
-    call();
-  } catch (const std::exception& e) {
-    const std::string all = e.what();
-    return all.substr(0, all.find('\n'));
-  }
-  return "nothing";
-}
+using trial::text_of;
 inline void must(bool holds, const std::string& what) { // within a rank, where Boost.Test must not be called
   if (!holds) throw std::logic_error{what};
 }
