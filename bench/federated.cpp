@@ -108,7 +108,7 @@ void speed(bench::report& report, const models::digits& data, bool real) {
   const std::vector<float> zeros(models::softmax_regression::values);
   std::vector<double> rates, accuracies;
   for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    const auto rows = tutti::label_power_law_partition{.labels = 2, .exponent = .7}(
+    const auto rows = tutti::label_power_law_partition{.labels = 2}(
         std::span<const std::uint8_t>{images.labels}, 1000, seed);
     const auto people = [&] { return logistic_clients{images, rows}; };
     std::vector<float> w;
@@ -247,7 +247,7 @@ void attacked(bench::report& report, const models::digits& data) {
   };
   using namespace tutti::attacks;
   try_all("sign flip, 10 times", sign_flip{10}, 0, true);
-  try_all("gaussian, deviation 1", gaussian{1}, 0, true);
+  try_all("gaussian, deviation 10", gaussian{10}, 0, true);
   try_all("inner product, epsilon 10", inner_product_manipulation{10}, 0, true);
   try_all("a little is enough, z 1.5", a_little_is_enough{1.5}, 0, false);
   try_all("label flip", no_attack{}, 20, false);

@@ -69,13 +69,16 @@ public:
   }
 
 private:
-  static void add_row(const float* __restrict row, float by, float* __restrict to) {
-    for (std::size_t c = 0; c < columns; ++c) to[c] += by * row[c];
-  }
+  /// A row at once; compilers find no vector in sixteen values by themselves.
+  typedef float row_type __attribute__((vector_size(columns * sizeof(float)), aligned(alignof(float)), may_alias));
+  static const row_type& row(const float* values) { return *reinterpret_cast<const row_type*>(values); }
+  static row_type& row(float* values) { return *reinterpret_cast<row_type*>(values); }
+
   static void forward(std::span<const float> w, const sparse_images& set, std::size_t i, float* logits) {
-    std::copy_n(w.data() + image_pixels * columns, columns, logits);
+    row_type sum = row(w.data() + image_pixels * columns);
     for (std::size_t k = set.begins[i]; k < set.begins[i + 1]; ++k)
-      add_row(w.data() + set.pixels[k] * columns, set.values[k], logits);
+      sum += set.values[k] * row(w.data() + set.pixels[k] * columns);
+    row(logits) = sum;
   }
   /// Probabilities minus what they should be.
   static void error(std::span<const float> w, const sparse_images& set, std::size_t i, int label, float* out) {
@@ -86,9 +89,10 @@ private:
     for (int c = 0; c < digit_classes; ++c) out[c] = out[c] / total - float(c == label);
   }
   static void descend(std::span<float> w, const sparse_images& set, std::size_t i, const float* error, float rate) {
+    const row_type by = row(error);
     for (std::size_t k = set.begins[i]; k < set.begins[i + 1]; ++k)
-      add_row(error, -rate * set.values[k], w.data() + set.pixels[k] * columns);
-    add_row(error, -rate, w.data() + image_pixels * columns);
+      row(w.data() + set.pixels[k] * columns) += -rate * set.values[k] * by;
+    row(w.data() + image_pixels * columns) += -rate * by;
   }
 
   std::vector<float> errors_;

@@ -85,6 +85,53 @@ BOOST_AUTO_TEST_CASE(exact_sums_are_rounded_once) {
   check_exact_sums<double>(30, 54);
 }
 
+BOOST_AUTO_TEST_CASE(exact_sums_of_floats_are_rounded_once_to_double_too) {
+  tutti::random_stream draw{23};
+  for (int k = 0; k < 2000; ++k) {
+    binned<float> all;
+    wide_int exact = 0;
+    for (std::uint32_t left = 1 + draw.below(6); left > 0; --left) {
+      const float x = number<float>(draw, 60);
+      if (std::fabs(x) < 0x1p8f) continue; // within 2^55 of each other
+      all.add(x);
+      exact += static_cast<wide_int>(std::ldexp(x, 20));
+    }
+    const double got = all.value<double>();
+    BOOST_REQUIRE_MESSAGE(exact == 0 ? got == 0 : is_nearest(got, exact, 20), "sum " << k << ": " << got);
+  }
+  BOOST_CHECK(same(binned<float>{}.value<double>(), -0.) && same(binned<float>{0.f}.value<double>(), 0.));
+  binned<float> far;
+  for (const float x : {least, most, most, -most}) far.add(x);
+  BOOST_CHECK_EQUAL(far.value<double>(), double(most)); // least is cut off
+  BOOST_CHECK_EQUAL(binned<float>{least}.value<double>(), double(least));
+  BOOST_CHECK_EQUAL(binned<float>{-inf}.value<double>(), -double(inf));
+}
+
+template <class T>
+void check_many_at_once(std::uint32_t seed) {
+  tutti::random_stream draw{seed};
+  const std::size_t n = 200; // three blocks and a rest
+  std::vector<binned<T>> at_once(n), by_itself(n);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<T> x(n);
+    for (T& one : x) {
+      one = std::ldexp(number<T>(draw, 3), int(draw.below(sizeof(T) == 4 ? 270 : 2000)) - (sizeof(T) == 4 ? 149 : 1074));
+      if (round % 3 == 1) one = number<T>(draw, 20); // as numbers are in practice
+      if (draw.below(8) == 0) one = draw.below(2) == 0 ? T(0) : T(-0.0);
+      if (round > 40 && draw.below(500) == 0) one = draw.below(2) == 0 ? T(nan) : T(-inf);
+    }
+    binned<T>::add(at_once.data(), x.data(), n);
+    for (std::size_t i = 0; i < n; ++i) {
+      by_itself[i].add(x[i]);
+      BOOST_REQUIRE_MESSAGE(at_once[i] == by_itself[i], sizeof(T) << " bytes, round " << round << ", value " << i);
+    }
+  }
+}
+BOOST_AUTO_TEST_CASE(many_numbers_added_at_once_have_the_bits_of_each_added_by_itself) {
+  check_many_at_once<float>(3);
+  check_many_at_once<double>(4);
+}
+
 BOOST_AUTO_TEST_CASE(a_float_sum_loses_what_a_binned_one_keeps) {
   BOOST_CHECK_EQUAL((0x1p30f + 1.f) + -0x1p30f, 0.f);
   BOOST_CHECK_EQUAL(total<float>({0x1p30f, 1, -0x1p30f}), 1.f);

@@ -87,8 +87,13 @@ public:
       point_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * factor * kept, integers(), n_);
     } else {
       const auto w = static_cast<T>(weight * factor);
-      binned<T>* to = bins();
-      for (std::size_t i = 0; i < n_; ++i) to[i].add(w * (received[i] - trained[i]));
+      constexpr std::size_t block = 256;
+      T differences[block];
+      for (std::size_t begin = 0; begin < n_; begin += block) {
+        const std::size_t n = (std::min)(block, n_ - begin);
+        for (std::size_t i = 0; i < n; ++i) differences[i] = w * (received[begin + i] - trained[begin + i]);
+        binned<T>::add(bins() + begin, differences, n);
+      }
     }
     return true;
   }

@@ -3,6 +3,7 @@
 
 #include <tutti/core/float16.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <concepts>
@@ -26,7 +27,7 @@ namespace tutti {
 ///
 /// A NaN, or infinities of both signs, make the value NaN; else an infinity makes it that infinity, also where the
 /// finite rest would overflow. A sum of nothing but -0 is -0, any other that comes to zero is +0.
-/// 24 bytes for float, 32 for double. Cost of add(): about 4 ns, of value() about 15.
+/// 24 bytes for float, 32 for double. Cost of add(): about 4 ns, of many at once 2; of value() about 15, to double 4.
 template <std::floating_point T>
   requires(sizeof(T) == 4 || sizeof(T) == 8)
 class binned {
@@ -35,6 +36,17 @@ public:
   explicit binned(T x) noexcept { *this = of(x); }
 
   void add(T x) noexcept { add(of(x)); }
+  /// to[i].add(x[i]) for n of them, in about 2 ns each.
+  static void add(binned* __restrict to, const T* __restrict x, std::size_t n) noexcept {
+    digit_block block;
+    std::size_t begin = 0;
+    for (; begin + digit_block::length <= n; begin += digit_block::length)
+      if (block.read(x + begin))
+        for (std::size_t i = 0; i < digit_block::length; ++i) to[begin + i].add(block, i, x[begin + i]);
+      else
+        for (std::size_t i = 0; i < digit_block::length; ++i) to[begin + i].add(x[begin + i]);
+    for (; begin < n; ++begin) to[begin].add(x[begin]);
+  }
   void add(const binned& other) noexcept {
     const unsigned flags = (tag() | other.tag()) & all_flags;
     const int ahead = other.top() - top();
@@ -56,7 +68,9 @@ public:
     static_assert(sizeof(To) >= sizeof(T) || (sizeof(To) == 2 && sizeof(T) == 4));
     if (const unsigned flags = tag() & all_flags; (flags & ~something) != 0) [[unlikely]]
       return not_finite<To>(flags);
-    if constexpr (std::floating_point<To>)
+    if constexpr (reach == 1 && std::is_same_v<To, double>)
+      return all_at_once();
+    else if constexpr (std::floating_point<To>)
       return rounded<To, false>();
     else
       return To(rounded<float, true>());
@@ -111,6 +125,50 @@ private:
     out.store_top(sign * highest, int(at >> 5) + reach, nothing ? 0 : something);
     return out;
   }
+  /// Many finite numbers as digits. Beside them are zeros, for bins that a number does not reach.
+  struct digit_block {
+    static constexpr std::size_t length = 64, most_below = std::size_t(reach) + 2;
+
+    std::int64_t at[std::size_t(kept) + most_below][length] = {}; ///< the lowest one is at[1]
+    std::int64_t tops[length], tags[length];
+
+    /// False where a number is none, or infinite.
+    bool read(const T* x) noexcept {
+      std::int64_t none = 0;
+      for (std::size_t i = 0; i < length; ++i) {
+        const bits_type bits = std::bit_cast<bits_type>(x[i]), one = 1;
+        const bits_type exponent = (bits >> fraction) & special, normal = exponent != 0 ? 1 : 0;
+        const bits_type mantissa = (bits & ((one << fraction) - 1)) | (normal << fraction);
+        const auto minus = -std::int64_t(bits >> (8 * sizeof(T) - 1));
+        const auto place = std::int64_t(exponent - normal), shift = place & 31;
+        const auto wide = std::uint64_t(mantissa) << shift;
+        at[1][i] = (std::int64_t(wide & low_half) ^ minus) - minus;
+        at[2][i] = (std::int64_t(wide >> 32) ^ minus) - minus;
+        if constexpr (reach == 2) at[3][i] = (std::int64_t((std::uint64_t(mantissa) >> 1) >> (63 - shift)) ^ minus) - minus;
+        tops[i] = (place >> 5) + reach;
+        tags[i] = (tops[i] << 4) | (bits == one << (8 * sizeof(T) - 1) ? 0 : something);
+        none |= exponent == special ? 1 : 0;
+      }
+      return none == 0;
+    }
+  };
+  /// Adds the i-th number, which is x.
+  void add(const digit_block& block, std::size_t i, T x) noexcept {
+    if (bins_[kept - 1] == 0) { // nothing is in it
+      for (int k = 0; k + 1 < kept; ++k) bins_[k] = block.at[k][i];
+      bins_[kept - 1] = (block.at[kept - 1][i] << tag_bits) | block.tags[i];
+      return;
+    }
+    const std::int64_t behind = top() - block.tops[i];
+    if (behind < 0) {
+      add(x);
+      return;
+    }
+    const auto from = (std::min)(std::size_t(behind), digit_block::most_below);
+    for (std::size_t k = 0; k + 1 < kept; ++k) bins_[k] += block.at[from + k][i];
+    bins_[kept - 1] += block.at[from + kept - 1][i] << tag_bits;
+    bins_[kept - 1] |= block.tags[i] & something;
+  }
   /// What is `ahead` bins below, as far as it reaches up to the bins that are kept.
   void add_lower(const binned& other, int ahead, unsigned flags) noexcept {
     const std::int64_t highest = last();
@@ -124,6 +182,15 @@ private:
     const bool is_nan = (flags & nan) != 0 || ((flags & above) != 0 && (flags & below) != 0);
     const float x = is_nan ? limits::quiet_NaN() : (flags & above) != 0 ? limits::infinity() : -limits::infinity();
     return To(x);
+  }
+
+  /// To the nearest double: all of a float's bins are an integer of 128 bits, and its power of two is in range.
+  double all_at_once() const noexcept {
+    __extension__ using wide = __int128;
+    static_assert(kept == 3);
+    const wide sum = (wide(last()) << 64) + (wide(bins_[1]) << 32) + bins_[0];
+    if (sum == 0) return (tag() & something) != 0 ? 0.0 : -0.0;
+    return double(sum) * std::bit_cast<double>(std::uint64_t(1023 + lowest + 32 * (top() - kept + 1)) << 52);
   }
 
   /// To the nearest, ties to even; `Odd`: towards zero, and odd where that is not exact, so that a shorter format
