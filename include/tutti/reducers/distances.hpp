@@ -34,6 +34,18 @@ double squared_distance(const T* a, const T* b, std::size_t n) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+/// Halves are added to each other: loops of a constant length.
+template <std::size_t Lanes>
+float pairwise_sum(float (&sums)[Lanes]) noexcept {
+  if constexpr (Lanes == 1) {
+    return sums[0];
+  } else {
+    float halves[Lanes / 2];
+    for (std::size_t l = 0; l < Lanes / 2; ++l) halves[l] = sums[l] + sums[l + Lanes / 2];
+    return detail::pairwise_sum(halves);
+  }
+}
+
 /// Of whole blocks of floats, in so many lanes that none waits for itself; then pairwise.
 template <class T>
 [[gnu::noinline]] float squared_distance_in_lanes(const T* __restrict a, const T* __restrict b, std::size_t n) {
@@ -44,9 +56,7 @@ template <class T>
       const float d = element_cast<float>(a[k + l]) - element_cast<float>(b[k + l]);
       sums[l] += d * d;
     }
-  for (std::size_t half = lanes / 2; half > 0; half /= 2)
-    for (std::size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
-  return sums[0];
+  return detail::pairwise_sum(sums);
 }
 
 /// The same of a block that is short enough for floats, where that is what they are added up in: right to about 1e-6.
@@ -67,7 +77,7 @@ template <class T>
 void measure_distances(gathered_rows<T> all, std::span<double> matrix) {
   const std::size_t rows = all.rows.size(), points = matrix.size() == rows * rows ? rows : rows + 1;
   std::fill(matrix.begin(), matrix.end(), 0.0);
-  constexpr std::size_t block = 512; // a block of every row stays in the cache while it meets all others
+  constexpr std::size_t block = 1024; // a block of every row stays in the caches while it meets all others
   for (std::size_t begin = 0; begin < all.n; begin += block) {
     const std::size_t n = (std::min)(block, all.n - begin);
     for (std::size_t i = 0; i < points; ++i)
