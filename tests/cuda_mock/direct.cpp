@@ -58,9 +58,10 @@ BOOST_AUTO_TEST_CASE(what_it_refuses) {
   ranks[2].n = 9;
   BOOST_CHECK(says(refused(), "mismatch on rank 0 (peer 2): this rank gives 8 values, and rank 2 gives 9"));
   ranks[1].device = 1;
-  BOOST_CHECK(says(refused(), "unsupported on rank 0 (peer 1): ranks are on devices 0 and 1 - use cuda::staging"));
+  BOOST_CHECK(
+      says(refused(), "unsupported on rank 0 (peer 1): ranks are on devices 0 and 1 - use a cuda::peer_buffer"));
   ranks[1].process = 2;
-  BOOST_CHECK(says(refused(), "ranks are processes, whose device memory others do not see - use cuda::staging"));
+  BOOST_CHECK(says(refused(), "ranks are processes, whose device memory others do not see - use a cuda::peer_buffer"));
   tutti::threads::run(1, [&](auto& world) {
     const cuda::stream on;
     const placed<float> data{on, {1}};

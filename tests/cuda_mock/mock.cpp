@@ -13,6 +13,8 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <set>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -23,8 +25,9 @@ using vector_clock = std::map<const CUstream_st*, int>;
 struct CUevent_st {
   int recorded = 0, over = 0; ///< how often
   int device = 0;
-  bool gone = false;
-  vector_clock before = {}; ///< what has happened when it comes
+  bool gone = false, is_shared = false, captured = false;
+  vector_clock before = {};   ///< what has happened when it comes
+  CUevent_st* of = nullptr;   ///< which this is another process's view of
 };
 struct CUstream_st {
   struct work {
@@ -92,6 +95,7 @@ struct allocation {
   int device = 0;
   bool in_use = true;
   CUstream_st* freed_on = nullptr; ///< until that is done
+  bool is_plain = false;           ///< of cudaMalloc
   int frees = 0;                   ///< so far; memory that was had again at once is freed again before that
   cudaMemoryType type = cudaMemoryTypeDevice;
   std::vector<access> accesses = {}; ///< that others may have to wait for
@@ -104,6 +108,7 @@ struct machine {
   std::list<CUevent_st> events;
   int live_streams = 0, live_events = 0;
   std::map<std::string, int> calls;
+  std::size_t to_host = 0;
   struct failure {
     std::string call;
     cudaError_t status;
@@ -111,6 +116,10 @@ struct machine {
   };
   std::vector<failure> failures;
   bool unloaded = false;
+  std::set<std::pair<int, int>> reaches; ///< device, and the device whose memory it reaches
+  bool has_peers = true;
+  std::vector<std::function<void()>> graph; ///< what captured streams were given
+  std::map<const void*, std::set<std::thread::id>> opened; ///< memory, and who has it open
   bool meetings = false; ///< some work waits for work of other threads
   vector_clock known;    ///< what threads of the host have waited for; they tell each other
   std::vector<std::string> races;
@@ -173,6 +182,7 @@ void push(
     cudaStream_t on, std::function<void()> run, std::function<bool()> ready = [] { return true; }) {
   merge(on->before, all.known);
   ++on->before[on];
+  if (on->captured) all.graph.push_back(run);
   on->queue.push_back({std::move(ready), std::move(run)});
   if (all.random.below(3) == 0) { // some other stream gets on meanwhile
     auto s = all.streams.begin();
@@ -245,14 +255,25 @@ void enqueue_meeting(cudaStream_t on, std::function<bool()> ready) {
   push(
       on, [] {}, std::move(ready));
 }
+namespace {
+bool copies(const char* what) {
+  return std::string_view{what}.starts_with("cuda");
+}
+} // namespace
 void touches(cudaStream_t on, const void* memory, std::size_t bytes, bool writes, const char* what) {
   const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
   allocation* const a = holding(memory);
   const auto* const begin = static_cast<const unsigned char*>(memory);
   if (!a) return;
+  if (a->type == cudaMemoryTypeDevice && a->device != on->device && !copies(what) &&
+      all.reaches.count({on->device, a->device}) == 0 && all.opened[a->memory].empty())
+    all.races.push_back(std::string{what} + " does not reach another device");
   merge(on->before, all.known);
   const unsigned char* const end = bytes > 0 ? begin + bytes : a->memory + a->bytes;
   touch(*a, {begin, end, writes, on, on->before[on], what}, on->before);
+}
+void have_peers(bool they_reach) {
+  all.has_peers = they_reach;
 }
 std::vector<std::string> races() {
   const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
@@ -268,6 +289,14 @@ void fail(const std::string& call, cudaError_t status, int n) {
 int calls(const std::string& call) {
   return all.calls[call];
 }
+std::size_t bytes_to_host() {
+  return all.to_host;
+}
+void touches_here(const void* memory, std::size_t bytes, bool writes, const char* what) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  const auto* const begin = static_cast<const unsigned char*>(memory);
+  if (allocation* const a = holding(memory)) touch(*a, {begin, begin + bytes, writes, nullptr, 0, what}, all.known);
+}
 int left_over() {
   int n = all.live_streams + all.live_events;
   for (const auto& a : all.memory) n += a.in_use;
@@ -279,6 +308,14 @@ void unload() {
 void capture(cudaStream_t on, bool is_captured) {
   on->captured = is_captured;
   on->invalidated = false;
+  if (is_captured) return all.graph.clear();
+  for (auto& s : all.streams) s.captured = false; // all that have joined
+}
+void replay(cudaStream_t on) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
+  push(on, [graph = all.graph] {
+    for (const auto& work : graph) work();
+  });
 }
 bool is_invalidated(cudaStream_t on) {
   return on->invalidated;
@@ -372,15 +409,19 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* to) {
 cudaError_t cudaStreamWaitEvent(cudaStream_t on, cudaEvent_t e, unsigned) {
   MOCK_BEGINS(cudaStreamWaitEvent);
   if (e->gone) return answer(cudaErrorInvalidResourceHandle);
+  if (e->of) e = e->of;
+  if (on->captured && !e->captured) return answer(cudaErrorStreamCaptureIsolation);
+  on->captured = e->captured; // it joins
   merge(on->before, e->before);
   push(
       on, [] {}, [e, n = e->recorded] { return e->over >= n; });
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* to, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* to, unsigned how) {
   MOCK_BEGINS(cudaEventCreateWithFlags);
   all.events.emplace_back().device = current;
+  all.events.back().is_shared = (how & cudaEventInterprocess) != 0;
   ++all.live_events;
   *to = &all.events.back();
   return cudaSuccess;
@@ -395,6 +436,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t on) {
   MOCK_BEGINS(cudaEventRecord);
   if (e->device != on->device) return answer(cudaErrorInvalidResourceHandle);
   ++e->recorded;
+  e->captured = on->captured;
   push(on, [e, n = e->recorded] { e->over = n; });
   e->before = on->before;
   return cudaSuccess;
@@ -433,6 +475,70 @@ cudaError_t cudaFreeAsync(void* p, cudaStream_t on) {
     if (a->frees == n) a->freed_on = nullptr;
   });
   touch(*a, {a->memory, a->memory + a->bytes, true, on, on->before[on], "cudaFreeAsync"}, on->before);
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** to, std::size_t bytes) {
+  MOCK_BEGINS(cudaMalloc);
+  not_in_a_capture();
+  if (bytes > std::size_t{1} << 40) return answer(cudaErrorMemoryAllocation);
+  *to = allocate(bytes, current, cudaMemoryTypeDevice, nullptr);
+  holding(*to)->is_plain = true;
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* p) {
+  MOCK_BEGINS(cudaFree);
+  allocation* const a = holding(p);
+  if (!a || a->memory != p || !a->is_plain) return answer(cudaErrorInvalidValue);
+  touch(*a, {a->memory, a->memory + a->bytes, true, nullptr, 0, "cudaFree"}, all.known);
+  if (!all.opened[a->memory].empty()) all.races.push_back("memory is freed that others have open");
+  a->accesses.clear();
+  const reaching for_poison;
+  std::memset(p, 0xa5, a->bytes);
+  a->in_use = a->is_plain = false;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
+  MOCK_BEGINS(cudaDeviceCanAccessPeer);
+  *can = all.has_peers;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
+  MOCK_BEGINS(cudaDeviceEnablePeerAccess);
+  return all.reaches.insert({current, peer}).second ? cudaSuccess : answer(cudaErrorPeerAccessAlreadyEnabled);
+}
+/// Of what lies at an address: the next allocation there has the same.
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t* to, void* p) {
+  MOCK_BEGINS(cudaIpcGetMemHandle);
+  const allocation* const a = holding(p);
+  if (!a || a->memory != p || !a->is_plain) return answer(cudaErrorInvalidValue);
+  *to = {};
+  std::memcpy(to, &p, sizeof p);
+  return cudaSuccess;
+}
+cudaError_t cudaIpcOpenMemHandle(void** to, cudaIpcMemHandle_t handle, unsigned flags) {
+  MOCK_BEGINS(cudaIpcOpenMemHandle);
+  if (flags != cudaIpcMemLazyEnablePeerAccess) return answer(cudaErrorInvalidValue);
+  std::memcpy(to, &handle, sizeof *to);
+  if (!holding(*to)) return answer(cudaErrorInvalidValue);
+  return all.opened[*to].insert(std::this_thread::get_id()).second ? cudaSuccess : answer(cudaErrorAlreadyMapped);
+}
+cudaError_t cudaIpcCloseMemHandle(void* p) {
+  MOCK_BEGINS(cudaIpcCloseMemHandle);
+  return all.opened[p].erase(std::this_thread::get_id()) > 0 ? cudaSuccess : answer(cudaErrorInvalidValue);
+}
+cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t* to, cudaEvent_t e) {
+  MOCK_BEGINS(cudaIpcGetEventHandle);
+  if (!e->is_shared) return answer(cudaErrorInvalidResourceHandle);
+  *to = {};
+  std::memcpy(to, &e, sizeof e);
+  return cudaSuccess;
+}
+cudaError_t cudaIpcOpenEventHandle(cudaEvent_t* to, cudaIpcEventHandle_t handle) {
+  MOCK_BEGINS(cudaIpcOpenEventHandle);
+  CUevent_st& made = all.events.emplace_back();
+  std::memcpy(&made.of, &handle, sizeof made.of);
+  ++all.live_events;
+  *to = &made;
   return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** to, std::size_t bytes) {
@@ -476,6 +582,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 /// Memory of the host that is not pinned is read before the call returns, and written before it does, as documented.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t on) {
   MOCK_BEGINS(cudaMemcpyAsync);
+  if (on->captured && !(holding(from) && holding(to))) return answer(cudaErrorStreamCaptureUnsupported);
   if (!holding(from)) {
     auto staged = std::make_shared<std::vector<unsigned char>>(static_cast<const unsigned char*>(from),
                                                                static_cast<const unsigned char*>(from) + bytes);
@@ -485,6 +592,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   }
   push(on, [=] { std::memcpy(to, from, bytes); });
   if (bytes == 0) return cudaSuccess;
+  if (const allocation* const a = holding(to); !a || a->type != cudaMemoryTypeDevice) all.to_host += bytes;
   mock::touches(on, from, bytes, false, "cudaMemcpyAsync");
   mock::touches(on, to, bytes, true, "cudaMemcpyAsync");
   if (holding(to)) return cudaSuccess;

@@ -36,6 +36,12 @@ struct reaching {
 void enqueue_meeting(cudaStream_t on, std::function<bool()> ready);
 /// The last work that `on` was given reads, or writes, so many bytes; 0: all from there on.
 void touches(cudaStream_t on, const void* memory, std::size_t bytes, bool writes, const char* what);
+/// The same by the calling thread, outside of any stream: it has waited for all that it may.
+void touches_here(const void* memory, std::size_t bytes, bool writes, const char* what);
+/// Whether devices can reach each other's memory, when they are asked to.
+void have_peers(bool they_reach);
+/// What copies have brought out of devices' memory to the host.
+std::size_t bytes_to_host();
 /// Work that touches memory which other work writes, or writes what other work touches, and neither waits for the
 /// other: by vector clocks, so whatever order the work was done in. Work is ordered by its stream, by events, and by
 /// what the host has waited for. Copies and messages are known by themselves, kernels as readers of what they are
@@ -52,9 +58,11 @@ int calls(const std::string& call);
 int left_over();
 /// Every call answers that the runtime is being unloaded.
 void unload();
-/// A stream is being captured, in the mode in which a call of any thread may invalidate that.
+/// A stream is being captured, in the mode in which a call of any thread may invalidate that. What it is given, and
+/// what streams that join it are, is done once all the same, and again by replay().
 void capture(cudaStream_t on, bool is_captured);
 bool is_invalidated(cudaStream_t on);
+void replay(cudaStream_t on);
 /// Plain memory of a device, given back by begin().
 void* device_memory(std::size_t bytes, int device);
 

@@ -39,16 +39,22 @@ auto shared_values(Comm& comm, std::size_t n) {
     return aligned_values<T>{n};
 }
 
-/// A mean of unlike weights is the mean of contributions of which each is scaled by its own.
-template <class T>
-void scale_for_mean(std::span<T> values, std::span<const double> weights, int rank) {
+/// A mean of unlike weights is the mean of contributions of which each is scaled by its own: use(factor) with this rank's,
+/// where they are unlike.
+template <class T, class Use>
+void with_share_of_mean(std::span<const double> weights, int rank, Use&& use) {
   if (std::equal(weights.begin() + 1, weights.end(), weights.begin())) return;
   std::vector<double> scaled(weights.begin(), weights.end());
   detail::scale_weights(scaled);
   double total = 0;
   for (const double w : scaled) total += w;
   const double own = scaled[std::size_t(rank)];
-  detail::scale_contribution(values, static_cast<T>(own * double(scaled.size()) / total));
+  use(static_cast<T>(own * double(scaled.size()) / total));
+}
+
+template <class T>
+void scale_for_mean(std::span<T> values, std::span<const double> weights, int rank) {
+  detail::with_share_of_mean<T>(weights, rank, [&](T factor) { detail::scale_contribution(values, factor); });
 }
 
 /// What this rank is the owner of, of a part.

@@ -43,6 +43,8 @@
 //   control words       control() -> communicator&: the same one for small words in host memory, where its own
 //                       exchange() moves other memory. Rank, size, what is in flight, events and failure are those
 //                       of this one; only the way that messages take is another. See control_of
+//   device memory       takes_device_memory() -> bool: at run time, whether its messages may name memory of a device;
+//                       the same on all ranks (cuda/device_execution.cuh)
 //
 // and two facts: a communicator whose transport has no tags says `static constexpr std::uint32_t
 // channels = 1`, and its user has one collective in flight on it at a time; an execution whose work is

@@ -92,6 +92,11 @@ public:
   {
     to().compare_calls(peer, differ);
   }
+  bool takes_device_memory() const
+    requires requires(const To& c) { c.takes_device_memory(); }
+  {
+    return to().takes_device_memory();
+  }
   auto nodes() const
     requires requires(const To& c) { c.nodes(); }
   {

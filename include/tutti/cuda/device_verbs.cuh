@@ -4,6 +4,7 @@
 #include <tutti/cuda/collect.cuh>
 #include <tutti/cuda/device_buffer.hpp>
 #include <tutti/cuda/device_memory.hpp>
+#include <tutti/cuda/device_reducing.cuh>
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/staging.hpp>
@@ -16,6 +17,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -146,6 +148,7 @@ public:
               const optimizer_slots<T, slots_of<O>>& slots, T factor = 1, std::span<const T> /*before*/ = {}) {
     detail::explain_optimizer<O>();
     if constexpr (runs_on_device<O>) {
+      refuse_other_numbers(o, step);
       const device_span<const T> in[] = {there(gradients)};
       device_parameters<T, slots_of<O>> of{there(values), {}};
       for (std::size_t k = 0; k != slots_of<O>; ++k) of.slots[k] = there(slots[k]);
@@ -171,6 +174,12 @@ public:
     cuda::collect<From, To, T>(on_, there(from), there(to), false, T(1), T(1));
   }
 
+  /// A carrier whose messages name this memory; null where there is none for these parts. Collective.
+  template <bool Owners, class Parts>
+  std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces) {
+    return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces);
+  }
+
 private:
   static constexpr const char* call = "trainer";
   static constexpr const char* staged = "what travels goes through the host, which takes part in it";
@@ -180,6 +189,13 @@ private:
     bool norm;
   };
 
+  /// A graph repeats the numbers of the step that it was made of, which are parameters of its kernels.
+  template <class O> void refuse_other_numbers(const O& o, std::int64_t step) const {
+    const auto these = o.template at<T>(step), next = o.template at<T>(step + 1);
+    if (std::memcmp(&these, &next, sizeof these) != 0)
+      detail::refuse_capture(on_, call, "this optimizer has other numbers in every step, and a graph repeats those of "
+                                        "one; capture what comes before the update, or use tutti::sgd");
+  }
   template <class X> device_span<X> there(std::span<X> values) const noexcept {
     return {values.data(), values.size(), on_.device()};
   }

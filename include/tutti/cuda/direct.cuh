@@ -3,6 +3,7 @@
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/cuda/order_statistics.cuh>
+#include <tutti/cuda/peer_buffer.hpp>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/topologies/schedule.hpp>
 
@@ -54,11 +55,11 @@ inline void check_ranks(const char* call, std::span<const device_rank> all, int 
   for (std::size_t r = 0; r < all.size(); ++r) {
     if (all[r].process != mine.process)
       refuse(error_code::unsupported, r,
-             "ranks are processes, whose device memory others do not see - use cuda::staging");
+             "ranks are processes, whose device memory others do not see - use a cuda::peer_buffer, or cuda::staging");
     if (all[r].device != mine.device)
       refuse(error_code::unsupported, r,
              "ranks are on devices " + std::to_string(mine.device) + " and " + std::to_string(all[r].device) +
-                 " - use cuda::staging");
+                 " - use a cuda::peer_buffer, or cuda::staging");
     if (all[r].n != mine.n)
       refuse(error_code::mismatch, r,
              "this rank gives " + std::to_string(mine.n) + " values, and rank " + std::to_string(r) + " gives " +
@@ -119,6 +120,50 @@ void direct_all_reduce(Comm& comm, const stream& on, const R& reducer, device_sp
   const event copied{on};
   for (const auto& r : tell(copied)) wait_for(r); // before anybody changes what others read
   tutti::barrier(tutti::control_of(comm));        // events are there until all wait for them
+}
+
+/// The same among ranks that reach each other's device memory (peer_buffer): threads with a device each, or processes
+/// of one machine, on one device or several. The reduction is one kernel over all ranks' memory. Collective; returns
+/// when the work is enqueued on all ranks. Cost: 2 (p - 1) / p reads of the data from others, one write, and three
+/// all_gathers of a word on the host. Errors: unsupported where ranks do not reach each other, saying why, and while the stream is
+/// captured; those of cuda::reduce.
+template <class R, class T, class Built = detail::built_for>
+void direct_all_reduce(const R& reducer, peer_buffer<T>& data) {
+  const char* const call = "cuda::direct_all_reduce";
+  const stream& on = data.on();
+  const int rank = data.ranks().rank(), size = data.ranks().size();
+  if (!data.reaches())
+    throw error{{.code = error_code::unsupported,
+                 .call = call,
+                 .rank = rank,
+                 .detail = "ranks do not reach each other's device memory (" + data.why_not() +
+                           ") - use cuda::staging"}};
+  detail::refuse_capture(on, call, "ranks tell each other on the host how far they are");
+  const auto part_of = [&](int of, int r) {
+    const shard piece = shard_of(data.size(), r, size);
+    return data.of(of).subspan(piece.begin, piece.end - piece.begin);
+  };
+  const auto all_are_behind = [&](std::size_t moment) {
+    data.record(moment);
+    data.meet();
+    for (int r = 0; r < size; ++r) data.wait_for(r, moment);
+  };
+
+  all_are_behind(0); // what ranks have written
+  std::vector<device_span<const T>> in;
+  for (int r = 0; r < size; ++r) in.push_back(part_of(r, rank));
+  detail::reduce_by<Built>(on, reducer, std::span<const device_span<const T>>{in}, part_of(rank, rank));
+
+  all_are_behind(1); // a shard is reduced, and what it was made of is read
+  for (int r = 0; r < size; ++r) {
+    const auto from = part_of(r, r), to = part_of(rank, r);
+    if (r == rank || from.empty()) continue;
+    const current_device held{on.device()};
+    cuda::check(cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(T), cudaMemcpyDefault, on.handle()),
+                "cudaMemcpyAsync");
+  }
+
+  all_are_behind(2); // before anybody changes what others read
 }
 
 } // namespace tutti::cuda

@@ -1,4 +1,4 @@
-// A plan on device memory: all of its messages, copies and kernels enqueued on one stream, and nothing waited for.
+// A plan on device memory: its messages, copies and kernels in the order of one stream.
 #pragma once
 
 #include <tutti/collectives/collectives.hpp>
@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -29,6 +30,14 @@ template <class R, class T> constexpr void explain_enqueued() {
                 "tutti::cuda::all_reduce: this reducer looks at all values, or at where they stand, which kernels do "
                 "not - give a cuda::staging, or copy the values to the host and call tutti::all_reduce");
   if constexpr (reduces_in_chunks<R, T> && !is_enqueued<R, T>) detail::explain_reducer<R, T>();
+}
+
+/// The parts that these collectives take; memories and codecs are not among them.
+template <class... Parts> constexpr void explain_parts() {
+  using tutti::detail::count_parts;
+  static_assert(count_parts<codec_part, Parts...> + count_parts<memory_part, Parts...> == 0,
+                "tutti::cuda::all_reduce: messages between devices are not encoded - leave the codec out, or give a "
+                "cuda::staging, which travels through the host");
 }
 
 /// The arithmetic of a plan: what lies in device memory, and kernels for it.
@@ -89,39 +98,63 @@ template <class T> struct no_device_arithmetic {
   static tutti::detail::arithmetic sizes() { return tutti::detail::copying(sizeof(T)); }
 };
 
-/// Enqueues the rounds of a plan, as the executor of the host runs them (collectives/executor.hpp).
-template <class Comm, class T, class Math> class enqueued_plan {
+/// The rounds of a plan on device memory, as the executor of the host runs them (collectives/executor.hpp): what lies
+/// between two exchanges is enqueued on a stream, and nothing is waited for. Buffer is what memory beside the data is
+/// had as: `device_buffer`, or `plain_buffer` for messages that others read where they are. Math outlives it.
+template <class T, class Math, template <class> class Buffer = device_buffer> class device_plan {
   using plan = tutti::detail::plan;
   using piece = tutti::detail::piece;
   using message = tutti::detail::message;
   using A = typename Math::A;
 
 public:
-  enqueued_plan(Comm& comm, const stream& on, const plan& what, device_span<T> data, const Math& math,
-                const options& how)
-      : comm_{comm}, on_{on}, plan_{what}, data_{data}, math_{math}, how_{how}, staged_{on, what.staging_bytes} {
-    if constexpr (Math::folds && !Math::in_place)
-      if (!plan_.gathers) {
-        accumulators_ = device_buffer<A>{on, data.size()};
-        math_.lift(data, accumulators_.span());
-      }
+  device_plan(const stream& on, std::shared_ptr<const plan> what, device_span<T> data, const Math& math)
+      : on_{on}, kept_{std::move(what)}, plan_{*kept_}, data_{data}, math_{math}, staged_{on, plan_.staging_bytes} {
+    if constexpr (lifts)
+      if (!plan_.gathers) accumulators_ = Buffer<A>{on, data.size()};
   }
 
-  void enqueue() {
-    channel_ = comm_.in_flight().next_channel();
-    for (const auto& round : plan_.rounds) {
-      for (auto k = round.first_lower; k < round.last_lower; ++k) lower(plan_.lowers[k]);
-      for (auto k = round.first_send; k < round.last_send; ++k)
-        if (plan_.sends[k].staged) move_pieces(plan_.sends[k], true);
-      exchange(round);
-      for (auto k = round.first_receive; k < round.last_receive; ++k)
-        if (plan_.receives[k].staged && plan_.receives[k].act == action::store) move_pieces(plan_.receives[k], false);
-      for (auto k = round.first_fold; k < round.last_fold; ++k) fold(plan_.folds[k]);
-    }
+  std::size_t rounds() const noexcept { return plan_.rounds.size(); }
+
+  /// Before the first round.
+  void begin() const {
+    if constexpr (lifts)
+      if (!plan_.gathers) math_.lift(data_, accumulators_.span());
+  }
+  /// Before the messages of a round are exchanged.
+  void prepare(std::size_t r) {
+    const auto& round = plan_.rounds[r];
+    for (auto k = round.first_lower; k < round.last_lower; ++k) lower(plan_.lowers[k]);
+    for (auto k = round.first_send; k < round.last_send; ++k)
+      if (plan_.sends[k].staged) move_pieces(plan_.sends[k], true);
+  }
+  /// Valid until it is called again.
+  exchange_round messages(std::size_t r) {
+    const auto& round = plan_.rounds[r];
+    sends_.clear(), receives_.clear();
+    for (auto k = round.first_send; k < round.last_send; ++k)
+      sends_.push_back({plan_.sends[k].peer, {place_of(plan_.sends[k]), plan_.sends[k].bytes}});
+    for (auto k = round.first_receive; k < round.last_receive; ++k)
+      receives_.push_back({plan_.receives[k].peer, {place_of(plan_.receives[k]), plan_.receives[k].bytes}});
+    return {sends_, receives_};
+  }
+  /// Behind them.
+  void absorb(std::size_t r) {
+    const auto& round = plan_.rounds[r];
+    for (auto k = round.first_receive; k < round.last_receive; ++k)
+      if (plan_.receives[k].staged && plan_.receives[k].act == action::store) move_pieces(plan_.receives[k], false);
+    for (auto k = round.first_fold; k < round.last_fold; ++k) fold(plan_.folds[k]);
+  }
+  /// Behind the last round.
+  void end() {
     for (std::size_t k = plan_.last_lowers; k < plan_.lowers.size(); ++k) lower(plan_.lowers[k]);
   }
 
+  const stream& on() const noexcept { return on_; }
+
 private:
+  static constexpr bool lifts = Math::folds && !Math::in_place;
+
   device_span<T> values(const piece& where) const { return data_.subspan(where.offset, where.count); }
   /// Accumulators stand in the data itself, where they are values.
   device_span<A> partials(const piece& where) const {
@@ -135,16 +168,6 @@ private:
     std::byte* const begin = m.partial && !Math::in_place ? reinterpret_cast<std::byte*>(accumulators_.span().data())
                                                           : reinterpret_cast<std::byte*>(data_.data());
     return begin + m.at;
-  }
-
-  void exchange(const tutti::detail::plan_round& round) {
-    std::vector<outgoing> sends;
-    std::vector<incoming> receives;
-    for (auto k = round.first_send; k < round.last_send; ++k)
-      sends.push_back({plan_.sends[k].peer, {place_of(plan_.sends[k]), plan_.sends[k].bytes}});
-    for (auto k = round.first_receive; k < round.last_receive; ++k)
-      receives.push_back({plan_.receives[k].peer, {place_of(plan_.receives[k]), plan_.receives[k].bytes}});
-    static_cast<void>(comm_.exchange(stream_execution{on_, how_}, channel_, {sends, receives}));
   }
 
   /// Between a message that is put together and the pieces of the data that it consists of.
@@ -184,28 +207,27 @@ private:
     if constexpr (Math::folds) math_.lower(partials(where), values(where));
   }
 
-  Comm& comm_;
   const stream& on_;
+  const std::shared_ptr<const plan> kept_;
   const plan& plan_;
   device_span<T> data_;
   const Math& math_;
-  const options& how_;
-  channel channel_ = 0;
-  device_buffer<std::byte> staged_;
-  device_buffer<A> accumulators_; ///< none where the data itself holds them
+  Buffer<std::byte> staged_;
+  Buffer<A> accumulators_; ///< none where the data itself holds them
+  std::vector<outgoing> sends_;
+  std::vector<incoming> receives_;
 };
 
-/// What every call does: its plan is made or found and enqueued; what fails here fails on all ranks.
-template <class Comm, class T, class Math, class Topology>
-void enqueue_plan(tutti::detail::collective_call<Comm>& call, const stream& on, device_span<T> data, const Math& math,
-                  const Topology& schedule, bool gathers) {
-  try {
-    detail::refuse_capture(on, call.work.call, "memory for what arrives is had in every call; capture cuda::native{}");
-    const auto plan = tutti::detail::plan_for(call, schedule, gathers);
-    enqueued_plan<Comm, T, Math>{call.comm, on, *plan, data, math, call.how}.enqueue();
-  } catch (const error& e) {
-    tutti::detail::fail_call(call.comm, call.work.call, e.details(), [] {});
+/// All of it by a communicator that enqueues, whose messages are in the order of the stream as well.
+template <class Comm, class Plan> void enqueue_all(Comm& comm, Plan& all, const options& how) {
+  const channel on = comm.in_flight().next_channel();
+  all.begin();
+  for (std::size_t r = 0; r < all.rounds(); ++r) {
+    all.prepare(r);
+    static_cast<void>(comm.exchange(stream_execution{all.on(), how}, on, all.messages(r)));
+    all.absorb(r);
   }
+  all.end();
 }
 
 template <class Comm, class T>
@@ -213,9 +235,23 @@ tutti::detail::call_data data_of(const Comm&, device_span<T> data) {
   return {reinterpret_cast<std::byte*>(data.data()), data.size(), data.size() * sizeof(T), nullptr};
 }
 
-template <class Built, class Comm, class T, class R, class Topology>
-void enqueue_reduction(const char* name, Comm& comm, const stream& on, device_span<T> data, const R& r,
-                       const Topology& schedule, const options& how) {
+/// What every call does: its plan is made or found and enqueued; what fails here fails on all ranks.
+template <class Comm, class T, class Math, class Topology>
+void enqueue_plan(tutti::detail::collective_call<Comm>& call, const stream& on, device_span<T> data, const Math& math,
+                  const Topology& schedule, bool gathers) {
+  try {
+    detail::refuse_capture(on, call.work.call, "memory for what arrives is had in every call; capture cuda::native{}");
+    device_plan<T, Math> all{on, tutti::detail::plan_for(call, schedule, gathers), data, math};
+    detail::enqueue_all(call.comm, all, call.how);
+  } catch (const error& e) {
+    tutti::detail::fail_call(call.comm, call.work.call, e.details(), [] {});
+  }
+}
+
+/// An all_reduce that all ranks agree on: use(call, math) carries it out.
+template <class Built, class Comm, class T, class R, class Use>
+void with_reduction(const char* name, Comm& comm, const stream& on, device_span<T> data, const R& r, const options& how,
+                    Use&& use) {
   using math_type = device_arithmetic<Built, R, T>;
   if (const auto wrong = tutti::detail::reducer_objection(r, comm.size()); !wrong.empty())
     throw error{{.code = error_code::invalid_argument, .call = name, .rank = comm.rank(), .detail = wrong.in_words()}};
@@ -224,7 +260,14 @@ void enqueue_reduction(const char* name, Comm& comm, const stream& on, device_sp
   work.total = double(comm.size());
   if constexpr (is_weighted<R>) tutti::detail::agree_on_weights<R>(tutti::control_of(comm), how, work);
   tutti::detail::collective_call<Comm> call{comm, collective::all_reduce, 0, detail::data_of(comm, data), work, how};
-  detail::enqueue_plan(call, on, data, math_type{on, r, work}, schedule, Topology::gathers);
+  use(call, math_type{on, r, work});
+}
+template <class Built, class Comm, class T, class R, class Topology>
+void enqueue_reduction(const char* name, Comm& comm, const stream& on, device_span<T> data, const R& r,
+                       const Topology& schedule, const options& how) {
+  detail::with_reduction<Built>(name, comm, on, data, r, how, [&](auto& call, const auto& math) {
+    detail::enqueue_plan(call, on, data, math, schedule, Topology::gathers);
+  });
 }
 
 template <class Comm, class T, class Topology>

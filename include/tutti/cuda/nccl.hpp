@@ -19,7 +19,8 @@ namespace tutti::cuda {
 /// A communicator of the host (threads, MPI) whose ranks have a GPU each, and NCCL between them: what is given with a
 /// stream_execution travels between devices in the order of that stream, everything else as before. An lvalue is
 /// referred to, an rvalue owned. Making and splitting one is collective; it is given to cuda::all_reduce
-/// (cuda/nccl_all_reduce.cuh), and to cuda::bind as any other.
+/// (cuda/nccl_all_reduce.cuh), and to a strategy as any other, whose trainers on tensors of a device
+/// (cuda/device_memory.hpp) then reduce without the host.
 ///
 /// Calls enqueue and return; wait() is the way to wait for a stream that communicates: it ends with an error when a
 /// rank has failed, and at the deadline, which cudaStreamSynchronize does not. After a failure the communicator is
@@ -110,6 +111,8 @@ public:
   }
 
   int device() const noexcept { return group_->device(); }
+  /// Whether native_all_reduce is what the reducer says it is.
+  template <class R, class T> static constexpr bool computes = nccl_computes<R, T>;
 
 private:
   template <class> friend class nccl_communicator;

@@ -12,18 +12,6 @@
 
 namespace tutti::cuda {
 
-namespace detail {
-
-/// The parts that these collectives take; memories and codecs are not among them.
-template <class... Parts> constexpr void explain_parts() {
-  using tutti::detail::count_parts;
-  static_assert(count_parts<codec_part, Parts...> + count_parts<memory_part, Parts...> == 0,
-                "tutti::cuda::all_reduce: messages between devices are not encoded - leave the codec out, or give a "
-                "cuda::staging, which travels through the host");
-}
-
-} // namespace detail
-
 /// In place, in the order of `on`: every rank gives as many values, of float, bfloat16 or any other element, and any
 /// reducer that folds in kernels or is median or trimmed_mean. Without a topology, NCCL's own collective is taken where
 /// it computes the same (nccl_computes), and otherwise the schedule of default_topology; with one, that; with

@@ -7,6 +7,7 @@
 #include <tutti/communicators/rendezvous.hpp>
 #include <tutti/mpi/attachment.hpp>
 #include <tutti/mpi/bells.hpp>
+#include <tutti/mpi/device_messages.hpp>
 #include <tutti/mpi/exchange.hpp>
 #include <tutti/mpi/nodes.hpp>
 #include <tutti/mpi/progress_thread.hpp>
@@ -43,6 +44,8 @@ struct limits {
   /// What the ranks of this communicator together hold more of is stored past the caches. By default the
   /// size of this machine's last cache.
   std::size_t cached_bytes = tutti::detail::last_cache_bytes();
+  /// What of it fails on one rank holds on none.
+  device_messages device_memory = device_messages::as_queried;
 };
 
 namespace detail {
@@ -56,7 +59,9 @@ public:
   static constexpr bool one_address_space = false;
 
   endpoint(MPI_Comm users, limits how)
-      : endpoint{(require_running(), group::on(users, how.message_bytes)), how} {}
+      : endpoint{(require_running(), group::on(users, how.message_bytes)), how} {
+    all_->takes_device_memory = detail::all_take_device_memory(all_->comm, how.device_memory);
+  }
   endpoint(std::shared_ptr<group> all, limits how)
       : all_{std::move(all)}, unwinding_{std::uncaught_exceptions()}, how_{how} {
     all_->notices->remember(driver_.all().history());
@@ -129,6 +134,9 @@ public:
 
   /// The node of each rank, numbered by first appearance.
   std::span<const int> nodes() const noexcept { return all_->nodes.node_of; }
+
+  /// Whether messages may name memory of a CUDA device; the same on all ranks.
+  bool takes_device_memory() const noexcept { return all_->takes_device_memory; }
 
   /// For a rank that will not communicate again: others who wait for it fail with `peer_lost`.
   /// Returns when every rank has come here - after a failure at most 20 s later, false if somebody

@@ -100,6 +100,7 @@ public:
     check(MPI_Group_free(&some), "MPI_Group_free", rank);
     check(MPI_Group_free(&everyone), "MPI_Group_free", rank);
     auto made = make(data, notice_comm, limit, nodes.among(members), notices, members);
+    made->takes_device_memory = takes_device_memory;
     made->sharing = sharing; // its notices look at those above
     return made;
   }
@@ -153,6 +154,7 @@ public:
   const node_map nodes;
   std::shared_ptr<notice_board> notices;
   std::deque<early_message> early;
+  bool takes_device_memory = false; ///< set once, by all ranks alike
 
   /// Where threads may call MPI at the same time: one of the communicator's own touches this as well, or
   /// one that works on a communicator above or below it, whose notices are read together.

@@ -151,6 +151,17 @@ std::unique_ptr<carrier<T>> carrier_for(const Parts& parts, const Sync& sync, co
   }(parts);
 }
 
+/// In the memory that the model is in, where it has a way to carry what is reduced: there, if the parts allow that.
+/// Otherwise the carrier of the host, behind rooms. Collective.
+template <class Sync, class T, class Parts, class Verbs>
+std::unique_ptr<carrier<T>> carrier_in(Verbs& in, const Parts& parts, const Sync& sync, const flat_model<T>& model,
+                                       std::span<const place> pieces) {
+  if constexpr (carrier_of<Sync> == carried_by::schedule)
+    if constexpr (requires { in.template carry<has_owners<Sync>>(parts, pieces); })
+      if (auto by = in.template carry<has_owners<Sync>>(parts, pieces)) return by;
+  return std::make_unique<rooms<T>>(in, detail::carrier_for<T>(parts, sync, model, pieces), pieces);
+}
+
 /// How long buckets are to be, and the first of them, where that is left to the prices of the topology.
 template <class Topology, class Comm>
 training_options with_buckets(training_options how, const Topology& topology, const Comm& comm) {
@@ -222,9 +233,8 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, S
   if constexpr (requires { parts.codec.wrong(1); })
     if (const char* of_ranks = parts.codec.wrong(parts.comm.size()); wrong.empty() && of_ranks) wrong = of_ranks;
   const auto carry = [&](const flat_model<T>& model, std::span<const place> pieces) {
-    std::unique_ptr<carrier<T>> by = detail::carrier_for<T>(parts, sync, model, pieces);
-    if constexpr (!std::is_same_v<Space, host_memory>) by = std::make_unique<rooms<T>>(in, std::move(by), pieces);
-    return by;
+    if constexpr (std::is_same_v<Space, host_memory>) return detail::carrier_for<T>(parts, sync, model, pieces);
+    else return detail::carrier_in<Sync, T>(in, parts, sync, model, pieces);
   };
   const auto outer = [&](place where) {
     if constexpr (contribution_of<Sync> == contributes::difference)

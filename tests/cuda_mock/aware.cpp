@@ -1,0 +1,102 @@
+// Device memory in messages of the host: what is asked before, trainers, and collectives by hand.
+#include "cuda_mock/aware.hpp"
+#include "cuda_mock/trained.hpp"
+
+#include <tutti/cuda/aware_all_reduce.cuh>
+#include <tutti/topologies/halving_doubling.hpp>
+#include <tutti/topologies/ring.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace aware_of_devices {
+
+using namespace mocked;
+using strategies_on_devices::device_side, strategies_on_devices::host_side, strategies_on_devices::outcome,
+    strategies_on_devices::trained;
+
+/// Whether a trainer has the host's bits; how many bytes its steps have brought to the host.
+template <class V, class... Parts>
+std::size_t steps_bring_to_host(awareness what, std::uint64_t seed, const Parts&... parts) {
+  const auto make = [=](auto& world) { return tutti::strategy{aware{world, what}, parts...}; };
+  const tutti::training_options how{.bucket_bytes = 500, .non_finite = tutti::non_finite::pass};
+  mock::begin(seed);
+  const outcome right = trained<host_side<V>>(make, how), got = trained<device_side<V>>(make, how);
+  BOOST_CHECK(right.models == got.models);
+  BOOST_CHECK_EQUAL(mock::left_over(), 0);
+  for (const auto& race : mock::races()) BOOST_ERROR(race);
+  return got.to_host;
+}
+
+/// What three ranks, whose values are written late, have of a call; whether that is what the host has.
+template <class... Parts>
+bool equals_the_host(awareness what, std::size_t n, std::uint64_t seed, const Parts&... parts) {
+  mock::begin(seed);
+  std::atomic<int> right = 0;
+  tutti::threads::run(3, [&](auto& world) {
+    aware comm{world, what};
+    const cuda::stream on;
+    cuda::host_transport by{comm, on};
+    const placed<float> data{on, std::vector<float>(n)};
+    float* const values = data.span().data();
+    std::vector<float> wanted;
+    for (std::size_t i = 0; i < n; ++i) wanted.push_back(float(world.rank() + 1) / float(i + 3));
+    mock::enqueue(on.handle(), [=] { std::copy(wanted.begin(), wanted.end(), values); });
+    cuda::aware_all_reduce(comm, on, data.span(), by, parts...);
+    tutti::all_reduce(world, wanted, parts...);
+    right += data.values() == wanted && by.is_staged() == !(what.says_so && what.is_so);
+  });
+  return right == 3 && mock::left_over() == 0 && mock::races().empty();
+}
+
+BOOST_AUTO_TEST_SUITE(cuda_aware)
+
+BOOST_AUTO_TEST_CASE(messages_of_a_trainer_name_device_memory) {
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 1, tutti::synchronous{}, tutti::ring{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<tutti::bfloat16>({}, 2, tutti::synchronous{}, tutti::weighted_mean{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 3, tutti::sharded{}), 0u);
+}
+BOOST_AUTO_TEST_CASE(what_is_no_such_communicator_is_staged) {
+  BOOST_CHECK_GT(steps_bring_to_host<float>({.says_so = false}, 1, tutti::synchronous{}), 0u);
+  BOOST_CHECK_GT(steps_bring_to_host<float>({.is_so = false}, 2, tutti::synchronous{}), 0u);
+  BOOST_CHECK_GT(steps_bring_to_host<float>({}, 3, tutti::synchronous{}, tutti::cast<tutti::bfloat16>{}), 0u);
+}
+BOOST_AUTO_TEST_CASE(collectives_by_hand_take_either_way) {
+  for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{1000}}) {
+    const auto seed = std::uint64_t(n + 1);
+    BOOST_CHECK(equals_the_host({}, n, seed, tutti::mean{}, tutti::ring{}));
+    BOOST_CHECK(equals_the_host({}, n, seed, tutti::median{}, tutti::direct{}));
+    BOOST_CHECK(equals_the_host({.says_so = false}, n, seed, tutti::mean{}, tutti::ring{}));
+    BOOST_CHECK(equals_the_host({.is_so = false}, n, seed, tutti::mean{}, tutti::halving_doubling{}));
+  }
+  BOOST_CHECK(equals_the_host({}, 100, 7, tutti::weighted_mean{}, tutti::options{.weight = 3}));
+}
+BOOST_AUTO_TEST_CASE(what_goes_wrong_has_a_name) {
+  mock::begin();
+  std::atomic<bool> over = false;
+  tutti::threads::run(2, [&](auto& world) {
+    aware comm{world, awareness{}};
+    const cuda::stream on;
+    cuda::host_transport by{comm, on};
+    const placed<float> data{on, {1, 2}};
+    mock::capture(on.handle(), true);
+    BOOST_CHECK(says(refusal([&] { cuda::aware_all_reduce(comm, on, data.span(), by); }),
+                     "this stream is being captured - leave it out of the capture, as the host takes part in it"));
+    mock::capture(on.handle(), false);
+    const tutti::options soon{.timeout = std::chrono::milliseconds{20}};
+    if (world.rank() == 0)
+      BOOST_CHECK(says(refusal([&] { cuda::aware_all_reduce(comm, on, data.span(), by, soon); }),
+                       "no answer within 20 ms"));
+    over = over || world.rank() == 0;
+    while (!over) std::this_thread::yield();
+  });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace aware_of_devices
