@@ -9,6 +9,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -86,6 +87,32 @@ BOOST_AUTO_TEST_CASE(steps_of_feddyn_find_the_exact_minimum) {
   for (const double wanted : {1.047619047619, 1.0, 1.038548752834}) {
     (void)rounds.next();
     BOOST_CHECK_SMALL(x[0] - wanted, 1e-10);
+  }
+}
+
+// c is the mean of all c_i where all take part: what clients add up to, c - c_i, is nothing.
+BOOST_AUTO_TEST_CASE(the_common_variate_is_the_mean_of_the_clients_own) {
+  struct adding_up : stepping_parabolas {
+    double sum = 0, most = 0;
+    void train(int client, tutti::local_training<double>& local, tutti::random_stream random) {
+      sum += local.correction()[0];
+      most = std::max(most, std::abs(local.correction()[0]));
+      stepping_parabolas::train(client, local, random);
+    }
+  };
+  for (const bool at_start : {false, true}) {
+    tutti::self world;
+    adding_up clients;
+    clients.tells = at_start;
+    std::vector<double> x(1);
+    tutti::strategy strategy{world, tutti::mean{}, tutti::scaffold{{.fraction = 1, .epochs = 2}, at_start}};
+    auto rounds = strategy.rounds(x, tutti::sgd{.learning_rate = .1}, clients);
+    while (rounds.made() < 6) {
+      clients.sum = 0;
+      (void)rounds.next();
+      BOOST_CHECK_SMALL(clients.sum, 1e-12);
+    }
+    BOOST_CHECK_GT(clients.most, 1);
   }
 }
 

@@ -1,12 +1,17 @@
 // The C++ of docs/federated.md.
 #include "sync/model.hpp"
+#include "training/scratch.hpp"
 
 #include <tutti/federated/attacks.hpp>
+#include <tutti/federated/round_client.hpp>
+#include <tutti/federated/round_server.hpp>
+#include <tutti/training/checkpoint.hpp>
 
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
 #include <span>
+#include <string>
 #include <vector>
 
 BOOST_AUTO_TEST_SUITE(federated_page)
@@ -67,6 +72,48 @@ BOOST_AUTO_TEST_CASE(the_page_holds) {
     });
   });
   for (const double off : errors) BOOST_CHECK_MESSAGE(off < .1, off);
+}
+
+BOOST_AUTO_TEST_CASE(the_page_holds_of_servers) {
+  const scratch here;
+  const std::string folder = here / "latest";
+  std::vector<double> model(2);
+  tutti::threads::run(3, [&](auto& world) {
+    phones people;
+    std::vector<double> parameters(2);
+    // example-begin roles
+    if (world.rank() == 0) {
+      tutti::round_server server{world, parameters, tutti::federated{.fraction = .1}, {.clients = 100}};
+      while (server.made() < 20) (void)server.next();
+      server.save(folder);
+      server.finish();
+    } else {
+      std::vector<int> mine;
+      for (int c = world.rank() - 1; c < 100; c += world.size() - 1) mine.push_back(c);
+      tutti::round_client client{world, parameters, tutti::sgd{.learning_rate = .3}};
+      client.serve(people, mine);
+    }
+    // example-end roles
+  });
+  tutti::threads::run(3, [&](auto& world) {
+    phones people;
+    std::vector<double> parameters(2);
+    if (world.rank() == 0) {
+      // example-begin buffer
+      tutti::round_server server{world, parameters, tutti::federated{}, {.buffer = 10, .clients = 100}};
+      // example-end buffer
+      BOOST_CHECK(!server.load(folder).empty()); // of rounds of cohorts
+      while (server.made() < 50) (void)server.next();
+      server.finish();
+      model = parameters;
+    } else {
+      std::vector<int> mine;
+      for (int c = world.rank() - 1; c < 100; c += world.size() - 1) mine.push_back(c);
+      tutti::round_client client{world, parameters, tutti::sgd{.learning_rate = .3}};
+      client.serve(people, mine);
+    }
+  });
+  BOOST_CHECK_SMALL(phones::predicted(model, .5) - 2, .1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,11 +1,19 @@
 // A server and clients on ranks of their own: bits of rounds over a population, FedBuff by hand, who comes and goes,
 // and messages that are none.
+#include "federated/rogues.hpp"
 #include "federated/round_message_decoder.hpp"
 #include "sync/model.hpp"
+#include "training/scratch.hpp"
 
 #include <tutti/federated/round_client.hpp>
 #include <tutti/federated/round_server.hpp>
+#include <tutti/optimizers/fed_opt.hpp>
+#include <tutti/reducers/geometric_median.hpp>
+#include <tutti/reducers/krum.hpp>
+#include <tutti/reducers/order_statistics.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
+#include <tutti/sync/q_fair.hpp>
+#include <tutti/training/checkpoint.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -55,152 +63,104 @@ std::string told(const tutti::round_report& r) {
 
 } // namespace
 
-BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_rounds_over_a_population) {
-  std::vector<float> wanted;
+namespace {
+
+struct served {
+  std::vector<float> model;
   std::vector<std::string> reports;
-  {
-    tutti::self world;
+};
+/// Rounds over a population, on one rank.
+template <class Reducer>
+served alone(const Reducer& reducer, int until) {
+  served out;
+  tutti::self world;
+  trial::model m{0};
+  unlike_people people;
+  tutti::strategy strategy{world, reducer, policy};
+  auto rounds = strategy.rounds(m.parameters(), descent, people, {.seed = 4});
+  while (rounds.made() < until) out.reports.push_back(told(rounds.next()));
+  out.model = m.flat();
+  return out;
+}
+/// The same of a server and clients, from a checkpoint and into one where their names are not empty.
+template <class Reducer>
+served on_ranks_of_their_own(int ranks, const Reducer& reducer, int until, const std::string& from = "",
+                             const std::string& to = "") {
+  served out;
+  std::atomic<int> asked{0};
+  tutti::threads::run(ranks, [&](auto& world) {
     trial::model m{0};
-    unlike_people people;
-    tutti::strategy strategy{world, tutti::reproducible_weighted_mean{}, policy};
-    auto rounds = strategy.rounds(m.parameters(), descent, people, {.seed = 4});
-    while (rounds.made() < 5) reports.push_back(told(rounds.next()));
-    wanted = m.flat();
-  }
-  for (const int ranks : {2, 3, 5}) {
-    std::vector<float> got;
-    std::vector<std::string> said;
-    std::atomic<int> asked{0};
-    tutti::threads::run(ranks, [&](auto& world) {
-      trial::model m{0};
-      if (world.rank() == 0) {
-        tutti::round_server server{world, m.parameters(), policy, {.seed = 4, .clients = 19}};
-        while (server.made() < 5) said.push_back(told(server.next()));
-        server.finish();
-        got = m.flat();
-      } else {
-        unlike_people people;
-        std::vector<int> mine;
-        for (int c = 0; c < 19; ++c)
-          if (c % (ranks - 1) == world.rank() - 1) mine.push_back(c);
-        tutti::round_client client{world, m.parameters(), descent};
-        asked += client.serve(people, mine);
-      }
-    });
-    BOOST_CHECK_MESSAGE(trial::same_bits(got, wanted), ranks << " ranks");
-    BOOST_CHECK_MESSAGE(said == reports, ranks << " ranks: " << trial::joined(said) << trial::joined(reports));
-    BOOST_CHECK_GT(asked, 30);
-  }
+    if (world.rank() == 0) {
+      tutti::round_server server{world, m.parameters(), policy, reducer, {.seed = 4, .clients = 19}};
+      if (!from.empty() && !server.load(from).empty()) throw std::runtime_error{"numbers differ"};
+      while (server.made() < until) out.reports.push_back(told(server.next()));
+      if (!to.empty()) server.save(to);
+      server.finish();
+      out.model = m.flat();
+    } else {
+      unlike_people people;
+      std::vector<int> mine;
+      for (int c = 0; c < 19; ++c)
+        if (c % (ranks - 1) == world.rank() - 1) mine.push_back(c);
+      tutti::round_client client{world, m.parameters(), descent};
+      asked += client.serve(people, mine);
+    }
+  });
+  BOOST_CHECK_GT(asked, 5 * (until - 3));
+  return out;
+}
+void check_alike(const served& got, const served& wanted, const std::string& what) {
+  BOOST_CHECK_MESSAGE(trial::same_bits(got.model, wanted.model), what);
+  BOOST_CHECK_MESSAGE(got.reports == wanted.reports,
+                      what << ": " << trial::joined(got.reports) << trial::joined(wanted.reports));
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_rounds_over_a_population) {
+  const served mean = alone(tutti::reproducible_weighted_mean{}, 5);
+  for (const int ranks : {2, 3, 5})
+    check_alike(on_ranks_of_their_own(ranks, tutti::reproducible_weighted_mean{}, 5), mean, std::to_string(ranks));
+  check_alike(on_ranks_of_their_own(3, tutti::reproducible_mean{}, 5), alone(tutti::reproducible_mean{}, 5), "alike");
+  check_alike(on_ranks_of_their_own(3, tutti::median{}, 5), alone(tutti::median{}, 5), "median");
+  check_alike(on_ranks_of_their_own(3, tutti::krum{.f = 1}, 5), alone(tutti::krum{.f = 1}, 5), "krum");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_goes_on_from_a_checkpoint_with_the_same_bits) {
+  const scratch here;
+  const std::string folder = here / "three";
+  const tutti::reproducible_weighted_mean mean;
+  served whole_run = on_ranks_of_their_own(3, mean, 6);
+  (void)on_ranks_of_their_own(3, mean, 3, "", folder);
+  whole_run.reports.erase(whole_run.reports.begin(), whole_run.reports.begin() + 3);
+  for (const int ranks : {2, 4})
+    check_alike(on_ranks_of_their_own(ranks, mean, 6, folder), whole_run, "on " + std::to_string(ranks) + " ranks");
+}
+
+BOOST_AUTO_TEST_CASE(a_server_says_in_what_a_checkpoint_differs) {
+  const scratch here;
+  tutti::self world;
+  std::vector<double> x{1, 2}, other(3);
+  const tutti::federated_by<tutti::fed_adam> adaptive;
+  tutti::round_server server{world, x, adaptive, {.seed = 4}};
+  server.save(here / "one");
+  tutti::round_server reseeded{world, x, adaptive, {.seed = 5}};
+  const auto differs = reseeded.load(here / "one");
+  BOOST_CHECK_MESSAGE(differs.size() == 1 && differs[0].find("serving_options") != std::string::npos,
+                      trial::joined(differs));
+  tutti::round_server longer{world, other, adaptive};
+  BOOST_CHECK_THROW(longer.load(here / "one"), tutti::error);
+  tutti::round_server plain{world, x, tutti::federated{.outer = {.momentum = .9}}};
+  BOOST_CHECK_THROW(plain.load(here / "one"), tutti::error); // has no velocity
 }
 
 namespace {
 
-/// Moves the one value there is down by client / 10, in a step.
-struct movers {
-  int clients() const { return 9; }
-  double examples(int) const { return 3; }
-  void train(int client, tutti::local_training<double>& local, tutti::random_stream) const {
-    local.step(std::vector<double>{client / 10.});
-  }
-};
-const tutti::sgd whole{.learning_rate = 1};
-
-/// A rank that answers what it likes: sends bytes, takes the work that it is sent.
-template <class Comm>
-struct rogue {
-  tutti::detail::rank_mail<Comm> mail;
-  explicit rogue(Comm& comm) : mail{comm, {}, std::size_t{1} << 22} { mail.listen(0); }
-
-  void enter(std::vector<tutti::detail::entered_client> all) {
-    std::vector<std::byte> message;
-    tutti::detail::encode_enter(message, all);
-    mail.send(0, message);
-  }
-  void depart() {
-    std::vector<std::byte> message;
-    tutti::detail::message_writer{message, tutti::detail::round_message::depart};
-    mail.send(0, message);
-  }
-  /// Waits for the server's next word; empty when it is over.
-  tutti::detail::round_work work() {
-    tutti::detail::round_work out;
-    bool came = false;
-    std::vector<double> model(1);
-    mail.wait(
-        "test",
-        [&](int, std::span<const std::byte> bytes) {
-          came = true;
-          if (auto one = tutti::detail::decode_work<double>(bytes, model)) out = *one;
-        },
-        [&] { return came; }, [] { return 0; });
-    return out;
-  }
-  void answer(const tutti::detail::round_work& work, double difference, std::size_t cut = 0, int client = -1) {
-    std::vector<std::byte> message;
-    const double values[] = {difference};
-    tutti::detail::encode_update<double>(message, {work.round, client < 0 ? work.clients[0] : client, {}}, values);
-    message.resize(message.size() - cut);
-    mail.send(0, message);
-  }
-  void leave() {
-    depart();
-    while (!work().clients.empty()) continue;
-    mail.wait("test", [](int, std::span<const std::byte>) {}, [&] { return mail.has_told(0); }, [] { return 0; });
-  }
-};
+using trial::movers;
+using trial::rogue;
+using trial::whole;
 
 } // namespace
-
-// Three answers of .1 of a client that is always ready make three steps; then one of .6 comes that was asked before
-// them: it counts half. The paper's buffer of two: (.2 + .6 / 2) / 2 = .25 by the same rule.
-BOOST_AUTO_TEST_CASE(a_buffer_takes_whoever_is_ready_and_scales_by_staleness) {
-  std::atomic<int> made{0};
-  std::vector<double> x(1);
-  tutti::round_report last;
-  tutti::threads::run(3, [&](auto& world) {
-    if (world.rank() == 0) {
-      tutti::round_server server{world, x, tutti::federated{}, {.buffer = 1, .clients = 2}};
-      for (int k = 0; k < 3; ++k) {
-        (void)server.next();
-        BOOST_CHECK_SMALL(x[0] + .1 * (k + 1), 1e-12);
-        made = k + 1;
-      }
-      last = server.next();
-      server.finish();
-    } else if (world.rank() == 1) {
-      movers people;
-      std::vector<double> mine(1);
-      tutti::round_client client{world, mine, whole};
-      int rounds = 0;
-      client.serve(people, std::vector{1}, [&](std::uint32_t) { return ++rounds < 3; });
-    } else {
-      rogue other{world};
-      other.enter({{6, 1}, {7, 1}});
-      const auto work = other.work();
-      while (made < 3) std::this_thread::yield();
-      other.answer(work, .6);
-      other.leave();
-    }
-  });
-  BOOST_CHECK_SMALL(x[0] + .6, 1e-12);
-  BOOST_CHECK_EQUAL(last.counted, 1);
-
-  x[0] = 0;
-  tutti::threads::run(2, [&](auto& world) {
-    if (world.rank() == 0) {
-      tutti::round_server server{world, x, tutti::federated{}, {.buffer = 4, .staleness = 0, .clients = 3}};
-      const auto report = server.next();
-      BOOST_CHECK(report.clients == 4 && report.counted == 4 && report.metrics.empty());
-      server.finish();
-    } else {
-      movers people;
-      std::vector<double> mine(1);
-      tutti::round_client client{world, mine, whole};
-      client.serve(people, std::vector{2, 4, 6});
-    }
-  });
-  BOOST_CHECK_SMALL(x[0] + (.2 + .4 + .6 + .2) / 4, 1e-12); // its clients take turns
-}
 
 BOOST_AUTO_TEST_CASE(what_is_no_answer_is_named_and_the_round_goes_on) {
   std::vector<double> x(1);
@@ -365,27 +325,36 @@ BOOST_AUTO_TEST_CASE(messages_are_looked_at_before_they_are_believed) {
 }
 
 BOOST_AUTO_TEST_CASE(numbers_of_servers_that_cannot_be_are_refused) {
-  const auto refused = [](auto policy_of, tutti::serving_options how, const char* why) {
+  const auto refused = [](auto policy_of, tutti::serving_options how, const char* why, auto... by) {
     tutti::self world;
     std::vector<double> x(1);
     std::string said;
     try {
-      tutti::round_server server{world, x, policy_of, how};
+      tutti::round_server server{world, x, policy_of, by..., how};
     } catch (const tutti::error& e) {
       said = e.what();
     }
     BOOST_CHECK_MESSAGE(said.find(why) != std::string::npos, said);
   };
-  const double nan = std::numeric_limits<double>::quiet_NaN();
   refused(tutti::federated{}, {.buffer = -1}, "the buffer of a round_server is negative");
-  refused(tutti::federated{}, {.staleness = nan}, "staleness of a round_server is negative or not finite");
   refused(tutti::federated{}, {.clients = 0}, "a round_server waits for less than one client");
+  refused(tutti::federated{}, {.population = -1}, "the population of a round_server is negative");
+  for (const double bad : {-1., std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    refused(tutti::federated{}, {.staleness = bad}, "staleness of a round_server is negative or not finite");
+    refused(tutti::federated{.fraction = bad}, {}, "the fraction of the sync policy");
+    refused(tutti::federated{.clip = bad}, {}, "the clip of the sync policy");
+    refused(tutti::federated{.proximal = bad}, {}, "proximal of the sync policy");
+    refused(tutti::federated_by<tutti::fed_adam>{.outer = {.tau = bad}}, {}, "tau of the outer optimizer");
+    refused(tutti::federated{.attendance = {.deadline = bad}}, {}, "the deadline of attendance");
+    if (bad != -1) refused(tutti::federated{.outer = {.learning_rate = bad}}, {}, "the outer learning rate");
+  }
   refused(tutti::federated{.epochs = -1}, {}, "a negative number of epochs");
-  refused(tutti::federated{.clip = nan}, {}, "the clip of the sync policy");
-  refused(tutti::federated{.proximal = -1}, {}, "proximal of the sync policy");
   refused(tutti::federated{.normalized = true}, {}, "a round_server averages differences as they come");
+  refused(tutti::q_fair{}, {}, "a round_server averages differences as they come");
   refused(tutti::scaffold{}, {}, "a round_server averages differences as they come");
   refused(tutti::federated{.attendance = {.least = 0}}, {}, "least of attendance is less than 1");
+  refused(tutti::federated{}, {.buffer = 2}, "a rule that compares clients is given a cohort", tutti::median{});
+  refused(tutti::federated{}, {}, "norm_clipping: bound is not a positive number", tutti::norm_clipping{.bound = 0});
   const auto swapped = trial::errors_on_ranks(2, [](auto& world) {
     std::vector<double> x(1);
     if (world.rank() == 0)

@@ -58,6 +58,25 @@ BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_one_rank) {
   on_mpi("by messages", body, {.shared_memory = false});
 }
 
+BOOST_AUTO_TEST_CASE(rounds_over_a_population_have_the_bits_of_one_rank) {
+  for (const double clip : {0.0, .5}) {
+    auto clipped = policy;
+    clipped.clip = clip;
+    const auto twenty = [&](auto& comm) {
+      std::vector<float> x(1000);
+      noisy_people people;
+      tutti::strategy{comm, tutti::reproducible_weighted_mean{}, clipped}.run(x, people, {.rounds = 20, .seed = 2});
+      return x;
+    };
+    tutti::self alone;
+    const std::vector<float> wanted = twenty(alone);
+    on_mpi("twenty rounds", [&](auto& comm, report& r) {
+      const std::vector<float> x = twenty(comm);
+      r.check(std::memcmp(x.data(), wanted.data(), x.size() * sizeof(float)) == 0, [] { return "other bits"; });
+    });
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_rank_that_departs_is_a_fact_of_the_report) {
   on_mpi("departing", [&](auto& comm, report& r) {
     if (comm.size() < 3) return;

@@ -1,10 +1,12 @@
 // Secure sums that would not be exact, or not secure.
 #include <tutti/federated/secure/secure_sum.hpp>
+#include <tutti/federated/round_server.hpp>
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
 #include <tutti/tutti.hpp>
 
 #include <cstdint>
+#include <vector>
 
 void sums(tutti::self& comm) {
   using tutti::strategy;
@@ -47,5 +49,28 @@ void sums(tutti::self& comm) {
   strategy duals{comm, tutti::fed_dyn{{.clip = 1}}, tutti::secure_sum{}};
   strategy compared{comm, clipped, tutti::krum{.f = 1}, tutti::as_reduced{}};
   (void)word;
+#endif
+}
+
+void servers(tutti::self& comm, std::vector<float>& model) {
+  using tutti::round_server;
+  const tutti::federated clipped{.clip = 1};
+  const tutti::federated_by<tutti::sgd, tutti::poisson_sampling> sampled{};
+  // REJECT secure_server: tutti::round_server: a secure sum asks each client four times in a round
+  // REJECT rounded_server: tutti::round_server: with this reducer bits depend on who answers first
+  // REJECT sampled_server: tutti::round_server: clients come and go, and this sampler of the sync policy draws from a
+  // REJECT coded_server: tutti::round_server: this does not say how answers become one - give a reducer or a privacy
+#if defined REJECT_secure_server
+  round_server server{comm, model, clipped, tutti::secure_sum{}};
+#elif defined REJECT_rounded_server
+  round_server server{comm, model, clipped, tutti::weighted_mean{}};
+#elif defined REJECT_sampled_server
+  round_server server{comm, model, sampled};
+#elif defined REJECT_coded_server
+  round_server server{comm, model, clipped, tutti::identity{}};
+#else
+  round_server averaging{comm, model, clipped};
+  round_server comparing{comm, model, clipped, tutti::krum{.f = 1}, {.seed = 2}};
+  (void)sampled;
 #endif
 }

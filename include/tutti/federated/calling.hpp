@@ -46,7 +46,6 @@ inline constexpr bool says_durations = requires(Population& p) {
 template <class Sync, class Population>
 std::string wrong_attendance(const Sync& sync) {
   const attendance stands = detail::attendance_of(sync);
-  if (std::string wrong = stands.wrong(); !wrong.empty()) return wrong;
   if (stands.over_select > 1 && !draws_a_cohort<Sync>)
     return "attendance asks more clients than the cohort, and the sampler says itself who is asked - leave over_select "
            "out, or draw by fraction";

@@ -2,7 +2,7 @@
 // exact sum, or as all of them side by side.
 //
 //   begin(ranks, roll, own)     collective: a round of the clients on the roll; `own` are those of this rank that weigh
-//                               anything, in the order of the roll
+//                               anything, in the order of the roll, or as many as will come, who are then put on it
 //   add(client, received, trained, factor) -> bool      of own, in their order, who has trained: `factor` multiplies
 //                               the difference beside the weight, which may be less than in begin. False where the
 //                               difference is no number: then nothing of it is added
@@ -144,7 +144,7 @@ public:
   meeting_of_sums(std::size_t n, double clip, Reduce reduce) : sum_{n, clip}, reduce_{std::move(reduce)} {}
 
   void begin(control& ranks, const cohort_roll& roll, clients_of_rank own) {
-    sum_.begin(roll.all().size(), detail::agreed_exponent(ranks, own));
+    sum_.begin((std::max)(roll.all().size(), own.size()), detail::agreed_exponent(ranks, own));
   }
   bool add(const weighed_client& one, std::span<const T> received, std::span<const T> trained, double factor) {
     return sum_.add(one.weight, received, trained, factor);

@@ -7,83 +7,96 @@
 //
 // All other ranks are a round_client. In a synchronous round the server draws a cohort of the clients that are there,
 // asks them, and waits for all answers, or until attendance::deadline, in seconds; with over_select until as many as
-// the cohort have come. With `buffer` > 0 there are no cohorts: every rank trains one client after the other, each from
-// the model as it stands then, and a round is a step with the next `buffer` answers, whoever sends them (FedBuff,
-// Nguyen et al. 2022, arXiv 2106.06639): x -= rate / buffer sum D_i (1 + tau_i)^-staleness, tau_i being the rounds that
-// were made since D_i's model was sent out.
+// the cohort have come. How answers become one is said behind the policy: a mean, reproducible_weighted_mean where
+// nothing is said, or a rule that compares clients, or a privacy_plan, which then says who is drawn. With `buffer` > 0
+// there are no cohorts: every rank trains one client after the other, each from the model as it stands then, and a
+// round is a step with the next `buffer` answers, whoever sends them (FedBuff, Nguyen et al. 2022, arXiv 2106.06639):
+// x -= rate / buffer sum D_i (1 + tau_i)^-staleness, tau_i being the rounds that were made since D_i's model left.
 #pragma once
 
-#include <tutti/core/element.hpp>
+#include <tutti/carriers/control.hpp>
+#include <tutti/communicators/self.hpp>
+#include <tutti/core/archive.hpp>
 #include <tutti/core/error.hpp>
 #include <tutti/core/exact_arithmetic.hpp>
+#include <tutti/core/flat_model.hpp>
 #include <tutti/core/options.hpp>
 #include <tutti/core/tensor.hpp>
 #include <tutti/federated/calling.hpp>
+#include <tutti/federated/client_ranks.hpp>
 #include <tutti/federated/cohort_roll.hpp>
-#include <tutti/federated/exact_client_sum.hpp>
 #include <tutti/federated/meetings.hpp>
 #include <tutti/federated/metric_means.hpp>
-#include <tutti/federated/rank_mail.hpp>
 #include <tutti/federated/round_messages.hpp>
 #include <tutti/federated/round_report.hpp>
 #include <tutti/federated/rounds_plan.hpp>
-#include <tutti/optimizers/optimizer.hpp>
+#include <tutti/federated/server_meeting.hpp>
+#include <tutti/reducers/reducer.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
+#include <tutti/sync/attendance.hpp>
+#include <tutti/sync/sampling.hpp>
 #include <tutti/training/binding.hpp>
+#include <tutti/training/host_verbs.hpp>
+#include <tutti/training/options.hpp>
+#include <tutti/training/resuming.hpp>
+#include <tutti/training/updating.hpp>
+#include <tutti/training/verdict.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <iterator>
 #include <map>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace tutti {
 
-/// What a round_server is told beside its policy.
-struct serving_options {
-  std::uint64_t seed = 1; ///< names every draw of the run
-  int buffer = 0;         ///< answers to a step, from whoever is ready; 0 for rounds of a cohort
-  double staleness = 0.5; ///< the exponent of (1 + tau)^-staleness
-  int clients = 1;        ///< who have to be there before a round begins
-};
-
-/// Rank 0 of a communicator. `Sync` is federated_by of any outer optimizer, drawing by fraction. Sums are exact: a
-/// synchronous round of the same clients has the same bits whatever the number of ranks, the order of arrival and the
-/// transport, those of strategy::rounds with reproducible_weighted_mean, where differences are not clipped; with a
-/// buffer or a deadline it depends on who is ready. Memory: of a float model 6 times, 2 times where it is clipped, and what
-/// is on its way to each rank. Cost of a round: the model to each rank that is asked, a model of each client that answers.
-template <class T, class Comm, class Sync>
-class round_server {
-  using outer = std::remove_cvref_t<decltype(std::declval<const Sync&>().outer)>;
+/// Rank 0 of a communicator. `Sync` is federated_by of any outer optimizer, drawing by fraction; `By` is a reducer that
+/// is rank_count_invariant or compares clients, or a privacy_plan. A synchronous round of the same clients has the same
+/// bits whatever the number of ranks, the order of arrival and the transport, those of strategy::rounds with the same
+/// reducer; with a buffer or a deadline it depends on who is ready. Memory: of a float model 9 times, 5 times where
+/// differences are clipped, of a rule that compares clients 3 times and the cohort twice; beside it the outer
+/// optimizer's, and what is on its way to each rank. Cost of a round: the model to each rank that is asked, a model of
+/// each client that answers.
+template <class T, class Comm, class Sync, class By = reproducible_weighted_mean>
+class round_server : detail::serving_sentences<Sync, By> {
+  using facts = detail::serving_checks<Sync, By>;
+  using meeting = decltype(detail::meeting_at_server<T>(std::declval<const By&>(), std::size_t{}, 0.0, 0));
+  static constexpr bool is_kept = std::derived_from<meeting, detail::kept_by_trainer>;
 
 public:
   /// Collective with the constructors of all clients. The parameters, which are the initial ones and after each round
   /// those after it, must outlive it. Throws invalid_argument for numbers that cannot work, and on another rank.
   template <class Parameters>
-  round_server(Comm& comm, Parameters&& parameters, Sync policy, serving_options how = {}, const options& with = {})
-      : comm_{comm}, sync_{std::move(policy)}, how_{how}, parameters_{detail::as_tensors(parameters)},
-        model_(detail::values_in<T>(parameters_)), difference_(model_.size()), zeros_(model_.size()),
-        slots_(slots_of<outer>, std::vector<T>(model_.size())), sum_{model_.size(), detail::clip_of(sync_)},
-        roll_{detail::attendance_of(sync_)}, owed_(std::size_t(comm.size())), entered_(std::size_t(comm.size())),
-        mail_{comm, with, detail::most_of_a_message<T>(model_.size())} {
-    if (const std::string wrong = wrong_numbers(); !wrong.empty())
+  round_server(Comm& comm, Parameters&& parameters, Sync policy, By by, serving_options how = {},
+               const options& with = {})
+      : comm_{comm}, sync_{std::move(policy)}, by_{std::move(by)}, how_{how},
+        parameters_{detail::as_tensors(parameters)}, model_(detail::values_in<T>(parameters_)),
+        difference_(model_.size()), zeros_(model_.size()),
+        meeting_{detail::meeting_at_server<T>(by_, model_.size(), detail::clip_of(sync_), how.population)},
+        roll_{detail::attendance_of(sync_)},
+        people_{comm, with, detail::most_of_a_message<T>(model_.size()), how.population} {
+    if (const std::string wrong = detail::wrong_serving(comm.rank(), sync_, by_, how_); !wrong.empty())
       throw error{{.code = error_code::invalid_argument, .call = "round_server", .rank = comm.rank(), .detail = wrong}};
-    auto to = model_.begin();
-    for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
-    for (int r = 1; r < comm.size(); ++r) mail_.listen(r);
+    people_.listen();
+    const flat_model<T> flat{parameters_};
+    for (std::size_t k = 0; k < parameters_.size(); ++k) outer_.emplace_back(memory_, sync_.outer, flat.place_of(k));
   }
+  template <class Parameters>
+  round_server(Comm& comm, Parameters&& parameters, Sync policy, serving_options how = {}, const options& with = {})
+      : round_server{comm, parameters, std::move(policy), By{}, how, with} {}
+  round_server(const round_server&) = delete;
+  round_server& operator=(const round_server&) = delete;
 
   /// Rounds that were made, those that were skipped among them.
   std::int64_t made() const noexcept { return made_; }
   /// Clients that are there.
-  int clients() const noexcept { return int(people_.size()); }
+  int clients() const noexcept { return people_.count(); }
 
   /// One round. Waits for as many clients as serving_options::clients says. Throws timeout where nobody is heard of for
   /// options::timeout, naming a rank that is waited for.
@@ -92,154 +105,127 @@ public:
     metrics_.clear();
     roll_.begin(std::uint32_t(made_));
     waiting_ = came_ = 0;
-    if (how_.buffer > 0) sum_.begin(std::size_t(how_.buffer), 0); // who is ready is heard from here on
-    wait([&] { return int(people_.size()) >= how_.clients; });
+    read();
+    if (how_.buffer > 0) begin_buffer(); // who is ready is heard from here on
+    wait([&] { return people_.count() >= how_.clients; });
     if (how_.buffer > 0)
       fill_buffer();
     else
       ask_cohort();
-    report.joined = std::exchange(joined_, {});
-    report.departed = std::exchange(departed_, {});
-    roll_.settle(comm_.rank());
+    report.joined = people_.joined();
+    report.departed = people_.departed();
+    at_home();
+    (void)meeting_.meet(alone_, roll_, report, non_finite::skip);
     roll_.write(report);
-    detail::skip_if_few(roll_, report, roll_.counted());
     if (report.skipped.empty()) step(report);
     report.metrics = metrics_.here();
     report.seconds = std::chrono::duration<double>(tutti::now_of(comm_) - begun_).count();
     return report;
   }
+
+  /// Between two rounds, of this rank alone: the parameters, the outer optimizer's state, how many rounds were made,
+  /// and what a privacy plan has spent. Who is there is not in it, as clients enter again. Include
+  /// <tutti/training/checkpoint.hpp>.
+  template <class Folder>
+  void save(const Folder& folder, const save_options& how = {}) {
+    detail::require_checkpoints<Folder>();
+    if constexpr (detail::has_checkpoints<Folder>)
+      detail::checkpoints<Folder>::save(alone_, flat_model<T>{parameters_}, [this](archive& to) { visit(to); },
+                                        numbers().texts(), folder, how);
+  }
+  /// Rounds go on from there: synchronous ones with the bits that they would have had, where numbers and clients are
+  /// the same and no noise is added. What was asked before is not used any more. What cannot be loaded changes nothing;
+  /// returns in words in which numbers the two differ.
+  template <class Folder>
+  std::vector<std::string> load(const Folder& folder) {
+    detail::require_checkpoints<Folder>();
+    std::vector<std::string> differs;
+    if constexpr (detail::has_checkpoints<Folder>)
+      differs = detail::checkpoints<Folder>::load(alone_, flat_model<T>{parameters_},
+                                                  [this](archive& to) { visit(to); }, numbers().texts(), folder);
+    people_.each_owed([](asked& one) { one.round = 0; });
+    return differs;
+  }
   /// Tells all ranks that rounds are over, and waits until they have heard it. Clients that enter later wait in vain.
   void finish() {
-    for (std::size_t r = 1; r < entered_.size(); ++r)
-      if (entered_[r]) close(int(r));
-    wait([&] {
-      for (std::size_t r = 1; r < entered_.size(); ++r)
-        if (!mail_.is_gone(int(r)) && (entered_[r] || !mail_.has_told(int(r)))) return false;
-      return true;
-    });
+    people_.close();
+    wait([&] { return people_.is_told(); });
   }
 
 private:
-  struct person {
-    int rank = 0;
-    double examples = 0;
-  };
-  /// An answer that a rank has not given yet; it answers in the order in which it is asked.
-  struct asked {
-    std::uint32_t round = 0;
-    std::size_t place = 0; ///< on the roll of that round
-    int client = 0;
-    std::int64_t model = 0; ///< after how many steps it was sent out
-  };
+  using asked = detail::asked_client;
 
-  std::string wrong_numbers() const {
-    if (comm_.rank() != 0) return "the server of rounds is rank 0 - make a round_client on the others";
-    if (std::string wrong = detail::attendance_of(sync_).wrong(); !wrong.empty()) return wrong;
-    if (detail::normalizes(sync_) || detail::keeps_of<Sync> != client_keeps::nothing)
-      return "a round_server averages differences as they come - leave normalized and corrections out, or run rounds "
-             "over a population";
-    if (!(detail::clip_of(sync_) >= 0) || !is_finite(detail::clip_of(sync_)))
-      return "the clip of the sync policy is negative or not finite - give the greatest length of a client's "
-             "difference, or 0 for none";
-    if (!(detail::proximal_of(sync_) >= 0) || !is_finite(detail::proximal_of(sync_)))
-      return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
-    if (sync_.epochs < 0) return "the sync policy asks for a negative number of epochs";
-    if (how_.buffer < 0) return "the buffer of a round_server is negative - give how many answers make a step";
-    if (!(how_.staleness >= 0) || !is_finite(how_.staleness))
-      return "staleness of a round_server is negative or not finite - give the exponent, .5 or 0";
-    return how_.clients >= 1 ? "" : "a round_server waits for less than one client - give how many have to be there";
+  // --- what is kept -----------------------------------------------------------------------------
+
+  void read() {
+    auto to = model_.begin();
+    for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
+  }
+  detail::compared_numbers numbers() const {
+    detail::compared_numbers all;
+    all.add(sync_);
+    if constexpr (facts::is_private)
+      by_.compare(all);
+    else
+      all.add(by_);
+    all.add(how_);
+    return all;
+  }
+  void visit(archive& to) {
+    to.number("rounds", made_);
+    to.number("steps", steps_);
+    to.number("assignments", assignments_);
+    if (!(made_ >= 0 && steps_ >= 0 && assignments_ >= 0))
+      throw error{{.code = error_code::bad_data, .call = "load", .detail = "a negative number of rounds was made"}};
+    for (std::size_t k = 0; k < parameters_.size(); ++k)
+      to.values("", parameters_[k].values, outer_[k].where(), held_by::everyone);
+    for (auto& by : outer_) by.state(to, "outer.", held_by::everyone);
+    if constexpr (is_kept) meeting_.state(to);
   }
 
   // --- what comes in ----------------------------------------------------------------------------
 
   template <class Over>
   bool wait(Over&& is_over, deadline latest = (deadline::max)()) {
-    return mail_.wait(
-        "round_server", [&](int rank, std::span<const std::byte> message) { take(rank, message); },
-        [&] {
-          for (std::size_t r = 1; r < owed_.size(); ++r)
-            if (mail_.is_gone(int(r))) lose(int(r));
-          return is_over();
+    return people_.wait(
+        [&](const asked& one, std::span<const std::byte> message) {
+          if (counts_now(one)) note(one, taken(one, message));
         },
-        [&] { return waited_for(); }, latest);
+        [&](const asked& one) { note(one, absence::dropped_out); }, is_over, latest);
   }
-  int waited_for() const {
-    for (std::size_t r = 1; r < owed_.size(); ++r)
-      if (!owed_[r].empty()) return int(r);
-    return -1;
+  /// Of a round that is over, or that was before a load, nothing is noted.
+  bool counts_now(const asked& one) const {
+    return one.round > 0 && (how_.buffer > 0 || one.round == roll_.round());
   }
-  void take(int rank, std::span<const std::byte> message) {
-    const auto kind = detail::message_kind(message);
-    if (kind == detail::round_message::enter)
-      enter(rank, message);
-    else if (kind == detail::round_message::depart)
-      depart(rank);
-    else if (!owed_[std::size_t(rank)].empty())
-      answer(rank, message); // whatever it is
-  }
-  /// A client that another rank is, or that is no client, does not enter.
-  void enter(int rank, std::span<const std::byte> message) {
-    const auto clients = detail::decode_enter(message);
-    if (!clients) return;
-    entered_[std::size_t(rank)] = true;
-    for (const detail::entered_client& one : *clients)
-      if (people_.try_emplace(one.client, person{rank, one.examples}).second) joined_.push_back(one.client);
-  }
-  /// The rank is told that it is over, and waits for nothing more.
-  void depart(int rank) {
-    lose(rank);
-    if (!std::exchange(closed_[rank], false)) tell_over(rank);
-    closed_.erase(rank);
-    entered_[std::size_t(rank)] = false;
-  }
-  void lose(int rank) {
-    for (const asked& one : std::exchange(owed_[std::size_t(rank)], {})) note(one, absence::dropped_out);
-    for (auto at = people_.begin(); at != people_.end();)
-      if (at->second.rank == rank) {
-        departed_.push_back(at->first);
-        at = people_.erase(at);
-      } else {
-        ++at;
-      }
-  }
-  void close(int rank) {
-    closed_[rank] = true;
-    tell_over(rank);
-  }
-  void tell_over(int rank) {
-    std::vector<std::byte> message;
-    detail::message_writer{message, detail::round_message::over};
-    mail_.send(rank, std::move(message));
-  }
-  /// Of a round that is over nothing is noted: the client was late.
   void note(const asked& one, detail::fate what) {
-    if (how_.buffer > 0) {
+    if (!counts_now(one)) return;
+    if (how_.buffer > 0)
       roll_.add(one.client, what);
-      came_ += what.counts();
-    } else if (one.round == roll_.round()) {
-      roll_.note(one.place, what);
-      --waiting_;
-      came_ += what.counts();
-    }
-  }
-  void answer(int rank, std::span<const std::byte> message) {
-    const asked one = owed_[std::size_t(rank)].front();
-    owed_[std::size_t(rank)].pop_front();
-    if (how_.buffer > 0 || one.round == roll_.round()) note(one, taken(one, message));
+    else
+      roll_.note(one.place, what), --waiting_;
+    came_ += what.counts();
   }
   /// The answer to what was asked, added up; or why it is not.
   detail::fate taken(const asked& one, std::span<const std::byte> message) {
     const auto told = detail::decode_update<T>(message, model_.size());
     if (!told || told->told.client != one.client || told->told.round != one.round) return absence::malformed;
-    const double holds = people_.at(one.client).examples, used = told->told.said.examples.value_or(holds);
+    const double holds = people_.examples(one.client), used = told->told.said.examples.value_or(holds);
     if (!(used >= 0 && used <= holds)) return absence::malformed;
     if (used == 0) return absence::no_examples;
     if (told->values.empty() && !model_.empty()) return absence::silent;
     detail::copy_values<T>(told->values, difference_);
-    const double weight = how_.buffer > 0 ? 1 : used;
-    if (!sum_.add(weight, difference_, zeros_, how_.buffer > 0 ? stale(one) : 1)) return absence::not_finite;
+    const double weight = how_.buffer > 0 ? 1 : weight_of(used);
+    if (!meeting_.add({one.client, weight, one.place}, difference_, zeros_, how_.buffer > 0 ? stale(one) : 1))
+      return absence::not_finite;
     metrics_.add(told->told.said.metrics, used);
     return {};
+  }
+  /// As client_weight() of rounds over a population.
+  double weight_of(double examples) const {
+    if constexpr (requires { meeting_.weight_of(examples); })
+      return meeting_.weight_of(examples);
+    else
+      return is_weighted<By> ? examples : 1;
   }
   double stale(const asked& one) const {
     return detail::exactly([&] { return std::pow(1 + double(steps_ - one.model), -how_.staleness); });
@@ -250,49 +236,69 @@ private:
   /// What call_clients asks of a population: everyone is there, and takes no time that is known beforehand.
   struct no_facts {};
 
-  void ask_cohort() {
-    std::vector<int> there;
-    for (const auto& [client, one] : people_) there.push_back(client);
-    const int asks = detail::asked_of(sync_, int(there.size()));
-    std::vector<int> drawn;
-    for (const int k : tutti::draw_cohort(int(there.size()), asks, how_.seed, roll_.round())) {
-      const int client = there[std::size_t(k)];
-      if (owed_[std::size_t(people_.at(client).rank)].empty())
-        drawn.push_back(client);
-      else
-        roll_.add_unavailable(client); // its rank still owes an answer to an earlier round
+  void at_home() {
+    roll_.place_at(1, [](int) { return 0; });
+  }
+  /// Who is drawn, of all that there are or may be; who is not there, or at a rank that still owes an answer to an
+  /// earlier round, is not asked.
+  std::vector<int> drawn() {
+    std::vector<int> asks;
+    if constexpr (facts::is_private) {
+      const auto examples = [this](int client) { return people_.examples(client); };
+      asks = detail::exactly([&] { return meeting_.drawn(alone_, how_.population, roll_.round(), examples); });
+    } else {
+      const std::vector<int> there = people_.there();
+      const int all = int(there.size());
+      for (const int k : tutti::draw_cohort(all, detail::asked_of(sync_, all), how_.seed, roll_.round()))
+        asks.push_back(there[std::size_t(k)]);
     }
+    std::vector<int> free;
+    for (const int client : asks)
+      if (people_.is_free(client))
+        free.push_back(client);
+      else
+        roll_.add_unavailable(client);
+    return free;
+  }
+  void ask_cohort() {
     const attendance stands = detail::attendance_of(sync_);
     attendance drops_out = stands;
     drops_out.deadline = 0;
     no_facts nothing;
-    detail::call_clients(roll_, nothing, drops_out, drawn, drawn.size(), drawn.size(), how_.seed);
-    std::vector<double> weights;
+    const std::vector<int> asks = drawn();
+    detail::call_clients(roll_, nothing, drops_out, asks, asks.size(), asks.size(), how_.seed);
+    roll_.count_examples([this](int client) { return people_.examples(client); });
+    at_home();
+    own_.clear();
     std::map<int, detail::round_work> work;
     for (std::size_t k = 0; k < roll_.all().size(); ++k) {
       const detail::attendee& one = roll_.all()[k];
-      const person& who = people_.at(one.client);
-      weights.push_back(who.examples);
+      const double weight = weight_of(one.examples);
+      if (weight > 0) own_.push_back({one.client, weight, k});
       if (!one.what.counts()) continue;
-      if (who.examples == 0) {
+      if (!(weight > 0)) {
         roll_.note(k, absence::no_examples);
         continue;
       }
       ++waiting_;
-      owed_[std::size_t(who.rank)].push_back({roll_.round(), k, one.client, steps_});
-      work[who.rank].clients.push_back(one.client);
+      people_.owe({roll_.round(), k, one.client, steps_});
+      work[people_.rank_of(one.client)].clients.push_back(one.client);
     }
-    sum_.begin(roll_.all().size(), detail::scale_weights(weights));
+    meeting_.begin(alone_, roll_, own_);
     for (auto& [rank, one] : work) send(rank, std::move(one), roll_.round());
     const auto patience = std::chrono::duration<double>(stands.deadline);
     const deadline latest = stands.deadline > 0 && stands.deadline < 1e8
                                 ? tutti::now_of(comm_) + std::chrono::duration_cast<clock::duration>(patience)
                                 : (deadline::max)();
-    const int wanted = int(sync_.cohort(int(there.size())));
+    const int wanted = stands.over_select > 1 ? int(sync_.cohort(people_.count())) : int(asks.size());
     const bool enough = wait([&] { return waiting_ == 0 || came_ >= wanted; }, latest);
-    for (const auto& rank : owed_)
-      for (const asked& one : rank)
-        if (one.round == roll_.round()) roll_.note(one.place, enough ? absence::surplus : absence::late);
+    people_.each_owed([&](const asked& one) {
+      if (counts_now(one)) roll_.note(one.place, enough ? absence::surplus : absence::late);
+    });
+  }
+  void begin_buffer() {
+    own_.assign(std::size_t(how_.buffer), {0, 1.0, 0});
+    meeting_.begin(alone_, roll_, own_);
   }
   void fill_buffer() {
     const auto is_full = [&] {
@@ -304,17 +310,12 @@ private:
   }
   /// Every rank that owes nothing trains the next of its clients.
   void keep_busy() {
-    for (std::size_t r = 1; r < owed_.size(); ++r) {
-      if (!owed_[r].empty()) continue;
-      const auto is_here = [&](const auto& one) { return one.second.rank == int(r) && one.second.examples > 0; };
-      auto next = std::find_if(people_.upper_bound(last_[int(r)]), people_.end(), is_here);
-      if (next == people_.end()) next = std::find_if(people_.begin(), people_.end(), is_here);
-      if (next == people_.end()) continue;
-      const int client = last_[int(r)] = next->first;
-      owed_[r].push_back({++assignments_, 0, client, steps_});
+    for (const int client : people_.in_turn()) {
+      const auto round = std::uint32_t(++assignments_);
+      people_.owe({round, 0, client, steps_});
       detail::round_work work;
       work.clients = {client};
-      send(int(r), std::move(work), assignments_);
+      send(people_.rank_of(client), std::move(work), round);
     }
   }
   void send(int rank, detail::round_work work, std::uint32_t round) {
@@ -324,53 +325,48 @@ private:
     work.proximal = detail::proximal_of(sync_);
     std::vector<std::byte> message;
     detail::encode_work<T>(message, work, model_);
-    mail_.send(rank, std::move(message));
+    people_.send(rank, std::move(message));
   }
   void step(round_report& report) {
-    const double weight = sum_.weight().value();
-    if (!(weight > 0)) {
-      report.skipped = detail::too_light(roll_.round());
-      return;
-    }
-    sum_.divide(weight);
-    if (!detail::all_finite(std::span<const T>{sum_.total()})) {
+    const std::span<const T> gradient = std::as_const(meeting_).total();
+    if (!detail::all_finite(gradient)) {
       report.skipped = detail::of_no_number(roll_.round());
       return;
     }
-    optimizer_slots<T, slots_of<outer>> slots{};
-    for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = slots_[k];
-    tutti::update<T>(sync_.outer, ++steps_, std::span<T>{model_}, std::span<const T>{sum_.total()}, slots);
-    auto from = model_.begin();
-    for (const tensor<T>& p : parameters_) {
-      std::copy_n(from, p.values.size(), p.values.begin());
-      from += std::ptrdiff_t(p.values.size());
+    ++steps_;
+    std::size_t begin = 0;
+    for (std::size_t k = 0; k < parameters_.size(); ++k) {
+      const std::span<T> values = parameters_[k].values;
+      outer_[k](outer_[k].where(), {steps_, values, gradient.subspan(begin, values.size()), T(1), {}});
+      begin += values.size();
     }
   }
 
   Comm& comm_;
   Sync sync_;
+  By by_;
   serving_options how_;
   std::vector<tensor<T>> parameters_;
   std::vector<T> model_, difference_, zeros_;
-  std::vector<std::vector<T>> slots_; ///< of the outer optimizer
-  detail::exact_client_sum<T> sum_;
+  self own_rank_;
+  control_on<self> alone_{own_rank_, {}};
+  detail::host_verbs<T> memory_;
+  std::vector<detail::updater<T>> outer_; ///< of each tensor
+  meeting meeting_;
   detail::cohort_roll roll_;
   detail::metric_means metrics_;
-  std::map<int, person> people_; ///< who are there
-  std::vector<int> joined_, departed_;
-  std::vector<std::deque<asked>> owed_; ///< of each rank
-  std::vector<bool> entered_;           ///< and has not departed
-  std::map<int, bool> closed_;          ///< was told that it is over before it said that it departs
-  std::map<int, int> last_;             ///< client of a rank that was asked, with a buffer
-  std::int64_t made_ = 0, steps_ = 0;
-  std::uint32_t assignments_ = 0;
+  std::vector<detail::weighed_client> own_; ///< of the round
+  std::int64_t made_ = 0, steps_ = 0, assignments_ = 0;
   int waiting_ = 0, came_ = 0; ///< answers of this round
-  detail::rank_mail<Comm> mail_;
+  detail::client_ranks<Comm> people_;
   deadline begun_ = tutti::now_of(comm_);
 };
 
 template <class Comm, class Parameters, class Sync>
 round_server(Comm&, Parameters&&, Sync, serving_options = {}, options = {})
     -> round_server<detail::tensor_element<Parameters>, Comm, Sync>;
+template <class Comm, class Parameters, class Sync, detail::has_part By>
+round_server(Comm&, Parameters&&, Sync, By, serving_options = {}, options = {})
+    -> round_server<detail::tensor_element<Parameters>, Comm, Sync, By>;
 
 } // namespace tutti

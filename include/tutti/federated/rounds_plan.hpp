@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace tutti {
@@ -62,6 +63,57 @@ bool normalizes(const Sync& sync) {
     return false;
 }
 
+/// What stands for a privacy plan where none is given.
+struct no_privacy {};
+template <class Privacy>
+inline constexpr bool is_private = !std::is_same_v<Privacy, no_privacy>;
+
+/// What is wrong with a privacy plan, and with what a policy says beside it.
+template <class Privacy, class Sync>
+std::string wrong_privacy(const Privacy& privacy, const Sync& sync, int clients) {
+  if constexpr (is_private<Privacy>) {
+    if (detail::clip_of(sync) > 0)
+      return "the clip of the sync policy is given beside a privacy plan, which has one - leave it out";
+    if (detail::normalizes(sync))
+      return "the sync policy counts differences per step, and a privacy plan hides no numbers of steps - leave "
+             "normalized out";
+    if (const attendance stands = detail::attendance_of(sync); stands.over_select > 1 || stands.least > 1)
+      return "a privacy plan says who is asked, and skips no round - leave over_select and least of attendance out";
+    return privacy.wrong(clients);
+  }
+  return {};
+}
+
+/// What is wrong with a policy's own numbers, whoever the clients are; empty when nothing is.
+template <class Sync>
+std::string wrong_policy(const Sync& sync) {
+  if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
+  if constexpr (requires { double(sync.fraction); })
+    if (!(double(sync.fraction) >= 0) || !is_finite(double(sync.fraction)))
+      return "the fraction of the sync policy is negative or not finite - give the share of the clients that a round "
+             "draws";
+  if (const double pull = detail::proximal_of(sync); !(pull >= 0) || !is_finite(pull))
+    return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
+  if (const double q = detail::fairness_of(sync); !(q >= 0) || !is_finite(q))
+    return "q of the sync policy is negative or not finite - give 0 for federated averaging, or more";
+  if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
+    return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
+           "or 0 for none";
+  if constexpr (requires { double(sync.outer.tau); })
+    if (!(double(sync.outer.tau) > 0) || !is_finite(double(sync.outer.tau)))
+      return "tau of the outer optimizer is not a positive number - give what is added to the root, such as .001";
+  if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
+  return detail::attendance_of(sync).wrong();
+}
+
+/// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
+template <class Reducer>
+std::string wrong_rule(const Reducer& rule) {
+  if constexpr (requires { rule.objection(); })
+    if (const char* wrong = rule.objection()) return wrong;
+  return {};
+}
+
 /// Rounds: what the policy answers about whose training of which model. It refers to what must outlive them, and
 /// to training options that need not.
 template <class T, class Sync, class Population, class Optimizer>
@@ -89,32 +141,17 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
     return "a scale of the loss is given, and losses are the clients' own - leave it out, and scale in "
            "train(client, local, random) of the population";
   if (clients < 1) return "the population has no clients";
-  if (sync.epochs < 0) return "the sync policy asks for a negative number of epochs";
-  if constexpr (requires { double(sync.fraction); })
-    if (!(double(sync.fraction) >= 0) || !is_finite(double(sync.fraction)))
-      return "the fraction of the sync policy is negative or not finite - give the share of the clients that a round "
-             "draws";
+  if (std::string wrong = detail::wrong_policy(sync); !wrong.empty()) return wrong;
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
   if constexpr (requires { std::string{sync.sampler.wrong()}; })
     if (std::string wrong = sync.sampler.wrong(); !wrong.empty()) return wrong;
   if (detail::keeps_of<Sync> == client_keeps::duals && detail::proximal_of(sync) == 0)
     return "fed_dyn has no alpha - give it as proximal";
-  if (const double pull = detail::proximal_of(sync); !(pull >= 0) || !is_finite(pull))
-    return "proximal of the sync policy is negative or not finite - give FedProx's mu, or 0 for none";
   if (std::string wrong = detail::wrong_attendance<Sync, Population>(sync); !wrong.empty()) return wrong;
-  if (const double q = detail::fairness_of(sync); !(q >= 0) || !is_finite(q))
-    return "q of the sync policy is negative or not finite - give 0 for federated averaging, or more";
-  else if (q > 0 && (detail::clip_of(sync) > 0 || detail::normalizes(sync)))
+  if (detail::fairness_of(sync) > 0 && (detail::clip_of(sync) > 0 || detail::normalizes(sync)))
     return "clients are weighed by their losses, and what is clipped or counted per step is weighed beforehand - leave "
            "clip and normalized out";
-  if (const double clip = detail::clip_of(sync); !(clip >= 0) || !is_finite(clip))
-    return "the clip of the sync policy is negative or not finite - give the greatest length of a client's difference, "
-           "or 0 for none";
-  if constexpr (requires { double(sync.outer.tau); })
-    if (!(double(sync.outer.tau) > 0) || !is_finite(double(sync.outer.tau)))
-      return "tau of the outer optimizer is not a positive number - give what is added to the root, such as .001";
-  if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
   return {};
 }
 

@@ -4,6 +4,7 @@
 #include <tutti/federated/accumulator.hpp>
 #include <tutti/federated/corrections.hpp>
 #include <tutti/federated/rounds.hpp>
+#include <tutti/federated/rounds_plan.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/strategy/bound.hpp>
 
@@ -31,27 +32,6 @@ struct no_rounds {
 inline options plain_options(options how) {
   how.weight = 1;
   return how;
-}
-
-/// What stands for a privacy plan where none is given.
-struct no_privacy {};
-template <class Privacy>
-inline constexpr bool is_private = !std::is_same_v<Privacy, no_privacy>;
-
-/// What is wrong with a privacy plan, and with what a policy says beside it.
-template <class Privacy, class Sync>
-std::string wrong_privacy(const Privacy& privacy, const Sync& sync, int clients) {
-  if constexpr (is_private<Privacy>) {
-    if (detail::clip_of(sync) > 0)
-      return "the clip of the sync policy is given beside a privacy plan, which has one - leave it out";
-    if (detail::normalizes(sync))
-      return "the sync policy counts differences per step, and a privacy plan hides no numbers of steps - leave "
-             "normalized out";
-    if (const attendance stands = detail::attendance_of(sync); stands.over_select > 1 || stands.least > 1)
-      return "a privacy plan says who is asked, and skips no round - leave over_select and least of attendance out";
-    return privacy.wrong(clients);
-  }
-  return {};
 }
 
 /// How the clients of all ranks become one mean of n values, as the privacy plan, the accumulator or the reducer wants it.
@@ -115,14 +95,6 @@ std::string wrong_fairness(const Sync& sync, bool accumulates) {
   if (is_private<Privacy> || accumulates)
     return "clients are weighed by their losses, which are told in the open - leave the privacy plan or the secure sum "
            "out";
-  return {};
-}
-
-/// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
-template <class Reducer>
-std::string wrong_rule(const Reducer& rule) {
-  if constexpr (requires { rule.objection(); })
-    if (const char* wrong = rule.objection()) return wrong;
   return {};
 }
 
