@@ -1,6 +1,6 @@
 # Sourced by tests/acceptance.sh, from the root of the repository.
 
-# fuzz_decoders SECONDS: every decoder for so long under libFuzzer, as many at a time as there are processors.
+# fuzz_decoders SECONDS: every decoder for so long under libFuzzer, two at a time for each processor.
 fuzz_decoders() {
   local program=$out/fuzz_decoders seed names
   seed=$(seed_of_today)
@@ -9,7 +9,7 @@ fuzz_decoders() {
     { tail -n 20 "$out/fuzz_decoders.log"; not_ok "decoders: the fuzzer does not build"; return; }
   names=$(TUTTI_DECODER=- "$program") || { not_ok "decoders: the fuzzer has none"; return; }
   # shellcheck disable=SC2016 # for the shell that xargs starts
-  echo "$names" | program=$program out=$out seconds=$1 seed=$seed xargs -P "$jobs" -I{} sh -c \
+  echo "$names" | program=$program out=$out seconds=$1 seed=$seed xargs -P $((2 * jobs)) -I{} sh -c \
     'TUTTI_DECODER={} "$program" -max_total_time="$seconds" -seed="$seed" -max_len=4096 -print_final_stats=1 \
        -artifact_prefix="$out/{}-" >"$out/fuzz-{}.log" 2>&1; echo $? >"$out/fuzz-{}.rc"'
   local name
