@@ -32,7 +32,8 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
 template <std::size_t Block, class Built = detail::built_for>
 void majority_vote(const stream& on, const basic_sign_block<Block>&,
                    std::span<const device_span<const std::byte>> wires, device_span<std::byte> out) {
-  static_assert(Block % 32 == 0, "tutti::cuda::majority_vote: a block is not a multiple of 32 signs - use sign_block");
+  static_assert(Block % 32 == 0 && Block >= 128,
+                "tutti::cuda::majority_vote: a block is not a multiple of 32 signs, or shorter than 128 - use sign_block");
   namespace kernels = detail::kernels;
   constexpr std::size_t most = tuning::static_contributions;
   const char* const call = "cuda::majority_vote";

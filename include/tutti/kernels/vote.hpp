@@ -86,43 +86,35 @@ TUTTI_HD void vote(Context& ctx, const ballots<Most>& of) {
   namespace parts = vote_parts;
   constexpr std::size_t block_words = 1 + Block / 32, length = 4;
   const auto half = std::uint32_t(of.count / 2);
-  const auto mean = [&](double all) {
+  const auto mean_scale = [&](std::size_t i) {
+    double all = 0;
+    for (int k = 0; k < of.count; ++k)
+      all = add(all, double(bits_as<float>(parts::word_at<std::uint32_t>(of.in[k] + 4 * i))));
     const auto scale = static_cast<float>(divide(all, double(of.count)));
     return bits_as<std::uint32_t>(scale == scale ? scale : float{nan_of<float>});
   };
   const auto many = [&](std::size_t i) {
     parts::tally<parts::digits_for(Most)> all[length];
-    double scales[length] = {};
 #if defined(__CUDA_ARCH__)
 #pragma unroll 4
 #endif
     for (int k = 0; k < of.count; ++k) {
       const auto next = load<length>(reinterpret_cast<const std::uint32_t*>(of.in[k]) + i);
-#if defined(__CUDA_ARCH__)
-#pragma unroll
-#endif
-      for (std::size_t j = 0; j < length; ++j) {
-        all[j].add(next.values[j]);
-        if ((i + j) % block_words == 0) scales[j] = add(scales[j], double(bits_as<float>(next.values[j])));
-      }
+      for (std::size_t j = 0; j < length; ++j) all[j].add(next.values[j]);
     }
+    static_assert(block_words > length, "tutti: a packet has one scale at most");
+    const std::size_t at = (i + block_words - 1) / block_words * block_words; // of the next scale
+    const bool has_scale = at < i + length;
+    const std::uint32_t scale = has_scale ? mean_scale(at) : 0; // read before `out` is written
     packet<std::uint32_t> result;
-#if defined(__CUDA_ARCH__)
-#pragma unroll
-#endif
-    for (std::size_t j = 0; j < length; ++j)
-      result.values[j] = (i + j) % block_words == 0 ? mean(scales[j]) : all[j].above(half);
+    for (std::size_t j = 0; j < length; ++j) result.values[j] = all[j].above(half);
     store(reinterpret_cast<std::uint32_t*>(of.out) + i, result);
+    if (has_scale) parts::put_word(of.out + 4 * at, scale);
   };
   const auto one = [&](std::size_t i) {
     parts::tally<parts::digits_for(Most)> all;
-    double scale = 0;
-    for (int k = 0; k < of.count; ++k) {
-      const auto word = parts::word_at<std::uint32_t>(of.in[k] + 4 * i);
-      all.add(word);
-      scale = add(scale, double(bits_as<float>(word)));
-    }
-    parts::put_word(of.out + 4 * i, i % block_words == 0 ? mean(scale) : all.above(half));
+    for (int k = 0; k < of.count; ++k) all.add(parts::word_at<std::uint32_t>(of.in[k] + 4 * i));
+    parts::put_word(of.out + 4 * i, i % block_words == 0 ? mean_scale(i) : all.above(half));
   };
   in_packets<length>(ctx, of.bytes / 4, of.head, many, one);
 
