@@ -13,10 +13,9 @@ namespace tutti::cuda {
 
 /// Which tensors stand in which bucket, worked out once: their addresses lie in device memory, so that a step that is
 /// captured and run again finds them. The stream outlives it; what is on other streams waits for it and is waited for.
-template <class T, class Built = detail::built_for> class packing {
-  static_assert(std::is_trivially_copyable_v<T>,
-                "tutti::cuda::packing: values are moved as bytes - use a trivially copyable type");
-
+template <class T, class Built = detail::built_for>
+requires std::is_trivially_copyable_v<T>
+class packing {
 public:
   /// Tensors one behind the other from the start of the bucket on, which may be longer; empty ones take no room. Waits
   /// for the stream once. Errors: invalid_argument where they do not fit, overlap with the bucket, or are on another

@@ -27,13 +27,13 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
 /// positive, whatever their scales; and of each block the mean of their scales (Bernstein, Wang, Azizzadenesheli,
 /// Anandkumar, "signSGD", ICML 2018). It is a message of sign_block again, and where all scales are equal its signs are
 /// those that `direct` and `star` send behind a sum or a mean. `out` may be one of the messages. From run to run.
-/// Returns when the work is enqueued; allocates nothing. Cost: one read of each message, one write; 32 signs are counted at a
-/// time. Errors: invalid_argument, transport.
+/// Returns when the work is enqueued; allocates nothing. Cost: one read of each message, one write; 32 signs are
+/// counted at a time. Errors: invalid_argument, transport.
 template <std::size_t Block, class Built = detail::built_for>
 void majority_vote(const stream& on, const basic_sign_block<Block>&,
                    std::span<const device_span<const std::byte>> wires, device_span<std::byte> out) {
   static_assert(Block % 32 == 0 && Block >= 128,
-                "tutti::cuda::majority_vote: a block is not a multiple of 32 signs, or shorter than 128 - use sign_block");
+                "tutti::cuda::majority_vote: blocks are not of 128 signs or more, in multiples of 32 - use sign_block");
   namespace kernels = detail::kernels;
   constexpr std::size_t most = tuning::static_contributions;
   const char* const call = "cuda::majority_vote";

@@ -80,7 +80,8 @@ TUTTI_HD constexpr std::size_t digits_for(std::size_t most) {
 } // namespace vote_parts
 
 /// The signs that most of the messages have, an even vote being positive; the scale of each block is the mean of
-/// theirs, added up in double from the first to the last, divided and rounded once. One read of each message, one write.
+/// theirs, added up in double from the first to the last, divided and rounded once. One read of each message, one
+/// write.
 template <std::size_t Block, std::size_t Most, class Context>
 TUTTI_HD void vote(Context& ctx, const ballots<Most>& of) {
   namespace parts = vote_parts;
