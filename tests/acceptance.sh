@@ -2,6 +2,11 @@
 # The long runs on real data, which lies under TUTTI_DATA: text/tiny_shakespeare.txt, mnist/*-ubyte.gz
 # and libsvm/a9a.gz, a9a.t.gz (see README.md for where to get them). And others' programs, from Python's
 # package index: mpi4py's suite, with the interposer and without; PyTorch's DistributedDataParallel.
+#
+#   tests/acceptance.sh [PART]...
+#
+# All parts: training tensors fuzz secure sync privacy onnx torch servers mpi4py. What is fuzzed is so for ten minutes
+# each, beside the parts that follow, and said at the end.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . tests/cmake/packages.sh

@@ -9,9 +9,11 @@
 #include <tutti/cuda/distances.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
+#include <tutti/cuda/packing.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/cuda/top_k.cuh>
 #include <tutti/cuda/update.cuh>
+#include <tutti/cuda/vote.cuh>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/reducers/elementary.hpp>
 
@@ -210,6 +212,31 @@ std::vector<kernel> all() {
       cuda::decode_and_reduce(b.on, codec, tutti::mean{}, std::span<const cuda::device_span<const std::byte>>{from},
                               in[0].span());
     });
+  }
+  {
+    const auto in = buffers<float>(b.on, 1);
+    const tutti::sign_block codec;
+    const std::size_t bytes = codec.bytes<float>(n);
+    std::vector<cuda::device_buffer<std::byte>> wires;
+    for (int k = 0; k < 9; ++k) wires.emplace_back(b.on, bytes);
+    for (const auto& wire : wires)
+      cuda::encode(b.on, codec, cuda::device_span<const float>{in[0].span()}, wire.span());
+    auto from = read(wires);
+    from.pop_back();
+    b.measure("majority vote of 8 sign_block", 9 * (1.0 / 8 + 4.0 / 256), .60, [&] {
+      cuda::majority_vote(b.on, codec, std::span<const cuda::device_span<const std::byte>>{from}, wires[8].span());
+    });
+  }
+  {
+    const auto in = buffers<float>(b.on, 2);
+    std::vector<cuda::device_span<float>> tensors; // as of a model: many short ones, and few long ones
+    for (std::size_t begin = 0, k = 0; begin < n; ++k) {
+      const std::size_t length = (std::min)(n - begin, k % 8 == 7 ? n / 64 : std::size_t{1000} + k);
+      tensors.push_back(in[0].span().subspan(begin, length));
+      begin += length;
+    }
+    const cuda::packing<float> packing{b.on, tensors, in[1].span()};
+    b.measure("a bucket of " + std::to_string(tensors.size()) + " tensors", 8, .90, [&] { packing.pack(); });
   }
   {
     const auto in = buffers<float>(b.on, 1);

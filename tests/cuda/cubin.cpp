@@ -4,6 +4,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,6 +44,25 @@ BOOST_AUTO_TEST_CASE(no_kernel_touches_local_memory) {
   for (const auto& k : kernels) BOOST_CHECK_MESSAGE(k.local == 0, k.name);
 }
 
+BOOST_AUTO_TEST_CASE(what_the_host_starts_is_what_was_compiled) {
+  std::set<std::string> registered, compiled;
+  for (const auto& file : std::filesystem::directory_iterator{TUTTI_TEST_CUBINS}) {
+    const std::string name = file.path().string();
+    if (name.find(".stub.c") == std::string::npos) continue;
+    std::ifstream in{name};
+    const std::string text{std::istreambuf_iterator<char>{in}, {}};
+    // __cudaRegisterEntry(module, function, mangled name, threads of a block);
+    for (std::size_t at = text.find("__cudaRegisterEntry("); at != std::string::npos;) {
+      const std::size_t end = text.rfind(", ", text.find(';', at)), begin = text.rfind(", ", end - 1) + 2;
+      registered.insert(cubin::written(text.substr(begin, end - begin)));
+      at = text.find("__cudaRegisterEntry(", end);
+    }
+  }
+  for (const auto& k : all()) compiled.insert(k.name);
+  BOOST_CHECK_GE(registered.size(), 70u);
+  BOOST_CHECK(registered == compiled);
+}
+
 BOOST_AUTO_TEST_CASE(a_reduction_of_eight_loads_eight_packets_and_stores_one) {
   const auto k = one({"reduce_kernel<", "tutti::sum, float, 8ul>"});
   BOOST_CHECK_EQUAL(k.wide_loads, 8u);
@@ -63,6 +85,9 @@ BOOST_AUTO_TEST_CASE(what_streams_moves_sixteen_bytes_at_a_time) {
   wide(one({"decode_kernel"}), 0, 2);
   for (const auto& k : named({"update_kernel", "adam_moves"})) wide(k, 4, 3);
   for (const auto& k : named({"reduce_weighted_kernel"})) wide(k, 2, 1);
+  wide(one({"vote_kernel"}), 4, 1);
+  wide(one({"count_kernel"}), 1, 0);
+  for (const char* name : {"tally_kernel", "gather_kernel", "keep_kernel"}) wide(one({name}), 2, 0);
 }
 
 BOOST_AUTO_TEST_CASE(columns_stay_in_registers) {
@@ -83,7 +108,7 @@ BOOST_AUTO_TEST_CASE(
   at_most({""}, 128);
   at_most({"reduce_kernel<", "float, 8ul>"}, 64);
   for (const char* name : {"squares_kernel", "scale_kernel", "cast_kernel", "encode_kernel", "decode_kernel",
-                           "count_kernel", "keep_kernel", "distance_kernel"})
+                           "count_kernel", "tally_kernel", "gather_kernel", "keep_kernel", "vote_kernel", "distance_kernel"})
     at_most({name}, 64);
 }
 

@@ -47,6 +47,15 @@ inline void count(kernel& k, std::uint64_t low, std::uint64_t high) {
   }
 }
 
+/// A mangled name as C++ writes it.
+inline std::string written(const std::string& name) {
+  int status = 0;
+  char* const text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
+  const std::string all = text ? text : name;
+  std::free(text);
+  return all;
+}
+
 /// The kernels in a file. No file, no kernels.
 inline std::vector<kernel> read(const std::string& path) {
   std::ifstream file{path, std::ios::binary};
@@ -73,11 +82,8 @@ inline std::vector<kernel> read(const std::string& path) {
         i += 4 + (has_length ? at(i + 2, std::uint16_t{}) : 0);
       }
     if (name.compare(0, 6, ".text.") != 0) continue;
-    int status = 0;
-    char* const written = abi::__cxa_demangle(name.c_str() + 6, nullptr, nullptr, &status);
     kernel k;
-    k.name = written ? written : name.substr(6);
-    std::free(written);
+    k.name = written(name.substr(6));
     symbols.push_back(at(header + 0x2c, std::uint32_t{}));
     for (std::size_t i = begin; i + 16 <= begin + length; i += 16)
       count(k, at(i, std::uint64_t{}), at(i + 8, std::uint64_t{}));

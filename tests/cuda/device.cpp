@@ -13,11 +13,13 @@
 #include <tutti/cuda/runtime.hpp>
 #include <tutti/kernels/context.hpp>
 #include <tutti/kernels/norm.hpp>
+#include <tutti/kernels/vote.hpp>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/distances.hpp>
 #include <tutti/reducers/elementary.hpp>
 #include <tutti/reducers/order_statistics.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/training/host_verbs.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -77,6 +79,9 @@ BOOST_AUTO_TEST_CASE(reductions_equal_the_host) {
             difference(on_device::weighted_mean(in, weights, offset),
                        wanted<float>(tutti::weighted_mean{}, from, n, std::vector<double>(std::size_t(k), 1.0), k)),
             "");
+        const auto right = wanted<float>(tutti::reproducible_sum{}, from, n, {}, k);
+        BOOST_CHECK_EQUAL(difference(on_device::reproducible_sum(in, offset), right), "");
+        BOOST_CHECK_EQUAL(difference(on_device::reproducible_sum({in.rbegin(), in.rend()}, offset), right), "");
         BOOST_CHECK_EQUAL(difference(on_device::median(in, offset), wanted<float>(tutti::median{}, from, n, {}, k)),
                           "");
         BOOST_CHECK_EQUAL(
@@ -120,6 +125,56 @@ BOOST_AUTO_TEST_CASE(the_k_largest_have_the_bytes_of_the_host) {
         codec.encode<float>(values, right.data());
         BOOST_CHECK(on_device::top_k(values, fraction, offset) == right);
       }
+}
+
+BOOST_AUTO_TEST_CASE(the_k_largest_of_many_and_of_equal_values) {
+  if (there_is_none()) return;
+  const std::size_t n = (std::size_t{1} << 20) + 3;
+  std::vector<float> two(n, -1.5f);
+  for (std::size_t i = 0; i < n; i += 3) two[i] = 2;
+  for (const auto& values : {random_values<float>(n, 9, true, 1000), std::vector<float>(n, 3.0f), two})
+    for (const double fraction : {.0001, .01, .34}) {
+      const tutti::top_k codec{fraction};
+      std::vector<std::byte> right(codec.bytes<float>(n));
+      codec.encode<float>(values, right.data());
+      for (int again = 0; again < 3; ++again) BOOST_CHECK(on_device::top_k(values, fraction, 1) == right);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(votes_have_the_bytes_of_the_body_on_the_host) {
+  if (there_is_none()) return;
+  namespace kernels = tutti::detail::kernels;
+  const tutti::sign_block codec;
+  for (const std::size_t n : lengths)
+    for (const std::size_t count : {1u, 2u, 5u, 16u}) {
+      std::vector<std::vector<std::byte>> wires;
+      kernels::ballots<16> of{};
+      for (const auto& row : contributions<float>(int(count), n)) {
+        wires.emplace_back(codec.bytes<float>(n));
+        codec.encode<float>(row, wires.back().data());
+      }
+      std::vector<std::byte> right(wires[0].size());
+      for (const auto& wire : wires) of.in[of.count++] = wire.data();
+      of.out = right.data();
+      of.bytes = right.size();
+      of.head = right.size() / 4;
+      kernels::run_on_host<32>(1, [&](auto& block) { kernels::vote<256>(block, of); });
+      for (const std::size_t offset : {0, 1}) BOOST_CHECK(on_device::majority_vote(wires, offset) == right);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(buckets_are_packed_and_unpacked) {
+  if (there_is_none()) return;
+  rows<float> tensors;
+  std::vector<float> right;
+  for (const std::size_t n : {0, 1, 3, 100000, 17, 0, 257, 4099}) {
+    tensors.push_back(random_values<float>(n, n, false));
+    right.insert(right.end(), tensors.back().begin(), tensors.back().end());
+  }
+  right.push_back(-1);
+  std::vector<float> bucket(right.size(), -1);
+  BOOST_CHECK(on_device::packed_and_unpacked(tensors, bucket) == tensors);
+  BOOST_CHECK(bucket == right);
 }
 
 BOOST_AUTO_TEST_CASE(this_build_computes_as_the_source_says) {

@@ -8,12 +8,15 @@
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
 #include <tutti/cuda/order_statistics.cuh>
+#include <tutti/cuda/packing.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/cuda/top_k.cuh>
 #include <tutti/cuda/update.cuh>
+#include <tutti/cuda/vote.cuh>
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 
 namespace on_device {
 
@@ -93,6 +96,13 @@ rows<float> stepped(const R& reducer, const O& o, const rows<float>& in, const r
   return result;
 }
 
+// What kernels are given is the same to the host and to the device.
+namespace kernels = tutti::detail::kernels;
+static_assert(sizeof(kernels::packet<float>) == 16 && kernels::packet<tutti::bfloat16>::length == 8);
+static_assert(sizeof(kernels::rows<float, 8>) == 96 && sizeof(kernels::weighted_rows<float, 1024>) == 16424);
+static_assert(sizeof(kernels::tensor_list<float, 512>) == 12304 && sizeof(kernels::columns<float, 64>) == 536);
+static_assert(sizeof(kernels::encoding<float>) == 56 && cuda::tuning::lanes == 256);
+
 } // namespace
 
 template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset) {
@@ -110,6 +120,13 @@ std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double
   const many<float> from{on, in, offset};
   const placed<float> out{on, std::vector<float>(in[0].size()), offset};
   cuda::reduce_weighted<tutti::weighted_mean, float>(on, {}, from.spans, weights, out.span());
+  return out.values();
+}
+std::vector<float> reproducible_sum(const rows<float>& in, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> from{on, in, offset};
+  const placed<float> out{on, std::vector<float>(in[0].size()), offset};
+  cuda::reduce_weighted<tutti::reproducible_sum, float>(on, {}, from.spans, {}, out.span());
   return out.values();
 }
 std::vector<float> median(const rows<float>& in, std::size_t offset) {
@@ -151,6 +168,34 @@ std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, 
   cuda::top_k_workspace with{on, values.size()};
   cuda::encode(on, codec, data.read(), wire.span(), with);
   return wire.values();
+}
+
+std::vector<std::byte> majority_vote(const std::vector<std::vector<std::byte>>& wires, std::size_t offset) {
+  const cuda::stream on;
+  const many<std::byte> from{on, wires, 4 * offset};
+  const placed<std::byte> out{on, std::vector<std::byte>(wires[0].size()), 4 * offset};
+  cuda::majority_vote(on, tutti::sign_block{}, std::span<const cuda::device_span<const std::byte>>{from.spans},
+                      out.span());
+  return out.values();
+}
+
+rows<float> packed_and_unpacked(const rows<float>& tensors, std::vector<float>& bucket) {
+  const cuda::stream on;
+  const many<float> from{on, tensors, 1};
+  const placed<float> to{on, bucket, 3};
+  std::vector<cuda::device_span<float>> spans;
+  for (const auto& one : from.all) spans.push_back(one.span());
+  const cuda::packing<float> both{on, spans, to.span()};
+  both.pack();
+  bucket = to.values();
+  for (const auto& one : from.all)
+    if (!one.span().empty())
+      cuda::check(cudaMemsetAsync(one.span().data(), 0xa5, one.span().size() * sizeof(float), on.handle()),
+                  "cudaMemsetAsync");
+  both.unpack();
+  rows<float> all;
+  for (const auto& one : from.all) all.push_back(one.values());
+  return all;
 }
 
 verdict judge(const rows<float>& tensors, double scale, double clip, std::size_t offset) {

@@ -14,6 +14,7 @@ template <class T> using rows = std::vector<std::vector<T>>;
 template <class T> std::vector<T> sum(const rows<T>& in, std::size_t offset);
 template <class T> std::vector<T> mean(const rows<T>& in, std::size_t offset);
 std::vector<float> weighted_mean(const rows<float>& in, const std::vector<double>& weights, std::size_t offset);
+std::vector<float> reproducible_sum(const rows<float>& in, std::size_t offset);
 std::vector<float> median(const rows<float>& in, std::size_t offset);
 std::vector<float> trimmed_mean(const rows<float>& in, int trim, std::size_t offset);
 
@@ -30,6 +31,12 @@ std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& 
                                      std::size_t offset);
 
 std::vector<std::byte> top_k(const std::vector<float>& values, double fraction, std::size_t offset);
+
+/// Of messages of sign_block.
+std::vector<std::byte> majority_vote(const std::vector<std::vector<std::byte>>& wires, std::size_t offset);
+
+/// What `bucket` becomes, and what the tensors are when they come out of it again.
+rows<float> packed_and_unpacked(const rows<float>& tensors, std::vector<float>& bucket);
 
 /// The matrix of squared distances.
 std::vector<double> distances(const rows<float>& in, bool origin, std::size_t offset);

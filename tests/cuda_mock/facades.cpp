@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(messages_are_refused_that_are_too_short_or_begin_anywhere) 
                                   cuda::device_span<std::byte>{reinterpret_cast<std::byte*>(data.span().data()),
                                                                right.size(), 0});
                    }),
-                   "a result overlaps with a part of what it is made of"));
+                   "two spans overlap of which one is changed - give each memory of its own"));
   BOOST_CHECK(says(refused(0, right.size() - 1), "a message has 307 bytes, and codec.bytes<T>(n) is 308"));
   BOOST_CHECK(says(refused(2, right.size()), "begins between two multiples of four bytes"));
   BOOST_CHECK(says(refusal([&] {

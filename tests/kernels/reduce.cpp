@@ -6,6 +6,7 @@
 #include <tutti/kernels/context.hpp>
 #include <tutti/kernels/reduce.hpp>
 #include <tutti/reducers/elementary.hpp>
+#include <tutti/reducers/reproducible_sum.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -127,6 +128,13 @@ BOOST_AUTO_TEST_CASE(sums_and_means_equal_the_collectives) {
 BOOST_AUTO_TEST_CASE(other_reducers_are_folded_unchanged) {
   check<float, 4>(tutti::max{}, 1);
   check<float, 4>(furthest{}, 1);
+}
+
+BOOST_AUTO_TEST_CASE(reproducible_sums_have_the_bits_of_the_collectives) {
+  check<float, 4>(tutti::reproducible_sum{}, 1);
+  check<double, 3>(tutti::reproducible_mean{}, 3);
+  check<tutti::bfloat16, 8>(tutti::reproducible_sum{}, 1);
+  check_weighted(tutti::reproducible_weighted_mean{}, 7, {1, .5, 0, .25, 1, 0, .125});
 }
 
 BOOST_AUTO_TEST_CASE(many_contributions_with_weights) {

@@ -3,6 +3,7 @@
 #include <tutti/cuda/codecs.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/cuda/update.cuh>
+#include <tutti/cuda/vote.cuh>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/elementary.hpp>
 
@@ -64,5 +65,15 @@ void updates(const cuda::stream& on, std::span<const cuda::device_span<const flo
   cuda::update(on, tutti::mean{}, in, own_descent{}, 1, parameters);
 #else
   cuda::update(on, tutti::mean{}, in, tutti::sgd{}, 1, parameters);
+#endif
+}
+
+void votes(const cuda::stream& on, std::span<const cuda::device_span<const std::byte>> wires,
+           cuda::device_span<std::byte> out) {
+  // REJECT short_blocks: tutti::cuda::majority_vote: blocks are not of 128 signs or more, in multiples of 32
+#if defined REJECT_short_blocks
+  cuda::majority_vote(on, tutti::basic_sign_block<64>{}, wires, out);
+#else
+  cuda::majority_vote(on, tutti::sign_block{}, wires, out);
 #endif
 }

@@ -113,7 +113,7 @@ void encode(const stream& on, const C& codec, device_span<const T> values, devic
     const char* const call = "cuda::encode";
     detail::require_one_device(on, call, values, wire);
     detail::require_message(call, wire, codec.template bytes<T>(values.size()));
-    detail::require_apart(call, wire, values);
+    detail::require_no_overlap(call, wire, values);
     detail::encode_blocks<Built, C, T>(on, {values.data(), nullptr, wire.data(), values.size(), nullptr, nullptr, 0});
   }
 }
@@ -132,9 +132,11 @@ void encode(const stream& on, const error_feedback<C>& codec, const remembered_o
   detail::require_length(call, values, memory.before);
   detail::require_length(call, values, memory.after);
   detail::require_apart(call, memory.after, memory.before);
-  detail::require_apart(call, values, memory.after);
-  detail::require_apart(call, wire, values);
-  detail::require_apart(call, wire, memory.after);
+  detail::require_no_overlap(call, values, memory.after);
+  detail::require_no_overlap(call, values, memory.before);
+  detail::require_no_overlap(call, wire, values);
+  detail::require_no_overlap(call, wire, memory.before);
+  detail::require_no_overlap(call, wire, memory.after);
   const auto decay = static_cast<accumulator_t<T>>(codec.decay);
   const std::size_t n = values.size();
   if constexpr (detail::is_cast<C>) {
@@ -171,7 +173,7 @@ void decode_and_reduce(const stream& on, const C& codec, const R& reducer,
     const char* const call = "cuda::decode_and_reduce";
     detail::require_one_device(on, call, out);
     const detail::messages from = detail::checked_messages(on, call, wires, codec.template bytes<T>(out.size()));
-    for (const auto& wire : wires) detail::require_apart(call, out, wire);
+    for (const auto& wire : wires) detail::require_no_overlap(call, out, wire);
     using code = typename detail::kernels::code_of<C>::type;
     detail::launch(on, call, detail::warps_for<C::block>(out.size()),
                    &detail::decode_kernel<Built, code, C::block, R, T>, reducer, from, out.data(), out.size(),

@@ -86,6 +86,17 @@ template <class A, class B> void require_apart(const char* call, const device_sp
                          "same length, or be apart from all"}};
 }
 
+/// Of which each is changed by itself: none may be, or overlap with, another.
+template <class A, class B>
+void require_no_overlap(const char* call, const device_span<A>& one, const device_span<B>& other) {
+  const auto begin = [](const auto& s) { return reinterpret_cast<std::uintptr_t>(s.data()); };
+  const auto end = [&](const auto& s) { return begin(s) + s.size() * sizeof(*s.data()); };
+  if (one.empty() || other.empty() || end(one) <= begin(other) || end(other) <= begin(one)) return;
+  throw error{{.code = error_code::invalid_argument,
+               .call = call,
+               .detail = "two spans overlap of which one is changed - give each memory of its own"}};
+}
+
 template <class A, class B> void require_length(const char* call, const device_span<A>& a, const device_span<B>& b) {
   if (a.size() == b.size()) return;
   throw error{{.code = error_code::invalid_argument,

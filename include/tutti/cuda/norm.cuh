@@ -46,6 +46,21 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
   kernels::scale_and_cast(block, from, to, n, head, verdict);
 }
 
+/// The tensors from `first` on that one launch takes.
+template <class T>
+kernels::tensor_list<T, most_tensors> listed(std::span<const device_span<const T>> tensors, std::size_t first) {
+  constexpr std::size_t chunk = std::size_t{4} * tuning::lanes * kernels::chunk_rounds;
+  kernels::tensor_list<T, most_tensors> list{};
+  list.count = int((std::min)(most_tensors, tensors.size() - first));
+  for (std::size_t k = 0; k < std::size_t(list.count); ++k) {
+    const auto& t = tensors[first + k];
+    list.data[k] = t.data();
+    list.n[k] = t.size();
+    list.chunks_before[k + 1] = list.chunks_before[k] + t.size() / chunk + (t.size() % chunk != 0);
+  }
+  return list;
+}
+
 } // namespace detail
 
 /// Room for the norm of up to `tensors` tensors, and the verdict on them. Of one stream; work on it comes one after the
@@ -79,7 +94,6 @@ void judge_norm(const stream& on, std::span<const device_span<const T>> tensors,
                 double clip = 0) {
   namespace kernels = detail::kernels;
   const char* const call = "cuda::judge_norm";
-  constexpr std::size_t chunk = std::size_t{4} * tuning::lanes * kernels::chunk_rounds;
   const auto refuse = [&](const char* why) {
     throw error{{.code = error_code::invalid_argument, .call = call, .detail = why}};
   };
@@ -90,16 +104,8 @@ void judge_norm(const stream& on, std::span<const device_span<const T>> tensors,
   for (const auto& t : tensors) detail::require_one_device(on, call, t);
   std::size_t groups = 0;
   for (std::size_t first = 0; first == 0 || first < tensors.size(); first += detail::most_tensors, ++groups) {
-    kernels::tensor_list<T, detail::most_tensors> list{};
-    list.count = int((std::min)(detail::most_tensors, tensors.size() - first));
-    for (std::size_t k = 0; k < std::size_t(list.count); ++k) {
-      const auto& t = tensors[first + k];
-      list.data[k] = t.data();
-      list.n[k] = t.size();
-      list.chunks_before[k + 1] = list.chunks_before[k] + t.size() / chunk + (t.size() % chunk != 0);
-    }
-    detail::launch(on, call, unsigned(tuning::norm_blocks), &detail::squares_kernel<Built, T>, list,
-                   with.found().data() + groups * tuning::norm_blocks);
+    detail::launch(on, call, unsigned(tuning::norm_blocks), &detail::squares_kernel<Built, T>,
+                   detail::listed(tensors, first), with.found().data() + groups * tuning::norm_blocks);
   }
   detail::launch(on, call, 1u, &detail::judge_kernel<Built>,
                  static_cast<const kernels::found_norm*>(with.found().data()), groups * tuning::norm_blocks, scale,

@@ -17,13 +17,16 @@ inline void check(cudaError_t status, const char* call) {
   static_cast<void>(cudaGetLastError());
   const bool no_code = status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction ||
                        status == cudaErrorUnsupportedPtxVersion;
+  const bool never_began = status == cudaErrorInitializationError;
   throw error{{.code = status == cudaErrorMemoryAllocation ? error_code::out_of_memory
-                       : no_code                           ? error_code::unsupported
+                       : no_code || never_began            ? error_code::unsupported
                                                            : error_code::transport,
                .call = call,
                .detail = no_code ? "this program holds no code for this GPU, or newer code than its driver reads - "
                                    "compile it with CMAKE_CUDA_ARCHITECTURES of the GPU"
-                                 : "",
+                         : never_began ? "CUDA does not begin in this process: one that was forked after its parent "
+                                         "had begun cannot use it - fork before, or start another program"
+                                       : "",
                .native = std::string{cudaGetErrorName(status)} + ": " + cudaGetErrorString(status)}};
 }
 

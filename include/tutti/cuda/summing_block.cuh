@@ -1,12 +1,8 @@
 // A block of threads that adds up what its lanes have, by CUB.
 #pragma once
 
+#include <tutti/cuda/cub_version.cuh>
 #include <tutti/cuda/launch.cuh>
-
-#include <cub/version.cuh>
-#if CUB_VERSION < 300000
-#error "tutti: this is not the CUB that nvcc brings - let no older one come first among the include directories"
-#endif
 
 #include <cub/block/block_reduce.cuh>
 

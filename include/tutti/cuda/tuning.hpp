@@ -32,6 +32,10 @@ inline constexpr std::size_t static_contributions = 16, most_contributions = 102
 /// none in particular, as the order of the sum must not depend on the GPU.
 inline constexpr std::size_t norm_blocks = 1024;
 
+/// Blocks of a selection, which count digits in their own memory first: enough for 128 multiprocessors. And candidates
+/// that there is room for: of normally distributed values 1.3 in 100 are when 1 in 100 is kept, and 12 when 10 are.
+inline constexpr std::size_t selection_blocks = 1024, candidate_share = 8;
+
 /// Contributions between which distances are measured, and tiles of 1,024 values that are measured before they are
 /// added up: enough blocks for 128 multiprocessors, in 4 MiB of workspace.
 inline constexpr std::size_t most_points = 32, distance_tiles = 1024;

@@ -52,9 +52,20 @@ kernels::updated<T, Slots> checked(const stream& on, const char* call, const dev
   for (std::size_t s = 0; s != Slots; ++s) {
     detail::require_one_device(on, call, of.slots[s]);
     detail::require_length(call, of.values, of.slots[s]);
+    detail::require_no_overlap(call, of.values, of.slots[s]);
+    for (std::size_t r = 0; r < s; ++r) detail::require_no_overlap(call, of.slots[r], of.slots[s]);
     what.slots[s] = of.slots[s].data();
   }
   return what;
+}
+
+/// What is read is not changed.
+template <class T, std::size_t Slots, class In>
+void require_unchanged(const char* call, const device_parameters<T, Slots>& of, std::span<const device_span<In>> in) {
+  for (const auto& one : in) {
+    detail::require_no_overlap(call, of.values, one);
+    for (const auto& slot : of.slots) detail::require_no_overlap(call, slot, one);
+  }
 }
 
 template <std::size_t K, class Built, class R, class O, class T, std::size_t Slots>
@@ -100,6 +111,7 @@ void update(const stream& on, const R& reducer, std::span<const device_span<cons
       detail::require_length("cuda::update", of.values, one);
       detail::require_one_device(on, "cuda::update", one);
     }
+    detail::require_unchanged("cuda::update", of, in);
     detail::update_static<8, Built>(on, reducer, in, optimizer, step, of, factor);
   }
 }
@@ -116,7 +128,7 @@ void decode_and_update(const stream& on, const C& codec, const R& reducer,
     const char* const call = "cuda::decode_and_update";
     const detail::messages from =
         detail::checked_messages(on, call, wires, codec.template bytes<float>(of.values.size()));
-    for (const auto& wire : wires) detail::require_apart(call, of.values, wire);
+    detail::require_unchanged(call, of, wires);
     const auto what = detail::checked(on, call, of, factor);
     const auto moves = optimizer.template at<float>(step);
     using code = typename detail::kernels::code_of<C>::type;

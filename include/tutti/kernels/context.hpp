@@ -7,6 +7,7 @@
 //   each(f)                    f(lane) of every lane, and then a barrier
 //   own<X>                     a value of each lane that outlives an each(): x[lane]
 //   sum(own<X>&) -> X          over all lanes, to all of them, in a fixed order (below)
+//   sum_before(own<N>&) -> N   each lane's whole number becomes the sum of all lanes' before it; the sum of all
 //   warp_most(own<int32_t>&)   each lane's becomes the largest of its warp
 //   add(to, n) -> before       in memory that lanes or blocks share, at once with others
 //
@@ -62,6 +63,11 @@ public:
         for (std::size_t l = 0; l + step < 32; ++l) x[l] = static_cast<X>(x[l] + x[l + step]);
       all = warp == 0 ? x[0] : static_cast<X>(all + x[0]);
     }
+    return all;
+  }
+  template <class N> N sum_before(own<N>& of) const noexcept { // in the order of lanes
+    N all{};
+    for (N& x : of.values) all = static_cast<N>(all + std::exchange(x, all));
     return all;
   }
   void warp_most(own<std::int32_t>& of) const noexcept {

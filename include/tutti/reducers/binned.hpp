@@ -2,6 +2,7 @@
 #pragma once
 
 #include <tutti/core/float16.hpp>
+#include <tutti/core/limits.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -13,6 +14,19 @@
 #include <type_traits>
 
 namespace tutti {
+
+namespace detail {
+
+/// Zeros in front of the highest bit of x, which is not 0.
+TUTTI_HD inline int zeros_before(std::uint32_t x) noexcept {
+#if defined(__CUDA_ARCH__)
+  return __clz(static_cast<int>(x));
+#else
+  return std::countl_zero(x);
+#endif
+}
+
+} // namespace detail
 
 /// A sum of numbers T, float or double, that can be added to and merged in any order and grouping, with the same bits:
 /// its bits are a function of the numbers alone. Zero at first, or rather -0, which changes nothing.
@@ -33,9 +47,9 @@ template <std::floating_point T>
 class binned {
 public:
   binned() = default;
-  explicit binned(T x) noexcept { *this = of(x); }
+  TUTTI_HD explicit binned(T x) noexcept { *this = of(x); }
 
-  void add(T x) noexcept { add(of(x)); }
+  TUTTI_HD void add(T x) noexcept { add(of(x)); }
   /// to[i].add(x[i]) for n of them, in about 2 ns each.
   static void add(binned* __restrict to, const T* __restrict x, std::size_t n) noexcept {
     digit_block block;
@@ -47,7 +61,7 @@ public:
         for (std::size_t i = 0; i < digit_block::length; ++i) to[begin + i].add(x[begin + i]);
     for (; begin < n; ++begin) to[begin].add(x[begin]);
   }
-  void add(const binned& other) noexcept {
+  TUTTI_HD void add(const binned& other) noexcept {
     const unsigned flags = (tag() | other.tag()) & all_flags;
     const int ahead = other.top() - top();
     if (ahead == 0) {
@@ -64,13 +78,14 @@ public:
 
   /// The sum, rounded once to To: T or longer; of binned<float> also half and bfloat16.
   template <class To = T>
-  To value() const noexcept {
+  TUTTI_HD To value() const noexcept {
     static_assert(sizeof(To) >= sizeof(T) || (sizeof(To) == 2 && sizeof(T) == 4));
     if (const unsigned flags = tag() & all_flags; (flags & ~something) != 0) [[unlikely]]
       return not_finite<To>(flags);
-    if constexpr (reach == 1 && std::is_same_v<To, double>)
-      return all_at_once();
-    else if constexpr (std::floating_point<To>)
+#if !defined(__CUDA_ARCH__)
+    if constexpr (reach == 1 && std::is_same_v<To, double>) return all_at_once();
+#endif
+    if constexpr (std::floating_point<To>)
       return rounded<To, false>();
     else
       return To(rounded<float, true>());
@@ -92,16 +107,16 @@ private:
   /// bins_[k] counts 2^(lowest + 32 (top - kept + 1 + k)); the last one times 2^tag_bits, beside the tag.
   std::int64_t bins_[std::size_t(kept)]{};
 
-  unsigned tag() const noexcept { return unsigned(bins_[kept - 1] & ((1 << tag_bits) - 1)); }
-  int top() const noexcept { return int(tag() >> 4); }
-  std::int64_t last() const noexcept { return bins_[kept - 1] >> tag_bits; }
-  std::int64_t bin(int k) const noexcept { return k + 1 < kept ? bins_[k] : last(); }
-  void store_top(std::int64_t value, int top, unsigned flags) noexcept {
+  TUTTI_HD unsigned tag() const noexcept { return unsigned(bins_[kept - 1] & ((1 << tag_bits) - 1)); }
+  TUTTI_HD int top() const noexcept { return int(tag() >> 4); }
+  TUTTI_HD std::int64_t last() const noexcept { return bins_[kept - 1] >> tag_bits; }
+  TUTTI_HD std::int64_t bin(int k) const noexcept { return k + 1 < kept ? bins_[k] : last(); }
+  TUTTI_HD void store_top(std::int64_t value, int top, unsigned flags) noexcept {
     bins_[kept - 1] = std::int64_t(std::uint64_t(value) << tag_bits | std::uint64_t(unsigned(top) << 4 | flags));
   }
 
-  static binned of(T x) noexcept {
-    const bits_type bits = std::bit_cast<bits_type>(x), one = 1;
+  TUTTI_HD static binned of(T x) noexcept {
+    const bits_type bits = detail::bits_as<bits_type>(x), one = 1;
     const auto exponent = unsigned(bits >> fraction) & special;
     const bool negative = (bits >> (8 * sizeof(T) - 1)) != 0;
     bits_type mantissa = bits & ((one << fraction) - 1);
@@ -170,23 +185,27 @@ private:
     bins_[kept - 1] |= block.tags[i] & something;
   }
   /// What is `ahead` bins below, as far as it reaches up to the bins that are kept.
-  void add_lower(const binned& other, int ahead, unsigned flags) noexcept {
+  TUTTI_HD void add_lower(const binned& other, int ahead, unsigned flags) noexcept {
     const std::int64_t highest = last();
-    for (int k = 0; k + ahead < kept; ++k) bins_[k] += other.bin(k + ahead);
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+#endif
+    for (int step = 1; step < kept; ++step) // constants, once it is unrolled: registers have no index
+      for (int k = 0; k + step < kept; ++k) bins_[k] += ahead == step ? other.bin(k + step) : 0;
     store_top(highest, top(), flags);
   }
 
   template <class To>
-  static To not_finite(unsigned flags) noexcept {
-    using limits = std::numeric_limits<float>;
+  TUTTI_HD static To not_finite(unsigned flags) noexcept {
     const bool is_nan = (flags & nan) != 0 || ((flags & above) != 0 && (flags & below) != 0);
-    const float x = is_nan ? limits::quiet_NaN() : (flags & above) != 0 ? limits::infinity() : -limits::infinity();
+    float x = detail::nan_of<float>;
+    if (!is_nan) x = (flags & above) != 0 ? float{detail::most_of<float>} : float{detail::least_of<float>};
     return To(x);
   }
 
   /// To the nearest double: all of a float's bins are an integer of 128 bits, and its power of two is in range.
   double all_at_once() const noexcept {
-    __extension__ using wide = __int128;
+    __extension__ typedef __int128 wide;
     static_assert(kept == 3);
     const wide sum = (wide(last()) << 64) + (wide(bins_[1]) << 32) + bins_[0];
     if (sum == 0) return (tag() & something) != 0 ? 0.0 : -0.0;
@@ -196,7 +215,7 @@ private:
   /// To the nearest, ties to even; `Odd`: towards zero, and odd where that is not exact, so that a shorter format
   /// rounded from it is rounded as if from the sum itself.
   template <std::floating_point To, bool Odd>
-  To rounded() const noexcept {
+  TUTTI_HD To rounded() const noexcept {
     std::uint32_t digits[std::size_t(kept) + 1];
     std::int64_t carry = 0;
     for (int k = 0; k < kept; ++k) {
@@ -214,18 +233,22 @@ private:
         borrow >>= 32;
       }
     }
-    int first = kept;
-    while (first >= 0 && digits[first] == 0) --first;
-    if (first < 0) return (tag() & something) != 0 ? To{0} : -To{0};
-    const auto digit = [&](int k) { return k < 0 ? std::uint64_t{0} : std::uint64_t(digits[k]); };
-    const int zeros = std::countl_zero(digits[first]);
-    std::uint64_t leading = digit(first) << 32 | digit(first - 1);
-    std::uint64_t rest = digit(first - 2);
+    int first = kept; // the highest that is not 0 moves up to the end
+    for (int k = 0; k < kept; ++k) {
+      if (digits[kept] != 0) continue;
+      for (int j = kept; j > 0; --j) digits[j] = digits[j - 1];
+      digits[0] = 0;
+      --first;
+    }
+    if (digits[kept] == 0) return (tag() & something) != 0 ? To{0} : -To{0};
+    const int zeros = detail::zeros_before(digits[kept]);
+    std::uint64_t leading = std::uint64_t(digits[kept]) << 32 | digits[kept - 1];
+    std::uint64_t rest = digits[kept - 2];
     if (zeros != 0) {
       leading = leading << zeros | rest >> (32 - zeros);
       rest = (rest << zeros) & low_half;
     }
-    for (int k = 0; k < first - 2; ++k) rest |= digits[k];
+    for (int k = 0; k < kept - 2; ++k) rest |= digits[k];
     // leading is 64 bits from the highest on, 2^unit the value of its last one
     const int unit = lowest + 32 * (top() - kept + 1 + first - 1) - zeros;
     constexpr int width = std::numeric_limits<To>::digits + (Odd ? 0 : 2);

@@ -20,15 +20,15 @@ namespace detail {
 
 /// Rounded once, to the nearest; through float the long way round.
 template <class T>
-T nearest(double x) noexcept {
+TUTTI_HD T nearest(double x) noexcept {
   if constexpr (std::floating_point<T>) {
     return static_cast<T>(x);
   } else {
     auto f = static_cast<float>(x);
     if (double(f) != x && is_finite(f)) { // odd: half of a last place is no tie then
-      auto bits = std::bit_cast<std::uint32_t>(f);
+      auto bits = detail::bits_as<std::uint32_t>(f);
       if ((bits & 1) == 0) bits += std::fabs(double(f)) < std::fabs(x) ? 1u : ~0u;
-      f = std::bit_cast<float>(bits);
+      f = detail::bits_as<float>(bits);
     }
     return T(f);
   }
@@ -171,9 +171,10 @@ void unite_binned(std::span<const T* const> rows, T* out, std::size_t n, Finish&
 ///
 /// Cost: where all contributions meet - `direct`, `star`, ranks that share memory - the bytes of `sum`, and of 1 MiB a
 /// rank .66 ns a value for two floats (sum .37), 5.4 for eight (2.2), 6 for two doubles (1.5; Xeon, -O2). On schedules
-/// that fold pairwise partial results travel: 24 bytes for each float, 32 for a double.
+/// that fold pairwise partial results travel: 24 bytes for each float, 32 for a double. In CUDA kernels it has the same
+/// bits, by the integers of `binned` throughout.
 struct reproducible_sum : sum {
-  static constexpr tutti::execution runs = tutti::execution::host;
+  static constexpr tutti::execution runs = tutti::execution::both;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>
@@ -183,20 +184,20 @@ struct reproducible_sum : sum {
                                          binned<std::conditional_t<std::is_same_v<T, double>, double, float>>>;
 
   template <class A>
-  A identity() const noexcept {
+  TUTTI_HD A identity() const noexcept {
     return A{};
   }
   template <class A>
-  A combine(A a, const A& b) const noexcept {
+  TUTTI_HD A combine(A a, const A& b) const noexcept {
     a.add(b);
     return a;
   }
   template <real_element T>
-  accumulator<T> lift(T x, double /*weight*/) const noexcept {
+  TUTTI_HD accumulator<T> lift(T x, double /*weight*/) const noexcept {
     return accumulator<T>{element_cast<accumulator_t<T>>(x)};
   }
   template <real_element T>
-  T lower(const accumulator<T>& total_sum, double /*total*/) const noexcept {
+  TUTTI_HD T lower(const accumulator<T>& total_sum, double /*total*/) const noexcept {
     return total_sum.template value<T>();
   }
 
@@ -225,7 +226,7 @@ private:
 /// That sum divided once by the number of ranks, in double. Elements are float, double, half and bfloat16; a sum of
 /// doubles is rounded before it is divided.
 struct reproducible_mean : mean {
-  static constexpr tutti::execution runs = tutti::execution::host;
+  static constexpr tutti::execution runs = tutti::execution::both;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>
@@ -234,20 +235,20 @@ struct reproducible_mean : mean {
   using accumulator = reproducible_sum::accumulator<T>;
 
   template <class A>
-  A identity() const noexcept {
+  TUTTI_HD A identity() const noexcept {
     return A{};
   }
   template <class A>
-  A combine(A a, const A& b) const noexcept {
+  TUTTI_HD A combine(A a, const A& b) const noexcept {
     a.add(b);
     return a;
   }
   template <real_element T>
-  accumulator<T> lift(T x, double weight) const noexcept {
+  TUTTI_HD accumulator<T> lift(T x, double weight) const noexcept {
     return reproducible_sum{}.lift(x, weight);
   }
   template <real_element T>
-  T lower(const accumulator<T>& total_sum, double total) const noexcept {
+  TUTTI_HD T lower(const accumulator<T>& total_sum, double total) const noexcept {
     return detail::nearest<T>(total_sum.template value<double>() / total);
   }
   template <real_element T>
@@ -261,27 +262,27 @@ struct reproducible_mean : mean {
 /// sum(w x) / sum(w) as weighted_mean has it: each product is rounded to T, their sum and that of the weights are as
 /// above. A contribution of weight 0 may hold anything.
 struct reproducible_weighted_mean : weighted_mean {
-  static constexpr tutti::execution runs = tutti::execution::host;
+  static constexpr tutti::execution runs = tutti::execution::both;
   using part = reducer_part;
   static constexpr determinism repeats = determinism::rank_count_invariant;
   template <class T>
   using accumulator = reproducible_sum::accumulator<T>;
 
   template <class A>
-  A identity() const noexcept {
+  TUTTI_HD A identity() const noexcept {
     return A{};
   }
   template <class A>
-  A combine(A a, const A& b) const noexcept {
+  TUTTI_HD A combine(A a, const A& b) const noexcept {
     a.add(b);
     return a;
   }
   template <real_element T>
-  accumulator<T> lift(T x, double weight) const noexcept {
+  TUTTI_HD accumulator<T> lift(T x, double weight) const noexcept {
     return accumulator<T>{weighted_mean{}.lift(x, weight)};
   }
   template <real_element T>
-  T lower(const accumulator<T>& total_sum, double total) const noexcept {
+  TUTTI_HD T lower(const accumulator<T>& total_sum, double total) const noexcept {
     return reproducible_mean{}.lower<T>(total_sum, total);
   }
 };

@@ -3,7 +3,9 @@
 #
 # Two files of one program, compiled for unlike GPUs - the oldest that nvcc knows, and a newer one - with unlike ideas of
 # the default stream, and without the operators of short floats: they link, and neither takes a kernel or a facade of the
-# other for its own. And a CUB that is not nvcc's own stops the build with a sentence.
+# other for its own. The program holds code for these two and no other. A CUB that is not nvcc's own stops the build with
+# a sentence. Two files that use the same kernels link as well, also where one is compiled for a linker of devices. And
+# the build of tutti says nothing of architectures, which are the user's.
 set -uo pipefail
 nvcc=$1 include=$2
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,6 +43,19 @@ said=$("$nvcc" -std=c++20 -I"$scratch/decoy" -I"$include" -DTUTTI_TEST_NAME=thir
   -o /dev/null 2>&1) && complain "another CUB is taken"
 grep -m 1 'error' <<<"$said" | grep -q 'tutti: this is not the CUB that nvcc brings' ||
   complain "another CUB is refused by: $(head -n 3 <<<"$said")"
+
+for name in third fourth; do
+  rdc=false
+  [[ $name == fourth ]] && rdc=true
+  "$nvcc" -std=c++20 -I"$include" -DTUTTI_TEST_NAME="$name" -arch=sm_90 -rdc=$rdc -Werror=all-warnings \
+    -c "$here/light.cu" -o "$scratch/$name.o" || complain "$name does not compile with -rdc=$rdc"
+done
+"$nvcc" -arch=sm_90 "$scratch/third.o" "$scratch/fourth.o" "$here/main.cpp" -o "$scratch/both" ||
+  complain "two files with the same kernels do not link"
+
+held=$("$(dirname "$nvcc")/cuobjdump" --list-elf "$scratch/program" | grep -oE 'sm_[0-9]+' | sort -u | xargs)
+[[ $held == "sm_100 sm_75" ]] || complain "the program holds code for $held"
+grep -nE 'CUDA_ARCHITECTURES|-arch|-gencode' "$include/../CMakeLists.txt" && complain "architectures are the user's"
 
 echo "$failures complaints"
 ((failures == 0))

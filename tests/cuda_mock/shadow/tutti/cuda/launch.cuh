@@ -43,6 +43,12 @@ public:
   explicit summing_block(scratch&) {}
 };
 
+template <std::size_t Lanes> class scanning_block : public device_block<Lanes> {
+public:
+  struct scratch {};
+  explicit scanning_block(scratch&) {}
+};
+
 /// How many launches there were.
 inline int launches = 0;
 
