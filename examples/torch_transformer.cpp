@@ -1,6 +1,7 @@
 // A small transformer of LibTorch learns to write, one byte after the other, on many ranks, threads of this process:
 // Shakespeare below TUTTI_DATA, or what this repository says of itself. Its matrices are moved by muon, all else by AdamW.
 // test: --steps 12 --ranks 2 --batch 4 --width 32 --layers 1 --at-most 5.0
+// test: --steps 2 --batch 2 --width 16 --layers 2 --context 8 --onnx transformer.onnx
 // refuses: --ranks 0 => --ranks 0: give 1 to
 // refuses: --width 30 => --width 30: give a multiple of the 4 heads
 // refuses: --resume => --resume: give --checkpoints, the folder to go on from
@@ -12,6 +13,7 @@
 
 #include <CLI/CLI.hpp>
 #include <tutti/adapters/torch.hpp>
+#include <tutti/adapters/torch_onnx.hpp>
 #include <tutti/tutti.hpp>
 
 #include <torch/nn/functional.h>
@@ -59,16 +61,34 @@ struct transformer : torch::nn::Module {
       blocks.push_back(register_module("block" + std::to_string(k), std::make_shared<block>(width)));
     last = register_module("last", torch::nn::LayerNorm(torch::nn::LayerNormOptions({width})));
   }
-  /// Nats per byte of rows of context + 1 bytes, each from those before it. The head is the embedding.
-  at::Tensor loss(const at::Tensor& rows) {
-    const std::int64_t context = rows.size(1) - 1;
-    const at::Tensor future = at::full({context, context}, -INFINITY).triu(1); // added to what attention weighs
-    at::Tensor x = embedding(rows.slice(1, 0, context)) + place_embedding(at::arange(context));
-    x = x.transpose(0, 1);
+  /// Rows of places into rows of places by bytes: scores of the one behind each. The head is the embedding.
+  at::Tensor forward(const at::Tensor& text) {
+    const std::int64_t n = text.size(1);
+    const at::Tensor future = at::full({n, n}, -INFINITY).triu(1); // added to what attention weighs
+    at::Tensor x = (embedding(text) + place_embedding->weight.slice(0, 0, n)).transpose(0, 1);
     for (const auto& b : blocks) x = b->forward(x, future);
-    return torch::nn::functional::cross_entropy(at::linear(last(x), embedding->weight).reshape({-1, bytes}),
-                                                rows.slice(1, 1).transpose(0, 1).reshape(-1));
+    return at::linear(last(x).transpose(0, 1), embedding->weight);
   }
+  /// Nats per byte of rows of context + 1 bytes, each from those before it.
+  at::Tensor loss(const at::Tensor& rows) {
+    return torch::nn::functional::cross_entropy(forward(rows.slice(1, 0, rows.size(1) - 1)).reshape({-1, bytes}),
+                                                rows.slice(1, 1).reshape(-1));
+  }
+};
+
+// What forward() computes, for ONNX.
+const auto block_in_onnx = [](tutti::torch::onnx_graph& graph, block& net, tutti::torch::onnx_value x,
+                              const tutti::torch::onnx_value& future) {
+  const auto n = graph(net.before, x);
+  x = x + std::get<0>(graph(net.attention, n, n, n, tutti::torch::onnx_value{}, false, future));
+  return x + graph(net.down, gelu(graph(net.up, graph(net.after, x))));
+};
+const auto in_onnx = [](tutti::torch::onnx_graph& graph, transformer& net, const tutti::torch::onnx_value& text) {
+  const auto places = slice(graph.constant(net.place_embedding->weight), 0, 0, sizes(text, 1, 2));
+  auto x = transpose(graph(net.embedding, text) + places, 0, 1);
+  const auto future = causal_mask(x);
+  for (const auto& b : net.blocks) x = graph(*b, x, future);
+  return linear(transpose(graph(net.last, x), 0, 1), graph.constant(net.embedding->weight));
 };
 
 at::Tensor rows_of(const std::vector<std::uint8_t>& values, std::int64_t rows) {
@@ -93,7 +113,7 @@ double held_out(transformer& net, const models::text_data& text, std::size_t con
 
 int main(int argc, char** argv) try {
   int ranks = 2, steps = 300, batch = 16, context = 64, width = 64, layers = 2;
-  std::string checkpoints;
+  std::string checkpoints, onnx;
   bool resume = false;
   double at_most = 100;
   CLI::App app{"A transformer of LibTorch on many ranks (Shakespeare below TUTTI_DATA, or this repository's text)"};
@@ -106,6 +126,7 @@ int main(int argc, char** argv) try {
   app.add_option("--layers", layers, "of it")->check(CLI::PositiveNumber);
   app.add_option("--checkpoints", checkpoints, "folder that a checkpoint is written into at the end");
   app.add_flag("--resume", resume, "go on from the last one");
+  app.add_option("--onnx", onnx, "file that the trained transformer is written into, for ONNX Runtime or TensorRT");
   app.add_option("--at-most", at_most, "fail when the held-out loss is more");
   CLI11_PARSE(app, argc, argv);
   support::check_ranks(ranks);
@@ -141,6 +162,9 @@ int main(int argc, char** argv) try {
     if (!checkpoints.empty()) ddp.save(checkpoints + "/step-" + std::to_string(ddp.steps()), {.keep = 2});
     if (world.rank() != 0) return;
     reached = held_out(*net, text, std::size_t(context));
+    if (!onnx.empty()) // of any number of rows, as long as the context or shorter
+      tutti::torch::to_onnx(*net, at::zeros({2, context}, at::kLong), onnx,
+                            tutti::torch::onnx_options{.varying = {{0, 1}}}, in_onnx, block_in_onnx);
     for (const auto& p : net->parameters()) length += p.detach().to(at::kDouble).pow(2).sum().template item<double>();
   });
   std::printf("held-out loss %.4f nats per byte, weights of length %.17g\n", reached, std::sqrt(length));

@@ -60,23 +60,25 @@ inline const auto describe_block = [](onnx_graph& graph, block& net, onnx_value 
   x = x + std::get<0>(graph(net.attention, n, n, n, onnx_value{}, false, causal_mask(n)));
   return x + graph(net.narrow, gelu(graph(net.wide, graph(net.after, x))));
 };
-/// Its head is the embedding, read the other way round.
+/// Its head is the embedding, read the other way round, and it knows ten places.
 struct transformer : nn::Module {
-  nn::Embedding embedding{nullptr};
+  nn::Embedding embedding{nullptr}, places{nullptr};
   std::vector<std::shared_ptr<block>> blocks;
   transformer() {
     embedding = register_module("embedding", nn::Embedding(11, 8));
+    places = register_module("places", nn::Embedding(10, 8));
     for (const char* name : {"first", "second"}) blocks.push_back(register_module(name, std::make_shared<block>()));
     register_parameter("head", embedding->weight);
   }
   Tensor forward(const Tensor& text) {
-    Tensor x = embedding(text).transpose(0, 1);
+    Tensor x = (embedding(text) + places->weight.slice(0, 0, text.size(1))).transpose(0, 1);
     for (const auto& each : blocks) x = each->forward(x);
     return at::linear(x.transpose(0, 1), embedding->weight);
   }
 };
 inline const auto describe_transformer = [](onnx_graph& graph, transformer& net, onnx_value text) {
-  onnx_value x = transpose(graph(net.embedding, text), 0, 1);
+  const onnx_value places = slice(graph.constant(net.places->weight), 0, 0, sizes(text, 1, 2));
+  onnx_value x = transpose(graph(net.embedding, text) + places, 0, 1);
   for (const auto& each : net.blocks) x = graph(*each, x);
   return linear(transpose(x, 0, 1), graph.constant(net.embedding->weight));
 };

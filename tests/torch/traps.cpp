@@ -1,7 +1,13 @@
-// What others have shipped wrong, with the values that are right; and elements, policies and ends of data.
+// What others have shipped wrong, with the values that are right; and elements, policies and ends of data. Samplers are in
+// guide.cpp, exceptions in refusals.cpp, and what others have exported wrong in tests/onnx. Items are padded nowhere, so
+// none is masked in evaluation.
 #include "torch/modules.hpp"
 
 #include "training/scratch.hpp"
+
+#include <tutti/optimizers/adam.hpp>
+
+#include <cmath>
 
 BOOST_AUTO_TEST_SUITE(torch_traps)
 
@@ -88,6 +94,19 @@ BOOST_AUTO_TEST_CASE(what_is_accumulated_beforehand_goes_with_the_step) {
   });
   expect_all(with_another, {.5, 0});
 }
+// pytorch/pytorch#47260, #24005: more backward passes than one, on one rank alone; the next step is as any other.
+BOOST_AUTO_TEST_CASE(backward_passes_of_one_rank_alone_add_up) {
+  const auto got = handing_back([](auto& ddp, single& m, int rank) {
+    const Tensor loss = m.w.sum() * (1 + rank);
+    for (int twice = 0; twice < 2 * rank; ++twice) loss.backward({}, true);
+    ddp.backward(loss);
+    const double first_step = first(m.w.grad());
+    m.zero_grad();
+    ddp.backward((m.w * (1 + rank)).sum());
+    return std::vector{first_step, first(m.w.grad())};
+  });
+  expect_all(got, {3.5, 1.5});
+}
 
 // facebookresearch/fairscale#354, pytorch/pytorch#41954, #43557: gradients that are set to zero, taken away, replaced.
 BOOST_AUTO_TEST_CASE(however_gradients_are_cleared_the_steps_are_the_same) {
@@ -166,6 +185,22 @@ BOOST_AUTO_TEST_CASE(strides_change_nothing) {
   });
   expect_all(got, all_of(numbers({3, 2}, 1).t() - .1 * at::arange(6, at::kFloat).reshape({2, 3})));
 
+  // In a file they are row-major, so that a module of other strides reads the same.
+  struct straight : ::torch::nn::Module {
+    Tensor w;
+    straight() { w = register_parameter("w", at::zeros({2, 3})); }
+  };
+  const scratch folder;
+  descending<turned>([&](auto& ddp, turned&, int) {
+    ddp.save(folder / "saved");
+    return 0.;
+  });
+  const auto read = descending<straight>([&](auto& ddp, straight& m, int) {
+    must(ddp.load(folder / "saved").empty(), "load() says that something differs");
+    return all_of(m.w);
+  });
+  expect_all(read, all_of(numbers({3, 2}, 1).t()));
+
   const auto channels_last = [](int on_rank) {
     return on(2, [&](auto& world) {
       convolutional net;
@@ -203,6 +238,17 @@ BOOST_AUTO_TEST_CASE(sparse_gradients_of_embeddings) {
   expect_all(run({{1, 1}, {3}}), {0, 1, 0, .5, 0, 0, 0, 0, 0, 0});
   expect_all(run({{1, 1}, {}}), {0, 1, 0, 0, 0, 0, 0, 0, 0, 0});
   expect_all(run({{}, {}}), {});
+  // To an optimizer that remembers they are rows of zeros: rows that were never used stay where they are.
+  const auto by_adam = on(2, [](auto& world) {
+    table m;
+    tutti::strategy strategy{world};
+    tutti::torch::data_parallel ddp{m, strategy, tutti::adam{.learning_rate = .5}};
+    ddp.step(m.rows(world.rank() == 0 ? at::tensor({1, 1}) : at::tensor({3})).sum());
+    auto all = all_of(m.rows->weight);
+    for (double& v : all) v = std::round(v * 1e4) / 1e4;
+    return all;
+  });
+  expect_all(by_adam, {1, .5, 1, .5, 1, 1, 1, 1, 1, 1});
 }
 
 // open-mmlab/mmdetection#4582, pytorch/pytorch#30718: the model that is evaluated is the one that is saved.

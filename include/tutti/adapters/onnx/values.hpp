@@ -148,6 +148,13 @@ inline onnx_value slice(const onnx_value& x, std::int64_t dimension, std::int64_
       {x, detail::integers(g, from, "starts"), detail::integers(g, to, "ends"), detail::integers(g, dimension, "axes")},
       {}, x.example().slice(dimension, from, to));
 }
+/// From `from` up to a size that is known when the graph runs: sizes(y, d, d + 1).
+inline onnx_value slice(const onnx_value& x, std::int64_t dimension, std::int64_t from, const onnx_value& to) {
+  onnx_graph& g = x.graph();
+  dimension = detail::positive(x, dimension);
+  return g.node("Slice", {x, detail::integers(g, from, "starts"), to, detail::integers(g, dimension, "axes")}, {},
+                x.example().slice(dimension, from, to.example().item<std::int64_t>()));
+}
 /// One of a dimension, which is gone then; negative counts from the end.
 inline onnx_value select(const onnx_value& x, std::int64_t dimension, std::int64_t which) {
   dimension = detail::positive(x, dimension);
