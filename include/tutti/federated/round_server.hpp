@@ -59,9 +59,10 @@ namespace tutti {
 /// Rank 0 of a communicator. `Sync` is federated_by of any outer optimizer, drawing by fraction; `By` is a reducer that
 /// is rank_count_invariant or compares clients, or a privacy_plan. A synchronous round of the same clients has the same
 /// bits whatever the number of ranks, the order of arrival and the transport, those of strategy::rounds with the same
-/// reducer; with a buffer or a deadline it depends on who is ready. Memory: of a float model 6 times, 2 times where it
-/// is clipped, of a rule that compares clients the cohort times; and what is on its way to each rank. Cost of a round:
-/// the model to each rank that is asked, a model of each client that answers.
+/// reducer; with a buffer or a deadline it depends on who is ready. Memory: of a float model 9 times, 5 times where
+/// differences are clipped, of a rule that compares clients 3 times and the cohort twice; beside it the outer
+/// optimizer's, and what is on its way to each rank. Cost of a round: the model to each rank that is asked, a model of
+/// each client that answers.
 template <class T, class Comm, class Sync, class By = reproducible_weighted_mean>
 class round_server : detail::serving_sentences<Sync, By> {
   using facts = detail::serving_checks<Sync, By>;
