@@ -101,7 +101,7 @@ namespace kernels = tutti::detail::kernels;
 static_assert(sizeof(kernels::packet<float>) == 16 && kernels::packet<tutti::bfloat16>::length == 8);
 static_assert(sizeof(kernels::rows<float, 8>) == 96 && sizeof(kernels::weighted_rows<float, 1024>) == 16424);
 static_assert(sizeof(kernels::tensor_list<float, 512>) == 12304 && sizeof(kernels::columns<float, 64>) == 536);
-static_assert(sizeof(kernels::encoding<float>) == 56 && cuda::tuning::lanes == 256);
+static_assert(sizeof(kernels::encoding<float>) == 64 && cuda::tuning::lanes == 256);
 
 } // namespace
 

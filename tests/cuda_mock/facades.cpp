@@ -223,6 +223,31 @@ BOOST_AUTO_TEST_CASE(messages_are_refused_that_are_too_short_or_begin_anywhere) 
                    "0 messages were given - give 1 to 16"));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_scaled_and_encoded_in_one_pass_has_the_bytes_of_two) {
+  mock::begin();
+  const cuda::stream on;
+  const std::size_t n = 300;
+  auto values = random_values<float>(n, 1, false);
+  const auto encoded = [&](const auto& codec, bool at_once) {
+    const placed<float> data{on, values}, memory{on, std::vector<float>(n, 1)};
+    const placed<std::byte> wire{on, std::vector<std::byte>(codec.inner.template bytes<float>(n))};
+    cuda::norm_workspace with{on, 1};
+    cuda::judge_norm<float>(on, spans{data.read()}, with, 0.5, 0.25);
+    if (!at_once) cuda::scale_and_cast(on, data.read(), data.span(), with.verdict());
+    cuda::encode(on, codec, {memory.read(), memory.span()}, data.span(), wire.span(),
+                 at_once ? with.verdict() : cuda::device_span<const cuda::norm_verdict>{});
+    return std::make_pair(wire.values(), std::make_pair(data.values(), memory.values()));
+  };
+  const tutti::error_feedback<tutti::int8_block> blocks;
+  const tutti::error_feedback<tutti::cast<tutti::bfloat16>> casts;
+  BOOST_CHECK(encoded(blocks, true) == encoded(blocks, false));
+  BOOST_CHECK(encoded(casts, true) == encoded(casts, false));
+  values[7] = NAN;
+  const auto left = encoded(casts, true);
+  BOOST_CHECK(left.first == std::vector<std::byte>(2 * n));
+  BOOST_CHECK(left.second.second == std::vector<float>(n, 1));
+}
+
 BOOST_AUTO_TEST_CASE(the_k_largest_as_on_the_host) {
   const std::size_t n = 10000;
   const auto values = random_values<float>(n, 1);

@@ -7,6 +7,7 @@
 #include <tutti/communicators/threads.hpp>
 #include <tutti/cuda/nccl.hpp>
 #include <tutti/cuda/nccl_all_reduce.cuh>
+#include <tutti/reducers/reproducible_sum.hpp>
 #include <tutti/topologies/double_tree.hpp>
 #include <tutti/topologies/halving_doubling.hpp>
 #include <tutti/topologies/ring.hpp>
@@ -108,6 +109,7 @@ BOOST_AUTO_TEST_CASE(schedules_run_over_nccl_with_any_reducer) {
   for (const int ranks : {2, 3, 17})
     BOOST_CHECK(equals_the_host<float>(ranks, 100, 1, tutti::weighted_mean{}, tutti::direct{}));
   BOOST_CHECK(equals_the_host<float>(3, 100, 2, tutti::weighted_mean{}, tutti::ring{}));
+  BOOST_CHECK(equals_the_host<float>(3, 100, 3, tutti::reproducible_sum{}, tutti::ring{}));
 }
 
 BOOST_AUTO_TEST_CASE(each_round_is_one_group_and_no_message_is_empty) {

@@ -26,7 +26,8 @@ template <class T> std::vector<T> blocks_of_values(std::size_t n, std::uint64_t 
 }
 
 template <class C, class T>
-std::string check(const C& codec, std::size_t n, std::size_t offset, bool special, bool remembers) {
+std::string check(const C& codec, std::size_t n, std::size_t offset, bool special, bool remembers,
+                  const kernels::norm_verdict* verdict = nullptr) {
   using A = tutti::accumulator_t<T>;
   using code = typename kernels::code_of<C>::type;
   const auto values = blocks_of_values<T>(n, 3 + offset, special);
@@ -34,13 +35,15 @@ std::string check(const C& codec, std::size_t n, std::size_t offset, bool specia
   const A decay = A(0.75f);
 
   std::vector<T> sent = values;
+  if (verdict)
+    for (T& x : sent) x = tutti::element_cast<T>(tutti::element_cast<A>(x) * A(verdict->factor));
   std::vector<A> after(n);
   std::vector<std::byte> wire(codec.template bytes<T>(n));
   if (remembers) {
     const tutti::error_feedback<C> with{codec, double(decay)};
     with.template encode<T>({before, after}, sent, wire.data(), {});
   } else {
-    codec.template encode<T>(std::span<const T>{values}, wire.data());
+    codec.template encode<T>(std::span<const T>{sent}, wire.data());
     codec.template decode<T>(wire.data(), std::span<T>{sent});
   }
 
@@ -50,7 +53,7 @@ std::string check(const C& codec, std::size_t n, std::size_t offset, bool specia
   const guarded<std::byte> kernel_wire{wire.size(), 0};
   const kernels::encoding<T> what{
       in.data(), kernel_sent.data(), kernel_wire.data(), n, remembers ? kept.data() : nullptr, kernel_after.data(),
-      decay};
+      decay, verdict};
   kernels::run_on_host<64>(
       3,
       [&](auto& block) {
@@ -107,6 +110,23 @@ BOOST_AUTO_TEST_CASE(bytes_are_those_of_the_codecs) {
   check_all<tutti::fp8_block<tutti::fp8::e4m3>, float>({});
   check_all<tutti::basic_fp8_block<tutti::fp8::e5m2, 128>, tutti::bfloat16>({});
   check_all<tutti::sign_block, float>({});
+}
+
+BOOST_AUTO_TEST_CASE(gradients_are_scaled_in_the_same_pass_and_left_out_where_they_are_not_finite) {
+  const kernels::norm_verdict clips{9, 0.3f, 1}, bad{9, 0.3f, 0};
+  for (const bool remembers : {false, true}) {
+    BOOST_CHECK_EQUAL((check<tutti::int8_block, float>({}, 1025, 1, false, remembers, &clips)), "");
+    BOOST_CHECK_EQUAL((check<tutti::sign_block, tutti::bfloat16>({}, 300, 3, false, remembers, &clips)), "");
+  }
+  const std::vector<float> values(300, 2);
+  std::vector<std::byte> wire(400);
+  kernels::run_on_host<64>(2, [&](auto& block) {
+    kernels::block_scratch<64, false> scratch;
+    kernels::encode<kernels::int8_code, 256>(
+        block, scratch,
+        kernels::encoding<float>{values.data(), nullptr, wire.data(), 300, nullptr, nullptr, 0, &bad});
+  });
+  BOOST_CHECK(wire == std::vector<std::byte>(400));
 }
 
 BOOST_AUTO_TEST_CASE(ties_are_even_and_what_is_too_large_saturates) {

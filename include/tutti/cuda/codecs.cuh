@@ -5,6 +5,7 @@
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/cuda/contributions.hpp>
 #include <tutti/cuda/launch.cuh>
+#include <tutti/cuda/norm_verdict.hpp>
 #include <tutti/kernels/blocks.hpp>
 #include <tutti/kernels/cast.hpp>
 
@@ -103,18 +104,21 @@ template <class Built, class C, class T> void encode_blocks(const stream& on, co
 
 } // namespace detail
 
-/// Writes the bytes that codec.encode(values) writes on the host. Returns when the work is enqueued; allocates nothing.
-/// Cost: one read and one write. Errors: invalid_argument, also for a message that begins between two multiples of four
-/// bytes; transport.
+/// Writes the bytes that codec.encode(values) writes on the host. With a verdict (cuda/norm.cuh) of values that
+/// cuda::scale_and_cast has multiplied by its factor, in the same pass; where it is not finite nothing is written.
+/// Returns when the work is enqueued; allocates nothing. Cost: one read and one write. Errors: invalid_argument, also
+/// for a message that begins between two multiples of four bytes; transport.
 template <class C, class T, class Built = detail::built_for>
-void encode(const stream& on, const C& codec, device_span<const T> values, device_span<std::byte> wire) {
+void encode(const stream& on, const C& codec, device_span<const T> values, device_span<std::byte> wire,
+            device_span<const norm_verdict> verdict = {}) {
   detail::explain_codec<C>();
   if constexpr (detail::codes_in_kernels<C>) {
     const char* const call = "cuda::encode";
-    detail::require_one_device(on, call, values, wire);
+    detail::require_one_device(on, call, values, wire, verdict);
     detail::require_message(call, wire, codec.template bytes<T>(values.size()));
     detail::require_no_overlap(call, wire, values);
-    detail::encode_blocks<Built, C, T>(on, {values.data(), nullptr, wire.data(), values.size(), nullptr, nullptr, 0});
+    detail::encode_blocks<Built, C, T>(
+        on, {values.data(), nullptr, wire.data(), values.size(), nullptr, nullptr, 0, verdict.data()});
   }
 }
 
@@ -123,11 +127,11 @@ void encode(const stream& on, const C& codec, device_span<const T> values, devic
 /// values.
 template <class C, class T, class Built = detail::built_for>
 void encode(const stream& on, const error_feedback<C>& codec, const remembered_on_device<accumulator_t<T>>& memory,
-            device_span<T> values, device_span<std::byte> wire) {
+            device_span<T> values, device_span<std::byte> wire, device_span<const norm_verdict> verdict = {}) {
   const char* const call = "cuda::encode";
   if (const char* wrong = codec.objection())
     throw error{{.code = error_code::invalid_argument, .call = call, .detail = wrong}};
-  detail::require_one_device(on, call, values, wire, memory.before, memory.after);
+  detail::require_one_device(on, call, values, wire, memory.before, memory.after, verdict);
   detail::require_message(call, wire, codec.inner.template bytes<T>(values.size()));
   detail::require_length(call, values, memory.before);
   detail::require_length(call, values, memory.after);
@@ -148,14 +152,16 @@ void encode(const stream& on, const error_feedback<C>& codec, const remembered_o
           detail::kernels::head_of(n, length, values.data(), to, memory.before.data(), memory.after.data());
       detail::launch(on, call, detail::packet_blocks(n, head, length), &detail::cast_kernel<Built, T, W>,
                      detail::kernels::rounding_with_memory<T, W>{values.data(), to, memory.before.data(),
-                                                                 memory.after.data(), values.data(), n, head, decay});
+                                                                 memory.after.data(), values.data(), n, head, decay,
+                                                                 verdict.data()});
     };
     run(codec.inner);
   } else {
     detail::explain_codec<C>();
     if constexpr (detail::codes_in_kernels<C>)
       detail::encode_blocks<Built, C, T>(
-          on, {values.data(), values.data(), wire.data(), n, memory.before.data(), memory.after.data(), decay});
+          on, {values.data(), values.data(), wire.data(), n, memory.before.data(), memory.after.data(), decay,
+               verdict.data()});
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <tutti/cuda/device_buffer.hpp>
 #include <tutti/cuda/launch.cuh>
+#include <tutti/cuda/norm_verdict.hpp>
 #include <tutti/cuda/summing_block.cuh>
 #include <tutti/kernels/norm.hpp>
 
@@ -11,10 +12,6 @@
 #include <span>
 
 namespace tutti::cuda {
-
-/// What was found: `squares`, the sum of the squares of the unscaled gradient; `factor`, by which gradients are to be
-/// multiplied; `finite`, whether all of it is.
-using norm_verdict = tutti::detail::kernels::norm_verdict;
 
 namespace detail {
 

@@ -8,6 +8,7 @@
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/sign_block.hpp>
 #include <tutti/kernels/arithmetic.hpp>
+#include <tutti/kernels/norm.hpp>
 #include <tutti/kernels/packets.hpp>
 #include <tutti/reducers/reducer.hpp>
 
@@ -56,6 +57,8 @@ template <class T> struct encoding {
   const accumulator_t<T>* before; ///< null: nothing is remembered
   accumulator_t<T>* after;
   accumulator_t<T> decay;
+  const norm_verdict* verdict = nullptr; ///< values are multiplied by its factor first, and where it is not finite
+                                         ///< nothing is written; null: as they are
 };
 
 /// What lanes of a block tell each other: values, and sums of magnitudes. Only signs have such a scale.
@@ -157,6 +160,8 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
   namespace parts = coding_parts;
   constexpr std::size_t warps = Context::lanes / 32, bytes = parts::wire_bytes<Code, Block>;
   const rounding rounded;
+  if (!may_encode(of.verdict)) return;
+  const A factor = factor_of<A>(of.verdict);
   const std::size_t blocks = (of.n + Block - 1) / Block;
   struct held {
     A values[Block / 32]; ///< exact, as far as they are remembered
@@ -180,7 +185,7 @@ TUTTI_HD void encode(Context& ctx, [[maybe_unused]] block_scratch<Context::lanes
       parts::read_values<Block>(of.values + begin, lane, count, values);
       if (of.before) parts::read_values<Block>(of.before + begin, lane, count, before);
       parts::each_value<Block>(lane, count, [&](std::size_t i, unsigned k) {
-        A x = element_cast<A>(values[k]);
+        A x = scaled<T>(rounded, values[k], factor);
         if (of.before) x = add(multiply(rounded, of.decay, before[k]), x);
         mine[lane].values[k] = x;
         const float v = float_of(element_cast<T>(x));

@@ -3,6 +3,7 @@
 
 #include <tutti/core/element.hpp>
 #include <tutti/kernels/arithmetic.hpp>
+#include <tutti/kernels/norm.hpp>
 #include <tutti/kernels/packets.hpp>
 
 #include <cstddef>
@@ -20,14 +21,17 @@ template <class T, class W> struct rounding_with_memory {
   std::size_t n;
   std::size_t head; ///< of all pointers
   T decay;
+  const norm_verdict* verdict = nullptr; ///< as of encoding (kernels/blocks.hpp)
 };
 
 template <class Context, class T, class W>
 TUTTI_HD void cast_with_memory(Context& ctx, const rounding_with_memory<T, W>& of) {
   constexpr std::size_t length = 16 / sizeof(W);
   const rounding rounded;
+  if (!may_encode(of.verdict)) return;
+  const T factor = factor_of<T>(of.verdict);
   const auto step = [&](T value, T& memory, T& sent) {
-    const T x = add(multiply(rounded, of.decay, memory), value);
+    const T x = add(multiply(rounded, of.decay, memory), multiply(rounded, value, factor));
     const W wire = element_cast<W>(x);
     sent = element_cast<T>(wire);
     memory = add(x, -sent);

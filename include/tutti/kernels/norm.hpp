@@ -121,6 +121,19 @@ TUTTI_HD void judge_norm(Context& ctx, const found_norm* found, std::size_t coun
   });
 }
 
+/// What is encoded behind a verdict: nothing where it is not finite; without one all, as it is.
+TUTTI_HD inline bool may_encode(const norm_verdict* verdict) {
+  return !verdict || verdict->finite != 0;
+}
+template <class A> TUTTI_HD A factor_of(const norm_verdict* verdict) {
+  return verdict ? static_cast<A>(verdict->factor) : A(1);
+}
+/// As scale_and_cast leaves it behind: rounded to T.
+template <class T> TUTTI_HD accumulator_t<T> scaled(const rounding& rounded, T x, accumulator_t<T> factor) {
+  using A = accumulator_t<T>;
+  return element_cast<A>(element_cast<T>(multiply(rounded, element_cast<A>(x), factor)));
+}
+
 /// to = from times the verdict's factor, rounded to U; nothing is written where the verdict is not finite. `to` may be
 /// `from` where the types are the same.
 template <class Context, class T, class U>

@@ -195,6 +195,18 @@ private:
     store_top(highest, top(), flags);
   }
 
+  /// 0 below the first one. In kernels ored up: registers have no index.
+  TUTTI_HD static std::uint64_t digit(const std::uint32_t (&digits)[std::size_t(kept) + 1], int k) noexcept {
+#if defined(__CUDA_ARCH__)
+    std::uint32_t all = 0;
+#pragma unroll
+    for (int j = 0; j <= kept; ++j) all |= j == k ? digits[j] : 0;
+    return all;
+#else
+    return k < 0 ? 0 : digits[k];
+#endif
+  }
+
   template <class To>
   TUTTI_HD static To not_finite(unsigned flags) noexcept {
     const bool is_nan = (flags & nan) != 0 || ((flags & above) != 0 && (flags & below) != 0);
@@ -233,22 +245,17 @@ private:
         borrow >>= 32;
       }
     }
-    int first = kept; // the highest that is not 0 moves up to the end
-    for (int k = 0; k < kept; ++k) {
-      if (digits[kept] != 0) continue;
-      for (int j = kept; j > 0; --j) digits[j] = digits[j - 1];
-      digits[0] = 0;
-      --first;
-    }
-    if (digits[kept] == 0) return (tag() & something) != 0 ? To{0} : -To{0};
-    const int zeros = detail::zeros_before(digits[kept]);
-    std::uint64_t leading = std::uint64_t(digits[kept]) << 32 | digits[kept - 1];
-    std::uint64_t rest = digits[kept - 2];
+    int first = kept;
+    while (first >= 0 && digit(digits, first) == 0) --first;
+    if (first < 0) return (tag() & something) != 0 ? To{0} : -To{0};
+    const int zeros = detail::zeros_before(std::uint32_t(digit(digits, first)));
+    std::uint64_t leading = digit(digits, first) << 32 | digit(digits, first - 1);
+    std::uint64_t rest = digit(digits, first - 2);
     if (zeros != 0) {
       leading = leading << zeros | rest >> (32 - zeros);
       rest = (rest << zeros) & low_half;
     }
-    for (int k = 0; k < kept - 2; ++k) rest |= digits[k];
+    for (int k = 0; k < kept - 2; ++k) rest |= k < first - 2 ? digits[k] : 0;
     // leading is 64 bits from the highest on, 2^unit the value of its last one
     const int unit = lowest + 32 * (top() - kept + 1 + first - 1) - zeros;
     constexpr int width = std::numeric_limits<To>::digits + (Odd ? 0 : 2);
