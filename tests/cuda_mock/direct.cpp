@@ -44,8 +44,8 @@ template <class R> bool equals_the_host(const R& reducer, int ranks, std::size_t
 BOOST_AUTO_TEST_SUITE(cuda_direct)
 
 BOOST_AUTO_TEST_CASE(ranks_read_each_others_memory) {
-  for (const std::uint64_t seed : {1, 2, 3, 4, 5}) BOOST_CHECK(equals_the_host(tutti::mean{}, 3, 1000, seed));
-  for (const std::size_t n : {0, 1, 4}) BOOST_CHECK(equals_the_host(tutti::sum{}, 3, n, n + 6));
+  for (const std::uint64_t seed : {1u, 2u, 3u, 4u, 5u}) BOOST_CHECK(equals_the_host(tutti::mean{}, 3, 1000, seed));
+  for (const std::size_t n : {0u, 1u, 4u}) BOOST_CHECK(equals_the_host(tutti::sum{}, 3, n, n + 6));
   BOOST_CHECK(equals_the_host(tutti::sum{}, 1, 10, 9));
   BOOST_CHECK(equals_the_host(tutti::median{}, 4, 50, 10));
 }

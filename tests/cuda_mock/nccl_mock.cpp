@@ -201,6 +201,8 @@ void begin() {
   while (aborts > 0) std::this_thread::yield(); // of the machine before, whose memory they write into
   const std::lock_guard<std::recursive_mutex> held{mock::guard()};
   all = world{};
+  depth = 0; // of a group whose end has failed
+  group.clear();
 }
 void fail(const std::string& call, ncclResult_t status, int n) {
   all.failures.push_back({call, status, n});

@@ -78,9 +78,9 @@ BOOST_AUTO_TEST_SUITE(cuda_peers)
 
 BOOST_AUTO_TEST_CASE(devices_read_each_others_memory) {
   for (const bool by_handles : {false, true}) {
-    for (const std::uint64_t seed : {1, 2, 3})
+    for (const std::uint64_t seed : {1u, 2u, 3u})
       BOOST_CHECK(equals_the_host(tutti::mean{}, 3, 1000, by_handles, seed));
-    for (const std::size_t n : {0, 1, 5}) BOOST_CHECK(equals_the_host(tutti::sum{}, 4, n, by_handles, n + 4));
+    for (const std::size_t n : {0u, 1u, 5u}) BOOST_CHECK(equals_the_host(tutti::sum{}, 4, n, by_handles, n + 4));
     BOOST_CHECK(equals_the_host(tutti::median{}, 3, 50, by_handles, 9));
     BOOST_CHECK(equals_the_host(tutti::sum{}, 1, 10, by_handles, 10));
   }
@@ -117,14 +117,18 @@ BOOST_AUTO_TEST_CASE(what_peers_refuse) {
                      "this stream is being captured - ranks tell each other on the host how far they are"));
     mock::capture(on.handle(), false);
   });
-  std::vector<std::string> all(2);
-  tutti::threads::run(2, [&](auto& world) {
-    const cuda::stream on;
-    all[std::size_t(world.rank())] =
-        refusal([&] { cuda::peer_buffer<float>{world, on, std::size_t(world.rank()) + 1}; });
-  });
-  for (const auto& text : all)
-    BOOST_CHECK_MESSAGE(says(text, "mismatch") && says(text, "give as many on every rank"), text);
+  const auto all_say = [](std::size_t more, const char* code, const char* why) {
+    std::vector<std::string> all(2);
+    tutti::threads::run(2, [&](auto& world) {
+      const cuda::stream on;
+      const std::size_t n = 3 + more * std::size_t(world.rank());
+      all[std::size_t(world.rank())] = refusal([&] { cuda::peer_buffer<float>{world, on, n}; });
+    });
+    for (const auto& text : all) BOOST_CHECK_MESSAGE(says(text, code) && says(text, why), text);
+  };
+  all_say(1, "mismatch", "give as many on every rank");
+  mock::fail("cudaMalloc", cudaErrorMemoryAllocation); // of one of them
+  all_say(0, "out_of_memory", "cudaMalloc");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

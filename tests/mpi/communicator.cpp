@@ -42,6 +42,25 @@ BOOST_AUTO_TEST_CASE(knows_its_nodes) {
   });
 }
 
+/// No MPI of these tests was built for CUDA; what is said to one holds on all ranks or on none.
+BOOST_AUTO_TEST_CASE(says_whether_messages_may_name_device_memory) {
+  using tutti::mpi::device_messages;
+  const auto says = [](device_messages asked, bool wanted) {
+    on_mpi("device memory", [&](auto& world, report& r) {
+      r.check(world.takes_device_memory() == wanted, "as it was asked for");
+      r.check(world.split(0, 0).takes_device_memory() == wanted, "and in a part of it");
+    }, {.device_memory = asked});
+  };
+  says(device_messages::as_queried, false);
+  says(device_messages::never, false);
+  says(device_messages::always, true);
+  on_mpi("device memory on some", [](auto& world, report& r) {
+    const auto mine = world.rank() == 0 ? device_messages::always : device_messages::never;
+    tutti::mpi::communicator some{MPI_COMM_WORLD, {.device_memory = mine}};
+    r.check(some.takes_device_memory() == (some.size() == 1), "on all or on none");
+  });
+}
+
 BOOST_AUTO_TEST_CASE(is_made_of_any_communicator) {
   on_mpi("MPI_COMM_SELF", [](auto&, report& r) {
     tutti::mpi::communicator alone{MPI_COMM_SELF};

@@ -144,7 +144,7 @@ template <class Comm> bool moves_device_memory(Comm& of, const stream& on, const
     const shard own = shard_of(right.size(), comm.rank(), comm.size());
     std::copy(right.begin() + std::ptrdiff_t(own.begin), right.begin() + std::ptrdiff_t(own.end),
               mine.begin() + std::ptrdiff_t(own.begin));
-    const plain_buffer<word> data{on, right.size()};
+    const auto data = tutti::detail::made(comm, [&] { return plain_buffer<word>{on, right.size()}; });
     const auto copy = [&](void* to, const void* from, cudaMemcpyKind kind) {
       const current_device held{on.device()};
       cuda::check(cudaMemcpyAsync(to, from, right.size() * sizeof(word), kind, on.handle()), "cudaMemcpyAsync");

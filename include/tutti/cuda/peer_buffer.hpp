@@ -27,7 +27,7 @@ namespace tutti::cuda {
 /// Making one and ending it is collective, on a communicator that outlives it: memory is given back when nobody reaches
 /// for it any more. A rank that ends it while an exception is under way, or whose peers do not come, leaves it to the
 /// end of the process. What ranks do with each other's values they order by events, as direct_all_reduce does.
-/// Cost: a cudaMalloc, a handle opened a rank, three all_gathers of a few words. Errors: out_of_memory; unsupported
+/// Cost: a cudaMalloc, a handle opened a rank, seven all_gathers of a few words. Errors: out_of_memory; unsupported
 /// while the stream is captured; transport; those of collectives.
 template <class T> class peer_buffer {
 public:
@@ -39,8 +39,13 @@ public:
       : peer_buffer{std::make_unique<control_on<Comm>>(comm, how), on, n, false} {}
   /// `by_handles`: also within a process, which only a mock of the runtime allows.
   peer_buffer(std::unique_ptr<control> ranks, const stream& on, std::size_t n, bool by_handles)
-      : ranks_{std::move(ranks)}, on_{on}, own_{on, n} {
-    agree(opened(n, by_handles));
+      : ranks_{std::move(ranks)}, on_{on} {
+    try {
+      own_ = plain_buffer<T>{on, n};
+    } catch (const error& e) {
+      ranks_->fail(e.details());
+    }
+    open_all(n, by_handles);
     if (reaches()) agree(probed());
   }
   peer_buffer(const peer_buffer&) = delete;
@@ -76,8 +81,8 @@ private:
   static constexpr std::size_t memory_words = sizeof(cudaIpcMemHandle_t) / 8;
   static constexpr std::size_t event_words = sizeof(cudaIpcEventHandle_t) / 8;
 
-  /// Ranks tell each other where they and their values are, and open what others have. What is wrong with that.
-  std::string opened(std::size_t n, bool by_handles) {
+  /// Ranks tell each other where they and their values are, and open what others have.
+  void open_all(std::size_t n, bool by_handles) {
     const auto here = detail::whereabouts::own();
     const std::uint64_t where[] = {here.machine, here.process, std::uint64_t(on_.device()), n};
     const auto all = ranks_->gather(where);
@@ -92,15 +97,15 @@ private:
                       .detail = "this rank has " + std::to_string(n) + " values, and rank " + std::to_string(r / 4) +
                                 " has " + std::to_string(all[r + 3]) + " - give as many on every rank"});
     }
-    std::string wrong;
-    if (!near) wrong = "ranks are on several machines";
     std::vector<std::uint64_t> mine(memory_words + moments * event_words, 0);
-    if (wrong.empty()) wrong = guarded([&] { describe(mine, within); });
+    agree(near ? guarded([&] { describe(mine, within); }) : "ranks are on several machines");
+    if (!reaches()) return;
     const auto others = ranks_->gather(mine);
     peers_ = std::vector<peer>(std::size_t(ranks_->size()));
+    std::string wrong;
     for (std::size_t r = 0; r < peers_.size() && wrong.empty(); ++r)
       wrong = guarded([&] { open(r, others.data() + r * mine.size(), int(all[4 * r + 2]), within); });
-    return wrong;
+    agree(std::move(wrong));
   }
   template <class Use> static std::string guarded(Use&& use) {
     try {
