@@ -50,11 +50,22 @@ if [[ $name == cuda ]]; then
   exec build/bench-cuda/bench/bench_cuda "${arguments[@]}"
 fi
 
-echo "== building in build/bench" >&2
-mkdir -p build/bench
-{ cmake --preset release -B build/bench -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_EXAMPLES=OFF &&
-    cmake --build build/bench -j "$jobs" --target "label_bench_$name"; } >build/bench/log 2>&1 || {
-  cat build/bench/log >&2
+# What is compared with PyTorch takes the LibTorch of the same wheel, which acceptance has as well.
+build=build/bench options=()
+if [[ $name == data_parallel ]]; then
+  . tests/cmake/expect.sh
+  . tests/torch/wheel.sh
+  out=build/acceptance
+  torch_wheel >&2 || exit 1
+  export TUTTI_PYTHON=$PWD/$python
+  build=build/bench-torch options=("${torch_options[@]}")
+fi
+
+echo "== building in $build" >&2
+mkdir -p "$build"
+{ cmake --preset release -B "$build" -DTUTTI_BUILD_TESTS=OFF -DTUTTI_BUILD_EXAMPLES=OFF "${options[@]}" &&
+    cmake --build "$build" -j "$jobs" --target "label_bench_$name"; } >"$build/log" 2>&1 || {
+  cat "$build/log" >&2
   exit 1
 }
 
@@ -72,6 +83,6 @@ esac
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 echo "== running $name" >&2
 if [[ -f bench/$name.sh ]]; then
-  exec bash "bench/$name.sh" build/bench/bench "${arguments[@]}"
+  exec bash "bench/$name.sh" "$build/bench" "${arguments[@]}"
 fi
-exec "build/bench/bench/bench_$name" "${arguments[@]}"
+exec "$build/bench/bench_$name" "${arguments[@]}"

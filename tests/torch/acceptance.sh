@@ -1,14 +1,13 @@
 # shellcheck shell=bash
 # Sourced by tests/acceptance.sh: the newest LibTorch, out of a wheel of Python's package index, passes the tests
 # of modules; and PyTorch's own DistributedDataParallel comes to the same weights and losses.
+. tests/torch/wheel.sh
 
 # compare_with_ddp
 compare_with_ddp() {
-  local folder=$out/torch build=build/torch python wheel
-  python_with torch torch numpy || return
-  wheel=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__path__[0]))')
-  { cmake --preset release -B "$build" -DTUTTI_TORCH=ON -DTorch_DIR="$PWD/tests/torch/wheel" \
-      -DTUTTI_TORCH_WHEEL="$wheel" -DTUTTI_BUILD_EXAMPLES=OFF &&
+  local folder=$out/torch build=build/torch python wheel torch_options
+  torch_wheel || return
+  { cmake --preset release -B "$build" "${torch_options[@]}" -DTUTTI_BUILD_EXAMPLES=OFF &&
       cmake --build "$build" -j "$jobs" --target test_torch; } >"$folder/build.log" 2>&1 || {
     tail -n 40 "$folder/build.log"
     not_ok "torch: the tests of modules do not build with the LibTorch in $wheel"

@@ -1,6 +1,8 @@
 // What cannot be trained, and what goes wrong in a step: an error on all ranks that says what.
 #include "torch/modules.hpp"
 
+#include <torch/csrc/autograd/engine.h>
+
 #include <memory>
 
 BOOST_AUTO_TEST_SUITE(torch_refusals)
@@ -112,6 +114,14 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_on_one_rank_fails_the_step_on_all) {
   };
   expect_of_rank_1(
       [](named&, Tensor&, Tensor b) { once(b, [] { throw std::runtime_error{"no luck"}; }); }, "no luck");
+  // pytorch/pytorch#65366: at the end, when all gradients have left.
+  expect_of_rank_1(
+      [](named&, Tensor&, Tensor b) {
+        once(b, [] {
+          ::torch::autograd::Engine::get_default_engine().queue_callback([] { throw std::runtime_error{"no end"}; });
+        });
+      },
+      "no end");
   expect_of_rank_1([](named&, Tensor& loss, Tensor) { loss = loss.detach(); },
                    "the loss does not depend on any parameter");
   expect_of_rank_1([](named&, Tensor& loss, Tensor) { loss = loss * at::ones({2}); },
