@@ -8,6 +8,7 @@
 // test: --rounds 3 --model lr --rule fed_adagrad
 // test: --rounds 3 --model lr --rule fed_adam
 // test: --rounds 3 --model lr --rule fed_yogi
+// test: --rounds 3 --model lr --rule fed_buff --ranks 3 --at-least 0.3
 // test: --rounds 3 --model lr --rule fed_nova --attack label_flip --aggregator norm_clipping --at-least 0.3
 // test: --rounds 3 --model lr --rule fed_avgm --attack sign_flip --aggregator median --fraction 0.5 --at-least 0.3
 // test: --rounds 3 --model lr --attack gaussian --aggregator multi_krum --fraction 0.3 --at-least 0.5
@@ -27,6 +28,8 @@
 // refuses: --attackers 3 => --attackers 3 have no attack - say which with --attack
 // refuses: --clients 5 --attackers 6 --attack sign_flip => --attackers 6 of --clients 5 are too many - give at most
 // refuses: --bucket 2 => --bucket 2 is for aggregators that compare clients - add --aggregator median
+// refuses: --rule fed_buff --ranks 1 => --rule fed_buff has a server beside clients - give --ranks 2
+// refuses: --rule fed_buff --aggregator median => --aggregator median is here for fed_avg, .* - take one of these
 // refuses: --rule fed_dyn --mu 0 => --rule fed_dyn has no alpha - give it as --mu, such as .1
 #include "federated_mnist/options.hpp"
 #include "federated_mnist/run.hpp"
@@ -43,8 +46,9 @@ int main(int argc, char** argv) try {
   tutti::federated_report report;
   tutti::threads::run(s.ranks, [&](world_type& world) {
     const bool hides = s.secure || s.epsilon > 0, compares = s.aggregator != "mean";
-    const bool keeps = s.rule == "scaffold" || s.rule == "fed_dyn";
-    auto run = hides ? hidden : compares ? compared : keeps ? corrected : is_plain(s.rule) ? averaged : adaptive;
+    const bool keeps = s.rule == "scaffold" || s.rule == "fed_dyn", plain = is_plain(s.rule);
+    auto run = hides ? hidden : compares ? compared : keeps ? corrected : plain ? averaged : adaptive;
+    if (s.rule == "fed_buff") run = buffered;
     const auto all = run(world, s, data);
     if (world.rank() == 0) report = all;
   });

@@ -34,6 +34,9 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--server-rate", s.server_rate, "at the server; 0 is the rule's own")->check(CLI::NonNegativeNumber);
   app.add_option("--momentum", s.momentum, "of fed_avgm")->check(CLI::Range(0., 1.));
   app.add_option("--mu", s.mu, "of fed_prox, and alpha of fed_dyn")->check(CLI::NonNegativeNumber);
+  app.add_option("--buffer", s.buffer, "answers to a step of fed_buff")->check(CLI::Range(1, 1000000));
+  app.add_option("--staleness", s.staleness, "of fed_buff: how fast answers to older models count less")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--aggregator", s.aggregator, "how clients become one")->check(CLI::IsMember(aggregators));
   app.add_option("--tolerate", s.assumed, "attackers in a round that krum, bulyan and trimmed_mean are made for")
       ->check(CLI::Range(0, 1000000));
@@ -101,6 +104,7 @@ inline void check(const settings& s) {
   refuse_unless(s.aggregator != "mean" || s.bucket == 1,
                 "--bucket " + std::to_string(s.bucket) +
                     " is for aggregators that compare clients - add --aggregator median");
+  refuse_unless(s.rule != "fed_buff" || s.ranks > 1, "--rule fed_buff has a server beside clients - give --ranks 2");
   refuse_unless(s.rule != "fed_dyn" || s.mu > 0, "--rule fed_dyn has no alpha - give it as --mu, such as .1");
 }
 

@@ -32,13 +32,16 @@ struct any_attack {
   }
 };
 using population = tutti::attacked<people, any_attack>;
+inline population attacked(const settings& s, people& honest) {
+  return {honest, s.attack == "label_flip" ? 0 : s.attackers, any_attack{s.attack, s.strength}, s.seed};
+}
 
 /// Collective: rounds until they are over, or good enough.
 template <class Strategy>
 tutti::federated_report run_rounds(Strategy strategy, world_type& world, const settings& s,
                                    const models::digits& data) {
   people honest{s, data};
-  population clients{honest, s.attack == "label_flip" ? 0 : s.attackers, any_attack{s.attack, s.strength}, s.seed};
+  population clients = attacked(s, honest);
   std::vector<float> parameters = honest.initial();
   support::progress bar{world.rank() == 0, s.rounds};
   auto rounds = strategy.rounds(parameters, tutti::sgd{.learning_rate = s.learning_rate}, clients,
@@ -50,6 +53,7 @@ tutti::federated_report run_rounds(Strategy strategy, world_type& world, const s
 }
 
 tutti::federated_report averaged(world_type& world, const settings& s, const models::digits& data);
+tutti::federated_report buffered(world_type& world, const settings& s, const models::digits& data);
 tutti::federated_report adaptive(world_type& world, const settings& s, const models::digits& data);
 tutti::federated_report corrected(world_type& world, const settings& s, const models::digits& data);
 tutti::federated_report compared(world_type& world, const settings& s, const models::digits& data);

@@ -15,6 +15,8 @@ struct settings {
   double alpha = 0.3, exponent = 1;                ///< of dirichlet and power_law
   std::string rule = "fed_avg";
   double server_rate = 0, momentum = 0.9, mu = 0.1; ///< a rate of 0 is the rule's own
+  int buffer = 10;        ///< answers to a step of fed_buff
+  double staleness = 0.5; ///< its exponent
   std::string aggregator = "mean";
   int assumed = 0, bucket = 1; ///< how many attackers an aggregator is to stand; clients in a bucket
   double radius = 1;
@@ -31,7 +33,8 @@ struct settings {
 inline const std::vector<std::string> model_names{"2nn", "lr"};
 inline const std::vector<std::string> partitions{"iid", "shards", "dirichlet", "power_law"};
 inline const std::vector<std::string> rules{"fed_avg",  "fed_sgd",  "fed_prox", "fed_avgm", "fed_adagrad",
-                                            "fed_adam", "fed_yogi", "scaffold", "fed_nova", "fed_dyn"};
+                                            "fed_adam", "fed_yogi", "scaffold", "fed_nova", "fed_dyn",
+                                            "fed_buff"};
 inline const std::vector<std::string> aggregators{
     "mean",   "krum",         "multi_krum",       "bulyan",
     "median", "trimmed_mean", "geometric_median", "centered_clipping",
