@@ -82,6 +82,8 @@ part_training() {
   run federated_mnist federated_mnist --seed 1 --until 0.97
   expect "federated_mnist: rounds" "$(field $out/federated_mnist.json rounds)" at-most 117
   expect "federated_mnist: accuracy" "$(field $out/federated_mnist.json accuracy)" at-least 0.97
+  run federated_mnist_buffer federated_mnist --seed 1 --rule fed_buff --ranks 3 --rounds 100
+  expect "federated_mnist, buffered: accuracy" "$(field $out/federated_mnist_buffer.json accuracy)" at-least 0.96
 }
 
 # Files of tensors, to Python and back; checkpoints there, and of programs that are killed.

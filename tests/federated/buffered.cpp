@@ -2,6 +2,7 @@
 #include "federated/rogues.hpp"
 #include "training/scratch.hpp"
 
+#include <tutti/communicators/simulated.hpp>
 #include <tutti/federated/round_client.hpp>
 #include <tutti/federated/round_server.hpp>
 #include <tutti/training/checkpoint.hpp>
@@ -12,6 +13,7 @@
 #include <cmath>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -115,6 +117,71 @@ BOOST_AUTO_TEST_CASE(a_buffer_takes_whoever_is_ready_and_scales_by_staleness) {
     }
   });
   BOOST_CHECK_SMALL(x[0] + (.2 + .4 + .6 + .2) / 4, 1e-12); // its clients take turns
+}
+
+namespace buffered {
+
+/// Rank r's client r takes 2^r hundredths of a second of virtual time, and says in which order it was asked.
+template <class Comm>
+struct unlike_speeds {
+  static constexpr const char* names[] = {"", "one", "two", "three"};
+  Comm& world;
+  int clients() const { return 4; }
+  double examples(int) const { return 1; }
+  tutti::trained train(int client, tutti::local_training<double>& local, tutti::random_stream random) const {
+    world.compute(.005 * (1 << client));
+    local.step(std::vector<double>{local.parameters()[0] - client + random.uniform()});
+    return {.metrics = {{names[client], 1}}};
+  }
+};
+
+struct virtual_run {
+  std::vector<double> models;   ///< after each round
+  double answers[3] = {};       ///< of each client
+  std::vector<int> late;        ///< in all rounds
+};
+virtual_run in_virtual_time(const tutti::federated& policy, tutti::serving_options how, int rounds) {
+  virtual_run out;
+  how.clients = 3;
+  tutti::simulated::run(4, {}, [&](auto& world) {
+    std::vector<double> x(1);
+    if (world.rank() == 0) {
+      tutti::round_server server{world, x, policy, how};
+      while (server.made() < rounds) {
+        const tutti::round_report report = server.next();
+        out.models.push_back(x[0]);
+        for (const auto& mean : report.metrics)
+          for (int k = 0; k < 3; ++k)
+            if (mean.name == unlike_speeds<decltype(world)>::names[k + 1]) out.answers[k] += mean.examples;
+        for (const int client : report.who(tutti::absence::late)) out.late.push_back(client);
+      }
+      server.finish();
+    } else {
+      unlike_speeds<std::remove_reference_t<decltype(world)>> people{world};
+      tutti::round_client client{world, x, tutti::sgd{.learning_rate = .1}};
+      client.serve(people, std::vector{world.rank()});
+    }
+  });
+  return out;
+}
+
+} // namespace buffered
+
+// In virtual time a buffer is the same in every run, too. Who is twice as fast is heard twice as often.
+BOOST_AUTO_TEST_CASE(whoever_is_ready_is_taken_as_often_as_it_is_ready) {
+  const tutti::serving_options three{.buffer = 3};
+  const virtual_run one = in_virtual_time({}, three, 14), other = in_virtual_time({}, three, 14);
+  BOOST_CHECK(one.models == other.models);
+  const double wanted[] = {24, 12, 6}; // of 42
+  for (int k = 0; k < 3; ++k) BOOST_CHECK_MESSAGE(std::abs(one.answers[k] - wanted[k]) <= 1, one.answers[k]);
+}
+
+// Of three hundredths of a second, where the third client takes four: late, then not asked, then late again.
+BOOST_AUTO_TEST_CASE(a_deadline_is_one_of_the_communicators_clock) {
+  const virtual_run got = in_virtual_time({.fraction = 1, .attendance = {.deadline = .03}}, {}, 3);
+  BOOST_CHECK(got.late == (std::vector{3, 3}));
+  BOOST_CHECK_EQUAL(got.answers[0], 3);
+  BOOST_CHECK_EQUAL(got.answers[2], 0);
 }
 
 // The second rank owes an answer when the first model comes back: it is heard, not used, and asked again.

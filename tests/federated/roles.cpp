@@ -44,6 +44,7 @@ struct unlike_people {
       local.step(gradient);
     }
     if (client == 5) local.parameters()[1] = std::numeric_limits<float>::quiet_NaN();
+    if (client == 11) return {}; // counts where clients count alike
     return {.examples = examples(client) / 2, .metrics = {{"loss", double(random.uniform())}}};
   }
 };

@@ -211,7 +211,7 @@ private:
     if (!told || told->told.client != one.client || told->told.round != one.round) return absence::malformed;
     const double holds = people_.examples(one.client), used = told->told.said.examples.value_or(holds);
     if (!(used >= 0 && used <= holds)) return absence::malformed;
-    if (used == 0) return absence::no_examples;
+    if (told->told.said.examples && used == 0) return absence::no_examples;
     if (told->values.empty() && !model_.empty()) return absence::silent;
     detail::copy_values<T>(told->values, difference_);
     const double weight = how_.buffer > 0 ? 1 : weight_of(used);
