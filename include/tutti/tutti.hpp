@@ -5,6 +5,7 @@
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/chunked_top_k.hpp>
+#include <tutti/codecs/dgc.hpp>
 #include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/exempt.hpp>
@@ -19,6 +20,7 @@
 #include <tutti/codecs/threshold.hpp>
 #include <tutti/codecs/top_k.hpp>
 #include <tutti/codecs/two_bit_block.hpp>
+#include <tutti/codecs/warmed_up.hpp>
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/communicators/checked.hpp>
 #include <tutti/communicators/counted.hpp>
@@ -31,6 +33,7 @@
 #include <tutti/optimizers/delay_compensated.hpp>
 #include <tutti/optimizers/fed_opt.hpp>
 #include <tutti/optimizers/muon.hpp>
+#include <tutti/optimizers/one_bit_adam.hpp>
 #include <tutti/optimizers/schedules.hpp>
 #include <tutti/optimizers/sgd.hpp>
 #include <tutti/reducers/bucketing.hpp>

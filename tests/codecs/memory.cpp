@@ -4,6 +4,7 @@
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/error_feedback.hpp>
+#include <tutti/codecs/fp8_block.hpp>
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/codecs/memory.hpp>
 #include <tutti/codecs/sign_block.hpp>
@@ -173,6 +174,40 @@ BOOST_AUTO_TEST_CASE(a_top_k_stalls_without_feedback_and_converges_with_it) {
   const auto arrived = remembering::descended({0, 1}, .05f, 1000, gradient, tutti::error_feedback{tutti::top_k{.5}});
   BOOST_CHECK_EQUAL(stalled[1], 1);
   BOOST_CHECK_SMALL(arrived[1], .2f);
+}
+
+BOOST_AUTO_TEST_CASE(of_zeros_nothing_is_remembered) { // no block divides by its scale
+  const auto check = [](const auto& codec) {
+    tutti::self comm;
+    tutti::codec_memory<float> memory;
+    for (int k = 0; k < 2; ++k) {
+      std::vector<float> zeros(300);
+      tutti::all_reduce(comm, zeros, tutti::direct{}, tutti::error_feedback{codec}, memory);
+      BOOST_CHECK(zeros == std::vector<float>(300));
+      for (const auto kept : {memory.sent(), memory.published()})
+        BOOST_CHECK(std::ranges::all_of(kept, [](float v) { return v == 0; }));
+    }
+  };
+  check(tutti::int8_block{});
+  check(tutti::int4_block{});
+  check(tutti::fp8_block<tutti::fp8::e4m3>{});
+  check(tutti::sign_block{});
+}
+
+BOOST_AUTO_TEST_CASE(signs_of_one_size_are_voted_for_and_an_even_vote_is_positive) {
+  std::vector<float> votes[] = {{1, 1, -1, -1}, {1, -1, -1, 1}};
+  tutti::threads::run(2, [&](auto& world) {
+    tutti::codec_memory<float> memory;
+    tutti::all_reduce(world, votes[world.rank()], tutti::star{}, tutti::error_feedback{tutti::sign_block{}}, memory);
+  });
+  for (const auto& result : votes) BOOST_CHECK((result == std::vector<float>{1, 1, -1, 1})); // half of 2, 0, -2 and 0
+
+  tutti::self comm;
+  tutti::codec_memory<float> memory;
+  std::vector<float> one{0, 0, 0, 3};
+  tutti::all_reduce(comm, one, tutti::direct{}, tutti::error_feedback{tutti::sign_block{}}, memory);
+  BOOST_CHECK((one == std::vector<float>(4, .75f)));
+  BOOST_CHECK(std::ranges::equal(memory.sent(), std::vector<float>{-.75f, -.75f, -.75f, 2.25f}));
 }
 
 BOOST_AUTO_TEST_CASE(a_memory_goes_on_with_data_of_one_length) {

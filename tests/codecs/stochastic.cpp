@@ -83,6 +83,13 @@ BOOST_AUTO_TEST_CASE(values_on_levels_and_special_ones_stay) {
     BOOST_CHECK(stochastic::drawn_at(tutti::qsgd{}, one, {.exchange = k}) == one);
     BOOST_CHECK(stochastic::drawn_at(tutti::terngrad{}, equal, {.exchange = k}) == equal);
   }
+  // Ten million draws, none of which is 1: a level is not left for the next.
+  std::vector<float> many(1'000'000, 2.f), single(many.size(), 0.f);
+  for (std::size_t i = 0; i < many.size(); i += 256) single[i] = -3;
+  for (std::uint64_t k = 0; k < 5; ++k) {
+    BOOST_CHECK(stochastic::drawn_at(tutti::terngrad{}, many, {.exchange = k}) == many);
+    BOOST_CHECK(stochastic::drawn_at(tutti::qsgd{}, single, {.exchange = k}) == single);
+  }
   for (const float bad : {stochastic::none, stochastic::infinite}) {
     for (const auto& y : {stochastic::drawn_at(tutti::qsgd{}, {1, bad, 2}, {}),
                           stochastic::drawn_at(tutti::terngrad{}, {1, bad, 2}, {})})

@@ -1,5 +1,6 @@
 #include <tutti/optimizers/adam.hpp>
 #include <tutti/optimizers/laws.hpp>
+#include <tutti/optimizers/one_bit_adam.hpp>
 #include <tutti/optimizers/sgd.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -99,6 +100,7 @@ BOOST_AUTO_TEST_CASE(shipped_optimizers_keep_the_laws) {
   lawful(tutti::adam{}, "adam");
   lawful(tutti::adam{.beta1 = 0, .weight_decay = .1}, "adam with decay");
   lawful(tutti::adamw{.weight_decay = .1}, "adamw");
+  lawful(tutti::one_bit_adam{.weight_decay = .1, .warm_up = 2}, "one_bit_adam");
 }
 
 BOOST_AUTO_TEST_CASE(wrong_optimizers_are_caught_with_the_law_named) {

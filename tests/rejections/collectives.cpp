@@ -1,12 +1,16 @@
 // What a collective cannot do with its topology, reducer, codec and elements.
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/codecs/cast.hpp>
+#include <tutti/codecs/dgc.hpp>
 #include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/exempt.hpp>
 #include <tutti/codecs/power_sgd.hpp>
+#include <tutti/codecs/sign_block.hpp>
 #include <tutti/codecs/stochastic.hpp>
+#include <tutti/codecs/threshold.hpp>
 #include <tutti/codecs/top_k.hpp>
+#include <tutti/codecs/warmed_up.hpp>
 #include <tutti/communicators/self.hpp>
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
@@ -67,6 +71,10 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   // REJECT values_by_draws: tutti: this codec cannot encode the values of a sparse one, .* tutti::int8_block or tutti::two_bit_block
   // REJECT values_that_choose: tutti: this codec cannot encode the values of a sparse one, .* tutti::int8_block or tutti::two_bit_block
   // REJECT exempt_in_call: tutti: exempt picks tensors of a model, and a call has none - give the codec itself
+  // REJECT dense_dgc: tutti: dgc forgets the momentum of what was sent, .* use tutti::top_k or another sparse codec
+  // REJECT endless_call: tutti: this codec changes while training goes on, .* give it codec.at.exchange., or the codec to a tutti::strategy
+  // REJECT warm_threshold: tutti: warmed_up raises what part of the values a sparse codec sends, .* tutti::random_k or tutti::chunked_top_k
+  // REJECT warm_memoryless: tutti: warmed_up raises what part of the values a sparse codec sends, .* tutti::random_k or tutti::chunked_top_k
   // REJECT krum_lossy: tutti: a reducer that compares whole contributions takes them as they are - use tutti::identity
 #if defined REJECT_no_schedule
   tutti::all_reduce(comm, data, neighbours{});
@@ -101,6 +109,14 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::basic_top_k<tutti::top_k>{});
 #elif defined REJECT_exempt_in_call
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::exempt{tutti::top_k{}});
+#elif defined REJECT_dense_dgc
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::dgc{tutti::sign_block{}}, memory);
+#elif defined REJECT_endless_call
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::warmed_up{tutti::dgc{tutti::top_k{}}, 4}, memory);
+#elif defined REJECT_warm_threshold
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::warmed_up{tutti::dgc{tutti::threshold{}}, 4}.at(0), memory);
+#elif defined REJECT_warm_memoryless
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::warmed_up{tutti::top_k{}, 4}.at(0));
 #elif defined REJECT_krum_lossy
   tutti::all_reduce(comm, data, tutti::krum{}, tutti::cast<tutti::bfloat16>{});
 #else
@@ -110,6 +126,7 @@ void all_reduces(tutti::self& comm, std::vector<float>& data, tutti::codec_memor
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::basic_top_k<tutti::cast<tutti::bfloat16>>{});
   tutti::all_reduce(comm, data, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, memory);
   tutti::all_reduce(comm, data, tutti::error_feedback{tutti::cast<tutti::half>{}}, memory);
+  tutti::all_reduce(comm, data, tutti::direct{}, tutti::warmed_up{tutti::dgc{tutti::top_k{}}, 4}.at(0), memory);
   tutti::all_reduce(comm, data, tutti::cast<tutti::bfloat16>{});
 #endif
 }

@@ -172,6 +172,9 @@ struct differences_and_a_number : differences {
 struct applied_differences : differences {
   tutti::adam outer = {};
 };
+struct one_bit_outside : differences {
+  tutti::one_bit_adam outer = {};
+};
 struct served_differences : applied_differences {
   static constexpr auto carrier = tutti::carried_by::placement;
 };
@@ -228,6 +231,12 @@ void makes(tutti::self& comm, unselective& deaf) {
   // REJECT stages_of_parameters: tutti::strategy: this codec sends later what it left out, .* contribute tutti::contributes::difference
   // REJECT stages_of_a_median: tutti::strategy: what this codec sends in stages is added up, .* use tutti::mean or tutti::sum
   // REJECT weighted_moves: tutti::strategy: this codec sends how far contributions have moved, .* or tutti::error_feedback
+  // REJECT corrected_differences: tutti::strategy: dgc keeps the momentum of gradients, .* use tutti::synchronous or tutti::sharded
+  // REJECT corrected_at_servers: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT warm_at_servers: tutti::strategy: this codec remembers what it left out, .* or a codec without
+  // REJECT exempt_from_momentum: tutti::strategy: dgc keeps the momentum of what it encodes, .* give it without exempt and where_it_pays
+  // REJECT priced_momentum: tutti::strategy: dgc keeps the momentum of what it encodes, .* give it without exempt and where_it_pays
+  // REJECT one_bit_outer: tutti::strategy: a sync policy that contributes differences, .* makes a common step .* as its member outer
   // REJECT memory_in_strategy: tutti::strategy: a trainer keeps the memory of its codec - leave tutti::codec_memory out
   // REJECT biased_sign: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
   // REJECT biased_top_k: tutti::strategy: this codec is biased, .* use tutti::error_feedback.codec., or tutti::unsafe_biased
@@ -334,6 +343,18 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::direct{}, tutti::federated{}, tutti::error_feedback{tutti::int8_block{}}};
 #elif defined REJECT_remembered_parameters
   strategy made{comm, tutti::direct{}, tutti::local_sgd{}, tutti::error_feedback{tutti::top_k{}}};
+#elif defined REJECT_corrected_differences
+  strategy made{comm, tutti::direct{}, tutti::diloco{}, tutti::dgc{tutti::top_k{}}};
+#elif defined REJECT_corrected_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::dgc{tutti::top_k{}}};
+#elif defined REJECT_warm_at_servers
+  strategy made{comm, tutti::asynchronous{}, tutti::warmed_up{tutti::error_feedback{tutti::top_k{}}, 4}};
+#elif defined REJECT_exempt_from_momentum
+  strategy made{comm, tutti::direct{}, tutti::exempt{tutti::dgc{tutti::top_k{}}}};
+#elif defined REJECT_priced_momentum
+  strategy made{comm, tutti::direct{}, tutti::where_it_pays{tutti::warmed_up{tutti::dgc{tutti::top_k{}}, 4}, {}, {}}};
+#elif defined REJECT_one_bit_outer
+  strategy made{comm, one_bit_outside{}};
 #elif defined REJECT_memory_in_strategy
   strategy made{comm, tutti::direct{}, tutti::error_feedback{tutti::top_k{}}, tutti::codec_memory<float>{}};
 #elif defined REJECT_biased_sign
@@ -464,6 +485,10 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy shards{comm, tutti::halving_doubling{}, tutti::sharded{}};
   strategy coded{comm, tutti::direct{}, tutti::cast<tutti::bfloat16>{}};
   strategy moved{comm, tutti::direct{}, tutti::ef21{tutti::top_k{}}};
+  strategy corrected{comm, tutti::direct{}, tutti::warmed_up{tutti::dgc{tutti::top_k{}}, 4}};
+  strategy corrected_shards{comm, tutti::direct{}, tutti::sharded{}, tutti::dgc{tutti::top_k{}}};
+  strategy warmed{comm, tutti::direct{}, tutti::diloco{},
+                  tutti::exempt{tutti::warmed_up{tutti::error_feedback{tutti::top_k{}}, 4}}};
   strategy staged{comm, tutti::ring{}, tutti::power_sgd{.rank = 2}, tutti::diloco{}};
   strategy repeats{comm, tutti::at_least<tutti::determinism::run_to_run>{}};
   strategy outside{comm, applied_differences{}};
@@ -510,6 +535,14 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   // REJECT bind_served_matrices: tutti::strategy::bind: this optimizer takes whole matrices, and owners and servers
   // REJECT bind_silent: tutti: this reducer has neither combine
   // REJECT bind_elsewhere: tutti::strategy::bind: parameters are in another memory than bind is told - give the memory
+  // REJECT bind_moments: tutti::strategy::bind: this optimizer keeps moments of gradients, .* use tutti::sgd without momentum
+  // REJECT bind_muon_too: tutti::strategy::bind: this optimizer keeps moments of gradients, .* use tutti::sgd without momentum
+  // REJECT bind_summed_momentum: tutti::strategy::bind: for this optimizer its momentum is exchanged, .* use tutti::synchronous
+  // REJECT bind_cut_momentum: tutti::strategy::bind: for this optimizer its momentum is exchanged, .* use tutti::synchronous
+  // REJECT bind_served_momentum: tutti::strategy::bind: for this optimizer its momentum is exchanged, .* use tutti::synchronous
+  // REJECT bind_local_momentum: tutti::strategy::bind: for this optimizer its momentum is exchanged, .* use tutti::synchronous
+  // REJECT bind_momentum_in_stages: tutti::strategy::bind: for this optimizer its momentum is exchanged, .* use tutti::synchronous
+  // REJECT run_momentum: tutti::strategy::run: this is no elementwise optimizer
   // REJECT step_elsewhere: tutti::trainer: gradients are in another memory than the parameters - give both in the memory
   // REJECT run_halves: tutti::strategy::run: parameters must be float or double
   // REJECT run_synchronous: tutti::strategy::run: only a federated strategy runs a population - add tutti::federated
@@ -529,6 +562,30 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
 #elif defined REJECT_bind_served_matrices
   tutti::strategy served{comm, tutti::star{}, tutti::asynchronous{}};
   auto trainer = served.bind(values, tutti::muon{});
+#elif defined REJECT_bind_moments
+  tutti::strategy corrected{comm, tutti::direct{}, tutti::dgc{tutti::top_k{}}};
+  auto trainer = corrected.bind(values, tutti::adamw{});
+#elif defined REJECT_bind_muon_too
+  tutti::strategy corrected{comm, tutti::direct{}, tutti::dgc{tutti::top_k{}}};
+  auto trainer = corrected.bind(values, tutti::muon{.momentum = 0});
+#elif defined REJECT_bind_summed_momentum
+  tutti::strategy sums{comm, tutti::sum{}};
+  auto trainer = sums.bind(values, tutti::one_bit_adam{});
+#elif defined REJECT_bind_cut_momentum
+  tutti::strategy shards{comm, tutti::sharded{}};
+  auto trainer = shards.bind(values, tutti::one_bit_adam{});
+#elif defined REJECT_bind_served_momentum
+  tutti::strategy served{comm, tutti::star{}, tutti::asynchronous{}};
+  auto trainer = served.bind(values, tutti::one_bit_adam{});
+#elif defined REJECT_bind_local_momentum
+  tutti::strategy apart{comm, tutti::diloco{}};
+  auto trainer = apart.bind(values, tutti::one_bit_adam{});
+#elif defined REJECT_bind_momentum_in_stages
+  tutti::strategy staged{comm, tutti::power_sgd{}};
+  auto trainer = staged.bind(values, tutti::one_bit_adam{});
+#elif defined REJECT_run_momentum
+  clients_of_none nobody;
+  auto rounds = averaging.rounds(values, tutti::one_bit_adam{}, nobody);
 #elif defined REJECT_bind_number
   auto trainer = training.bind(values, 0.1);
 #elif defined REJECT_bind_silent
@@ -554,6 +611,7 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
 #else
   auto trainer = training.bind(values, tutti::sgd{});
   auto with_masters = training.bind(halves, tutti::sgd{});
+  auto by_momentum = training.bind(values, tutti::one_bit_adam{});
   auto where_it_says = training.bind(values, tutti::sgd{}, tutti::host_memory{});
   clients_of_none nobody;
   averaging.run(values, nobody);

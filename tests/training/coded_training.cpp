@@ -37,6 +37,7 @@ std::vector<floats> pull(const tensors<float>& at, int rank, int step, bool over
 /// How a run goes: `skipped` is a step with an infinity in it, of which nothing may be left.
 struct course {
   int steps = 6, skipped = 0, resumed = 0;
+  double momentum = .5; ///< of the optimizer
   bool in_halves = false;
   std::size_t buckets = 64, later = 0; ///< bytes of them; where others follow, it is resumed from a file
 };
@@ -49,7 +50,7 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how, 
     tutti::strategy strategy{world, topology, codec};
     std::size_t bytes = how.buckets;
     const auto bind = [&] {
-      return strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .5},
+      return strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1, .momentum = how.momentum},
                            tutti::training_options{.bucket_bytes = bytes, .non_finite = tutti::non_finite::skip});
     };
     using trainer_type = decltype(bind());
@@ -77,21 +78,25 @@ std::vector<std::vector<double>> trained(const Codec& codec, const course& how, 
     std::vector<double> out;
     for (const float v : model.flat()) out.push_back(double(v));
     const auto state = state_of(*trainer);
-    for (const char* name : {"unsent", "unpublished", "agreed on", "exchanges of the codec"})
+    for (const char* name : {"unsent", "momentum of the codec", "unpublished", "agreed on", "exchanges of the codec"})
       for (const double v : state.of(name)) out.push_back(v);
     return out;
   });
 }
 
 template <class Codec>
-void check(const Codec& codec, const char* name) {
-  const auto plain = trained(codec, {});
+void check(const Codec& codec, const char* name, double momentum = .5) {
+  const auto run = [&](course how) {
+    how.momentum = momentum;
+    return trained(codec, how);
+  };
+  const auto plain = run({});
   BOOST_CHECK_MESSAGE(std::equal(plain[0].begin(), plain[0].begin() + 41, plain[2].begin()), name << ": ranks differ");
   BOOST_CHECK_MESSAGE(plain[0].size() > 82, name << ": nothing is remembered");
-  BOOST_CHECK_MESSAGE(plain == trained(codec, {.in_halves = true}), name << ": micro-batches touch the memory");
-  BOOST_CHECK_MESSAGE(plain == trained(codec, {.skipped = 3}), name << ": a skipped step leaves a trace");
-  BOOST_CHECK_MESSAGE(plain == trained(codec, {.resumed = 4}), name << ": it does not go on with what it remembers");
-  BOOST_CHECK_MESSAGE(plain != trained(codec, {.steps = 5}), name << ": nothing changes");
+  BOOST_CHECK_MESSAGE(plain == run({.in_halves = true}), name << ": micro-batches touch the memory");
+  BOOST_CHECK_MESSAGE(plain == run({.skipped = 3}), name << ": a skipped step leaves a trace");
+  BOOST_CHECK_MESSAGE(plain == run({.resumed = 4}), name << ": it does not go on with what it remembers");
+  BOOST_CHECK_MESSAGE(plain != run({.steps = 5}), name << ": nothing changes");
 }
 
 } // namespace
@@ -100,6 +105,89 @@ BOOST_AUTO_TEST_CASE(a_memory_counts_exchanges_and_goes_on) {
   check(tutti::error_feedback{tutti::top_k{.2}}, "error_feedback<top_k>");
   check(tutti::error_feedback{tutti::sign_block{}, .9}, "error_feedback<sign_block>");
   check(tutti::ef21{tutti::top_k{.2}}, "ef21<top_k>");
+  check(tutti::error_feedback{tutti::random_k{.2}}, "error_feedback<random_k>"); // which draws what it would have drawn
+  check(tutti::dgc{tutti::top_k{.2}, .5}, "dgc<top_k>", 0);
+  check(tutti::warmed_up{tutti::dgc{tutti::top_k{.02}, .5}, 4}, "warmed_up<dgc<top_k>>", 0);
+}
+
+BOOST_AUTO_TEST_CASE(an_overflow_halves_the_scale_and_leaves_what_is_remembered) {
+  const auto run = [](bool overflows) {
+    return on(2, [&](auto& world) {
+      tensors<float> model = two_tensors();
+      tutti::strategy strategy{world, tutti::direct{}, tutti::error_feedback{tutti::int8_block{}}};
+      auto trainer = strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1, .momentum = .5},
+                                   tutti::training_options{.loss_scale = {.initial = 1024, .growth = 2}});
+      const auto step = [&](int k, bool bad) {
+        auto g = pull(model, world.rank(), k, bad);
+        for (floats& values : g)
+          for (float& v : values) v *= float(trainer.loss_scale());
+        trainer.step(gradients(g));
+      };
+      for (int k = 1; k <= 6; ++k) {
+        if (k == 3 && overflows) {
+          const auto before = state_of(trainer).of("unsent");
+          step(k, true);
+          small_model::must_equal(state_of(trainer).of("unsent") == before, true, "what is remembered is as before");
+          small_model::must_equal(trainer.loss_scale(), 512., "the scale");
+        }
+        step(k, false);
+      }
+      return model.flat();
+    });
+  };
+  BOOST_CHECK(run(true) == run(false));
+}
+
+BOOST_AUTO_TEST_CASE(momentum_before_the_codec_is_that_of_sgd_where_all_is_sent) {
+  const auto parameters_of = [](auto all) {
+    for (auto& one : all) one.resize(41);
+    return all;
+  };
+  const auto by_sgd = parameters_of(trained(tutti::unsafe_biased{tutti::top_k{1}}, {}, tutti::one_shot{}));
+  const auto by_codec = parameters_of(trained(tutti::dgc{tutti::top_k{1}, .5, false}, {.momentum = 0}, tutti::one_shot{}));
+  for (std::size_t i = 0; i < 41; ++i) BOOST_CHECK_CLOSE(by_codec[0][i], by_sgd[0][i], 1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(a_warm_up_counts_steps_that_counted) {
+  // What rank 0 sends in each step, beside what it does when all is over.
+  constexpr tutti::warmed_up codec{tutti::dgc{tutti::top_k{.03}}, 4};
+  const auto sent = on(3, [&](auto& world) {
+    tutti::counted comm{world};
+    tutti::strategy strategy{comm, tutti::one_shot{}, codec};
+    std::vector<std::vector<long>> of;
+    for (const std::size_t buckets : {1u << 20, 1u}) { // of one bucket, and of two that count as one exchange
+      tensors<float> model = two_tensors();
+      auto trainer = strategy.bind(model.parameters(), tutti::sgd{.learning_rate = .1},
+                                   tutti::training_options{.bucket_bytes = buckets, .non_finite = tutti::non_finite::skip});
+      of.emplace_back();
+      for (int step = 1; step <= 7; ++step) {
+        const auto before = comm.sent().bytes;
+        trainer.step(gradients(pull(model, world.rank(), step, step == 3)));
+        of.back().push_back(long(comm.sent().bytes - before));
+      }
+      const long first = of.back().front();
+      for (long& bytes : of.back()) bytes -= first;
+    }
+    return of;
+  });
+  // 41 values: 11, 3 or 2 pairs to each of two others, of each bucket; the step that is skipped does not count.
+  const auto pairs = [](std::initializer_list<int> all) {
+    std::vector<long> bytes;
+    for (const int k : all) bytes.push_back(2 * 8 * long(k - *all.begin()));
+    return bytes;
+  };
+  const auto wanted = pairs({11, 11, 3, 3, 3, 2, 2}); // 8 + 3, 2 + 1, 1 + 1
+  BOOST_TEST(sent[0][0] == wanted, boost::test_tools::per_element());
+  BOOST_TEST(sent[0][1] == wanted, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(momentum_is_not_taken_twice) {
+  const auto errors = trial::errors_on_ranks(2, [](auto& world) {
+    tensors<float> model = two_tensors();
+    tutti::strategy strategy{world, tutti::direct{}, tutti::warmed_up{tutti::dgc{tutti::top_k{.2}}, 4}};
+    strategy.bind(model.parameters(), tutti::sgd{.momentum = .9});
+  });
+  small_model::expect_texts("twice", errors, "so it would count twice - give the optimizer none");
 }
 
 BOOST_AUTO_TEST_CASE(a_memory_stays_with_its_values_when_buckets_change) {

@@ -64,6 +64,9 @@ public:
   /// The contribution is complete and may leave. `weights` are those of all ranks; this rank's alone where servers
   /// answer, 0 for a step without one. Never waits, unless `waits()`.
   virtual void offer(std::size_t part, std::span<const double> weights) = 0;
+  /// Before offer(): whether a part goes through the strategy's codec from now on, as it does where nothing is said. The same
+  /// on all ranks.
+  virtual void coded(std::size_t /*part*/, bool /*through*/) {}
   /// What was offered leaves now where it has not yet; nothing else is offered soon.
   virtual void send_off() {}
   /// What a lossy codec leaves of a complete contribution takes its place, so that it can be judged before it

@@ -61,9 +61,11 @@ place owned_shard(place part, const Comm& comm) {
 } // namespace detail
 
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
-/// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard. What is
-/// exempt from the codec - of the model all from some place on - travels as it is: of a part that has both, in a call of
-/// its own; with owners no part has. So does a part for which the codec does not pay.
+/// them too. An exchange is what is offered until some of it counts: of gradients a step. An all_reduce of each part, in
+/// place; with owners a reduce_scatter, of which rank r keeps its shard. What is exempt from the codec - of the model all
+/// from some place on - travels as it is: of a part that has both, in a call of its own; with owners no part has. So does
+/// a part for which the codec does not pay, and one that is not coded() when it is offered. Where a codec changes, the call
+/// of a part is prepared anew.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
 template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
@@ -76,20 +78,13 @@ public:
     with_.how.weight = 1; // weights come with each offer
     pieces_.reserve(parts.size());
     for (const place where : parts) {
-      pieces_.push_back({where, coded_of(where, exempt_from), detail::shared_values<T>(with_.comm, where.size())});
+      pieces_.push_back({where, coded_of(where, exempt_from), detail::shared_values<T>(with_.comm, where.size()),
+                         detail::codec_at(with_.codec, 0), detail::stage_of(with_.codec, 0)});
       if constexpr (remembers) {
         pieces_.back().memory.state().origin = where.begin;
         pieces_.back().memory.state().holds_back = true;
       }
-      if constexpr (!weighted && !agrees)
-        each_way(pieces_.back(), [&](way& by, auto& values, const auto&... coded) {
-          if constexpr (Owners)
-            by.often = tutti::persistent_reduce_scatter(with_.comm, values, with_.topology, with_.reducer, coded...,
-                                                        with_.how);
-          else
-            by.often = tutti::persistent_all_reduce(with_.comm, values, with_.topology, with_.reducer, coded...,
-                                                    with_.how);
-        });
+      prepare(pieces_.back());
     }
   }
 
@@ -102,7 +97,11 @@ public:
 
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];
-    if constexpr (remembers) p.memory.state().exchanges = std::uint64_t(exchanges_);
+    if constexpr (remembers) {
+      count_kept();
+      p.memory.state().exchanges = std::uint64_t(exchanges_);
+    }
+    if constexpr (changes) change(p);
     if constexpr (!weighted && !agrees) scale(p, weights);
     each_way(p, [&](way& by, auto& values, const auto&... coded) {
       if constexpr (weighted)
@@ -121,16 +120,24 @@ public:
   void keep(std::size_t part) override {
     if constexpr (remembers) {
       pieces_[part].memory.state().commit();
-      ++exchanges_;
+      kept_ = true;
+    }
+  }
+  void coded(std::size_t part, bool through) override {
+    if constexpr (encodes) {
+      piece& p = pieces_[part];
+      p.through = through;
+      if (!through && !std::exchange(p.goes_whole, true)) prepare(p);
     }
   }
   void state(archive& to) override {
     if constexpr (remembers) {
+      count_kept();
       to.number("exchanges of the codec", exchanges_);
       for (piece& p : pieces_) { // of what is exempt nothing is remembered: zeros
-        detail::visit(to, p.memory.state(), p.where);
+        detail::visit(to, p.memory.state(), p.where, codec_slots<codec_type>);
         if constexpr (detail::follows<codec_type>) detail::visit(to, "agreed on", p.memory.state().agreed, p.where);
-        p.memory.state().sent.cover({0, p.coded.size()});
+        p.memory.state().cover(p.coded.size(), codec_slots<codec_type>.size());
       }
     }
   }
@@ -142,8 +149,10 @@ private:
   /// These agree on something in the data, some of them while it is on its way.
   static constexpr bool agrees = agreeing_reducer<Reducer>;
   static constexpr bool weighted = is_weighted<working_reducer_t<Reducer>> && !agrees;
-  static constexpr bool exempts = (!std::is_same_v<Codec, identity> && !agrees) || detail::chooses_parts<Codec>;
   using codec_type = detail::codec_of_tensors_t<Codec>;
+  static constexpr bool encodes = !std::is_same_v<codec_type, identity>;
+  static constexpr bool exempts = (encodes && !agrees) || detail::chooses_parts<Codec>;
+  static constexpr bool changes = detail::changes<Codec>;
   static constexpr bool remembers = detail::uses_memory<codec_type, T>;
   using memory_type = std::conditional_t<remembers, codec_memory<T>, detail::no_codec_memory>;
   using values_type = decltype(detail::shared_values<T>(std::declval<Comm&>(), std::size_t{}));
@@ -156,9 +165,34 @@ private:
   struct piece {
     place where, coded; ///< and what of it goes through the codec
     values_type values;
-    std::array<way, exempts ? 2 : 1> ways = {};
+    codec_type codec;
+    int stage = 0; ///< of the codec
+    bool through = true;     ///< the codec goes what of it does; otherwise all of it as it is
+    bool goes_whole = false; ///< the latter is prepared
+    std::array<way, exempts ? 3 : 1> ways = {}; ///< what is coded, what is not beside it, and all as it is
     [[no_unique_address]] memory_type memory = {};
   };
+
+  /// The calls of a part as it travels now, where they are made again in every step.
+  void prepare(piece& p) {
+    if constexpr (!weighted && !agrees)
+      each_way(p, [&](way& by, auto& values, const auto&... coded) {
+        if constexpr (Owners)
+          by.often = tutti::persistent_reduce_scatter(with_.comm, values, with_.topology, with_.reducer, coded...,
+                                                      with_.how);
+        else
+          by.often = tutti::persistent_all_reduce(with_.comm, values, with_.topology, with_.reducer, coded...,
+                                                  with_.how);
+      });
+  }
+  /// To the codec of this exchange.
+  void change(piece& p) {
+    const int stage = detail::stage_of(with_.codec, std::uint64_t(exchanges_));
+    if (stage == std::exchange(p.stage, stage)) return;
+    p.codec = detail::codec_at(with_.codec, std::uint64_t(exchanges_));
+    prepare(p);
+  }
+  void count_kept() noexcept { exchanges_ += std::exchange(kept_, false); }
 
   /// What of a part goes through the codec, if that pays.
   place coded_of(place where, std::size_t exempt_from) const {
@@ -173,13 +207,13 @@ private:
   template <class Use>
   void each_way(piece& p, Use&& use) {
     const auto coded = [&](auto& values) {
-      const codec_type& codec = detail::codec_of_tensors(with_.codec);
       if constexpr (remembers)
-        use(p.ways[0], values, codec, p.memory);
+        use(p.ways[0], values, p.codec, p.memory);
       else
-        use(p.ways[0], values, codec);
+        use(p.ways[0], values, p.codec);
     };
     if constexpr (exempts) {
+      if (std::span<T> all = p.values.span(); !p.through) return use(p.ways[2], all);
       if (p.coded.size() == p.where.size()) return coded(p.values);
       std::span<T> through = p.values.span().first(p.coded.size()), other = p.values.span().subspan(p.coded.size());
       if (!through.empty()) coded(through);
@@ -203,7 +237,8 @@ private:
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
   std::vector<piece> pieces_;
-  std::int64_t exchanges_ = 0; ///< of all parts that counted
+  std::int64_t exchanges_ = 0; ///< that counted
+  bool kept_ = false;          ///< so does the one after them: the next offer is of another
 };
 
 } // namespace tutti

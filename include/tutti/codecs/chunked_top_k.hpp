@@ -51,6 +51,7 @@ struct basic_chunked_top_k {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
   static constexpr bool biased = true;
+  static constexpr bool sparse = true;
   static constexpr bool keeps_results = Values::kind == codec_kind::exact;
   static constexpr std::size_t chunk = 4096;
 

@@ -29,6 +29,14 @@
 // step that is skipped leaves no trace. The memory belongs to who calls (codecs/memory.hpp). One that sends how far values
 // have moved (ef21) says `static constexpr bool follows = true` as well: follow(memory, values) is called with the
 // result, on every rank that has it, and with a memory of results.
+// Who keeps more than one number of each value (dgc) names them, as optimizers do: `static constexpr std::array slots`, of
+// texts; then `memory` is an array of as many.
+//
+// `static constexpr bool sparse = true` says that few values arrive, and all others as zeros.
+//
+// A codec whose numbers change while training goes on (warmed_up) has what it comes to as its member `inner`, and at(exchange),
+// which encodes an exchange that so many counted before; stage(exchange) is the same number as long as that is the same codec.
+// It belongs to a strategy, which knows how far training is.
 //
 // A codec of some parts of a model only (where_it_pays) says `static constexpr bool prices = true`, has
 // pays<What, T>(comm, topology, n) and what encodes those as its member `inner`; exempt may stand around it.
@@ -58,6 +66,7 @@
 #include <tutti/core/execution.hpp>
 #include <tutti/core/part.hpp>
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -90,6 +99,18 @@ struct remembered {
   std::span<A> after;
 };
 
+/// The names of what a codec remembers of each value.
+template <class C>
+inline constexpr std::array<std::string_view, 1> codec_slots{"unsent"};
+template <class C>
+  requires requires { C::slots.size(); }
+inline constexpr auto codec_slots<C> = C::slots;
+
+/// What it is handed of that: of one number of each value, or of several.
+template <class C, class A>
+using remembered_by =
+    std::conditional_t<codec_slots<C>.size() == 1, remembered<A>, std::array<remembered<A>, codec_slots<C>.size()>>;
+
 namespace detail {
 
 template <class C, class T>
@@ -117,7 +138,7 @@ concept stateless_codec_of = detail::codes_values<C, T> || detail::codes_by_plac
 template <class C, class T>
 concept stateful_codec_of =
     codec<C> && element<T> && requires { requires bool{C::remembers}; } &&
-    requires(const C c, remembered<accumulator_t<T>> memory, std::span<T> values, std::byte* wire, coding at) {
+    requires(const C c, remembered_by<C, accumulator_t<T>> memory, std::span<T> values, std::byte* wire, coding at) {
       requires stateless_codec_of<std::remove_cvref_t<decltype(c.inner)>, T>;
       c.encode(memory, values, wire, at);
     };
@@ -142,6 +163,13 @@ template <class C>
   requires requires { bool{C::biased}; }
 inline constexpr bool is_biased<C> = C::biased;
 
+/// Whether few values arrive, and all others as zeros.
+template <class C>
+inline constexpr bool is_sparse = false;
+template <class C>
+  requires requires { bool{C::sparse}; }
+inline constexpr bool is_sparse<C> = C::sparse;
+
 template <class C, class T>
 concept codec_of = stateless_codec_of<C, T> || stateful_codec_of<C, T>;
 
@@ -159,6 +187,13 @@ inline constexpr bool follows = false;
 template <class C>
   requires requires { bool{C::follows}; }
 inline constexpr bool follows<C> = C::follows;
+
+/// Whether it keeps the momentum of contributions (dgc), which then nothing else does.
+template <class C>
+inline constexpr bool keeps_momentum = false;
+template <class C>
+  requires requires { bool{C::keeps_momentum}; }
+inline constexpr bool keeps_momentum<C> = C::keeps_momentum;
 
 /// The codec without memory that a codec's messages are of.
 template <class C>
@@ -232,10 +267,17 @@ concept prices_parts = codec<C> && requires(const C c) {
   requires codec<std::remove_cvref_t<decltype(c.inner)>>;
 };
 
-/// What encodes tensors that are not exempt, where it pays.
+template <class C>
+concept changes_in_training = codec<C> && requires(const C c, std::uint64_t exchange) {
+  { c.stage(exchange) } -> std::same_as<int>;
+  { c.at(exchange) } -> std::same_as<std::remove_cvref_t<decltype(c.inner)>>;
+  requires codec<std::remove_cvref_t<decltype(c.inner)>>;
+};
+
+/// What encodes tensors that are not exempt, where it pays, in the end.
 template <class C>
 constexpr const auto& codec_of_tensors(const C& c) noexcept {
-  if constexpr (exempts_tensors<C> || prices_parts<C>)
+  if constexpr (exempts_tensors<C> || prices_parts<C> || changes_in_training<C>)
     return detail::codec_of_tensors(c.inner);
   else
     return c;
@@ -257,6 +299,31 @@ template <class C>
 inline constexpr bool chooses_parts<C> = chooses_parts<std::remove_cvref_t<decltype(std::declval<const C&>().inner)>>;
 template <class C>
 using codec_of_tensors_t = std::remove_cvref_t<decltype(detail::codec_of_tensors(std::declval<const C&>()))>;
+
+/// The one that does so in an exchange that so many counted before; and a number that is the same as long as it is.
+template <class C>
+constexpr codec_of_tensors_t<C> codec_at(const C& c, std::uint64_t exchange) {
+  if constexpr (changes_in_training<C>)
+    return detail::codec_at(c.at(exchange), exchange);
+  else if constexpr (exempts_tensors<C> || prices_parts<C>)
+    return detail::codec_at(c.inner, exchange);
+  else
+    return c;
+}
+template <class C>
+inline constexpr bool changes = changes_in_training<C>;
+template <class C>
+  requires exempts_tensors<C> || prices_parts<C>
+inline constexpr bool changes<C> = changes<std::remove_cvref_t<decltype(std::declval<const C&>().inner)>>;
+template <class C>
+constexpr int stage_of(const C& c, std::uint64_t exchange) {
+  if constexpr (changes_in_training<C>)
+    return c.stage(exchange);
+  else if constexpr (exempts_tensors<C> || prices_parts<C>)
+    return detail::stage_of(c.inner, exchange);
+  else
+    return 0;
+}
 
 } // namespace detail
 

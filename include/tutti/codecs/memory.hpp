@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tutti {
@@ -69,20 +70,33 @@ struct codec_memory_state {
   std::size_t size = 0;         ///< of the data; 0 before it is known
   std::size_t origin = 0;       ///< of its first value, where draws are named
   std::uint64_t exchanges = 0;  ///< that counted
-  two_generations<A> sent;      ///< of this rank's contributions
+  /// Of this rank's contributions: one for each slot of the codec.
+  std::vector<two_generations<A>> sent = std::vector<two_generations<A>>(1);
   two_generations<A> published; ///< of the results that this rank finishes
   two_generations<A> agreed;    ///< of a codec that follows: the results
   place finishes;               ///< which these are
   bool holds_back = false;      ///< an exchange counts when commit() says so, not when it is complete
 
-  void begin(std::size_t n, place results) {
+  /// So many numbers of each of n values, from now on; what there was stays.
+  void cover(std::size_t n, std::size_t slots) {
+    if (sent.size() < slots) sent.resize(slots);
+    for (two_generations<A>& one : sent) one.cover({0, n});
+  }
+  void begin(std::size_t n, place results, std::size_t slots) {
     size = n;
-    sent.cover({0, n});
-    sent.forget();
+    cover(n, slots);
+    for (two_generations<A>& one : sent) one.forget();
     published.forget();
     agreed.forget();
     finishes = results;
     if (!published.empty()) published.cover(results);
+  }
+  /// What codec C is handed of its memory of contributions.
+  template <class C>
+  remembered_by<C, A> contributions(std::size_t first, std::size_t n) {
+    return [&]<std::size_t... K>(std::index_sequence<K...>) {
+      return remembered_by<C, A>{sent[K].at(first, n)...};
+    }(std::make_index_sequence<codec_slots<C>.size()>{});
   }
   remembered<A> results(std::size_t first, std::size_t n) {
     if (published.empty()) published.cover(finishes);
@@ -94,7 +108,7 @@ struct codec_memory_state {
     return agreed.at(here.begin, here.size());
   }
   void commit() noexcept {
-    sent.commit();
+    for (two_generations<A>& one : sent) one.commit();
     published.commit();
     agreed.commit();
     ++exchanges;
@@ -118,8 +132,10 @@ public:
   /// How many exchanges have counted.
   std::uint64_t exchanges() const noexcept { return state_.exchanges; }
   /// Of each value what is kept of this rank's contributions: of error_feedback what was not sent yet, of ef21 what all
-  /// believe this rank's contribution to be.
-  std::span<const value_type> sent() const noexcept { return state_.sent.now(); }
+  /// believe this rank's contribution to be. Of dgc slot 1 is the momentum; empty is what no exchange has touched.
+  std::span<const value_type> sent(std::size_t slot = 0) const noexcept {
+    return slot < state_.sent.size() ? state_.sent[slot].now() : std::span<const value_type>{};
+  }
   /// The same of the results that this rank has finished, from `finishes().begin` on; empty while none lost anything.
   std::span<const value_type> published() const noexcept { return state_.published.now(); }
   place finishes() const noexcept { return state_.finishes; }
@@ -154,9 +170,10 @@ void visit(archive& to, std::string_view name, two_generations<A>& memory, place
 /// What a visit reads and writes of a memory whose data is `where` of the flat model. Another number of ranks goes on
 /// without what was left unsent.
 template <class A>
-void visit(archive& to, codec_memory_state<A>& memory, place where) {
-  memory.sent.cover({0, where.size()});
-  to.values("unsent", memory.sent.now(), where, held_by::worker);
+void visit(archive& to, codec_memory_state<A>& memory, place where, std::span<const std::string_view> slots) {
+  memory.cover(where.size(), slots.size());
+  for (std::size_t k = 0; k < slots.size(); ++k)
+    to.values(slots[k], memory.sent[k].now(), where, held_by::worker);
   detail::visit(to, "unpublished", memory.published, where);
 }
 

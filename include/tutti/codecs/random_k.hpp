@@ -29,6 +29,7 @@ struct basic_random_k {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
   static constexpr bool biased = true;
+  static constexpr bool sparse = true;
   static constexpr bool keeps_results = Values::kind == codec_kind::exact;
 
   double fraction = .01;

@@ -22,6 +22,7 @@ struct threshold {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::opaque;
   static constexpr bool biased = true;
+  static constexpr bool sparse = true;
   static constexpr std::size_t block = 256;
 
   float magnitude = .5f; ///< in the units of what is sent

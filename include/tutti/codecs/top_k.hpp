@@ -49,6 +49,7 @@ struct basic_top_k {
   static constexpr codec_kind kind = codec_kind::opaque;
   static constexpr tutti::execution runs = tutti::execution::both;
   static constexpr bool biased = true;
+  static constexpr bool sparse = true;
   static constexpr bool keeps_results = Values::kind == codec_kind::exact;
 
   double fraction = .01;

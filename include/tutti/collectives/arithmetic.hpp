@@ -121,7 +121,7 @@ struct functions {
                                   std::size_t first) {
     const exact_mode held;
     if constexpr (remembers<C>)
-      codec(a).encode(memory_of(a).sent.at(first, n), span_of(in, n), out, at(a, first, false));
+      codec(a).encode(memory_of(a).template contributions<C>(first, n), span_of(in, n), out, at(a, first, false));
     else
       encode_with(codec(a), in, out, n, at(a, first, false));
   }
@@ -157,7 +157,9 @@ struct functions {
     else
       encode_with(by, in, out, n, at(a, first, true));
   }
-  static void begin(const arithmetic& a, std::size_t n, place finishes) { memory_of(a).begin(n, finishes); }
+  static void begin(const arithmetic& a, std::size_t n, place finishes) {
+    memory_of(a).begin(n, finishes, codec_slots<C>.size());
+  }
   static void end(const arithmetic& a, std::byte* values, place holds) {
     const exact_mode held;
     if constexpr (follows<C>)

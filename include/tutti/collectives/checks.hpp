@@ -135,6 +135,7 @@ struct compatible {
   static constexpr bool meets =
       !needs_every_contribution<Reducer, T> || gathers_or_default<Topology>();
   static constexpr bool has_tensors = !exempts_tensors<Codec>;
+  static constexpr bool knows_when = !changes_in_training<Codec>;
   static constexpr bool coded = codec_of<Codec, T>;
   static constexpr bool on_host = runs_on_host<Codec>;
   static constexpr bool has_memory = !std::is_same_v<Memory, no_codec_memory>;
@@ -158,7 +159,9 @@ struct compatible_sentences {
                                     "bind the model to a tutti::strategy");
   static_assert(!staged_codec<Codec, T>, "tutti: this codec sends tensors in stages, whose shapes a call does not know - "
                                          "give it to a tutti::strategy, whose trainer does");
-  static_assert(facts::coded || !facts::has_tensors || staged_codec<Codec, T>,
+  static_assert(facts::knows_when, "tutti: this codec changes while training goes on, and a call does not know how far that "
+                                   "is - give it codec.at(exchange), or the codec to a tutti::strategy");
+  static_assert(facts::coded || !facts::has_tensors || !facts::knows_when || staged_codec<Codec, T>,
                 "tutti: this codec cannot encode these elements - see tutti/codecs/codec.hpp");
   static_assert(facts::on_host, "tutti: this codec runs in kernels alone, and this call encodes on the host - give one "
                                 "with execution::both");

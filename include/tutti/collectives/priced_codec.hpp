@@ -68,7 +68,7 @@ struct where_it_pays {
                    ? price_in_shared_memory(What, comm.size(), bytes, machine)
                    : of(t, bytes);
       });
-      const std::size_t coded = detail::messages_of(inner).template bytes<T>(n);
+      const std::size_t coded = detail::messages_of(detail::codec_of_tensors(inner)).template bytes<T>(n);
       const double sent = detail::with_topology<What, true>(topology, comm, bytes, [&]<class Used>(const Used& t) {
         return of(t, Used::gathers ? coded : (coded + bytes) / 2);
       });
@@ -105,7 +105,7 @@ struct where_it_pays {
 private:
   static coding_cost measured(const C& codec) {
     constexpr std::size_t n = std::size_t{1} << 18;
-    const auto& by = detail::messages_of(codec);
+    const auto& by = detail::messages_of(detail::codec_of_tensors(codec));
     std::vector<float> values(n), out(n);
     random_stream draw{1};
     for (float& x : values) x = draw.uniform() - .5f;
@@ -115,7 +115,7 @@ private:
     };
     coding_cost takes{.encode = of([&] { detail::encode<float>(by, std::span<const float>{values}, wire.data(), {}); }),
                       .decode = of([&] { detail::decode<float>(by, wire.data(), std::span{out}, {}); })};
-    if constexpr (detail::remembers<C>) takes.encode += takes.decode;
+    if constexpr (detail::remembers<detail::codec_of_tensors_t<C>>) takes.encode += takes.decode;
     return takes;
   }
 };

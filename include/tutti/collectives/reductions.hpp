@@ -94,7 +94,10 @@ template <class Codec>
 objection codec_objection(const Codec& codec) {
   if constexpr (requires { codec.objection(); })
     if (const char* wrong = codec.objection()) return {wrong};
-  return {};
+  if constexpr (exempts_tensors<Codec>)
+    return detail::codec_objection(codec.inner);
+  else
+    return {};
 }
 template <class Memory>
 objection memory_objection(const Memory& memory, std::size_t n) {

@@ -10,6 +10,11 @@
 //   runs                      where what at() returns may be called (core/execution.hpp): execution::both where it is
 //                             marked TUTTI_HD and no lambda; the host where nothing is said
 //   learning_rate             a public member, so that a program may schedule it
+//   offers<T>(step), coded(step)  optional, of one by which something else than gradients is exchanged: the numbers of one
+//                             step again, which are called for every parameter of it before anything travels, as
+//     (rounded, g, state)     what this rank offers of its gradient g, state being read; what at() returns is then called
+//                             with what all ranks have agreed on of that in the place of g;
+//                             and whether what is offered in such a step goes through the codec of the strategy
 //   wrong()                   optional: what is wrong with its numbers, a text that is empty when nothing is; asked by
 //                             whatever takes an optimizer, which refuses it on every rank
 //
@@ -54,6 +59,13 @@ concept optimizer =
       requires O::slots.size() <= 8;
       o.template at<T>(step)(rounded, parameter, gradient, state);
     };
+
+/// Whether something else than gradients is exchanged for it.
+template <class O>
+concept offers_another = requires(const O o, std::int64_t step, const rounding& rounded, const float* state) {
+  { o.template offers<float>(step)(rounded, float{}, state) } -> std::same_as<float>;
+  { o.coded(step) } -> std::same_as<bool>;
+};
 
 namespace detail {
 
@@ -110,6 +122,16 @@ void update_elements(const Moves& moves, std::size_t n, T* __restrict parameters
   }
 }
 
+/// values = what is offered of them, which are gradients.
+template <class T, class Offers, std::same_as<const T*>... Slots>
+void offer_elements(const Offers& offers, std::size_t n, T* __restrict values, Slots __restrict... slots) {
+  const rounding rounded;
+  for (std::size_t i = 0; i < n; ++i) {
+    const T state[sizeof...(Slots) + 1] = {slots[i]...};
+    values[i] = offers(rounded, values[i], state);
+  }
+}
+
 } // namespace detail
 
 /// One step of one key range, in place; gradients are multiplied by `factor` first. Parameters, gradients and
@@ -134,6 +156,17 @@ void update(const O& o, std::int64_t step, std::span<T> parameters, std::span<co
   [&]<std::size_t... K>(std::index_sequence<K...>) {
     detail::update_elements<T>(moves, parameters.size(), parameters.data(), gradients.data(),
                                factor, state[K].data()...);
+  }(std::make_index_sequence<slots_of<O>>{});
+}
+
+/// What a rank offers of its gradients of one key range in a step, in their place, before they travel.
+template <class T, optimizer<T> O>
+  requires offers_another<O>
+void offer(const O& o, std::int64_t step, std::span<T> gradients, const optimizer_slots<T, slots_of<O>>& state) {
+  const detail::exact_mode held;
+  const auto offers = o.template offers<T>(step);
+  [&]<std::size_t... K>(std::index_sequence<K...>) {
+    detail::offer_elements<T>(offers, gradients.size(), gradients.data(), static_cast<const T*>(state[K].data())...);
   }(std::make_index_sequence<slots_of<O>>{});
 }
 

@@ -93,8 +93,9 @@ template <class Parts, class Sync>
 constexpr bool exempts_vectors() {
   using Codec = std::remove_cvref_t<decltype(std::declval<Parts>().codec)>;
   using Reducer = std::remove_cvref_t<decltype(std::declval<Parts>().reducer)>;
-  return !std::is_same_v<Codec, identity> && !exempts_tensors<Codec> && carrier_of<Sync> == carried_by::schedule &&
-         !staged_codec<Codec, float> && !agreeing_reducer<Reducer> && !over_population<Sync> &&
+  return !std::is_same_v<Codec, identity> && !exempts_tensors<Codec> && !keeps_momentum<codec_of_tensors_t<Codec>> &&
+         carrier_of<Sync> == carried_by::schedule && !staged_codec<Codec, float> && !agreeing_reducer<Reducer> &&
+         !over_population<Sync> &&
          (contribution_of<Sync> == contributes::gradient || !has_owners<Sync>);
 }
 /// Of each tensor whether the codec leaves it as it is; empty where it leaves none.
@@ -124,6 +125,16 @@ std::string wrong_exemption(const std::vector<bool>& exempt, std::span<const ten
     if (!exempt[k]) return {};
   }
   return any ? "every tensor is exempt from the codec - give tensors their shapes, or leave the codec out" : std::string{};
+}
+
+/// What is wrong with an optimizer behind such a codec; empty when nothing is.
+template <class Codec, class Optimizer>
+std::string wrong_momentum(const Optimizer& optimizer) {
+  if constexpr (keeps_momentum<codec_of_tensors_t<Codec>> && requires { optimizer.momentum; })
+    if (optimizer.momentum != 0)
+      return "the optimizer has a momentum, and gradients that arrive through tutti::dgc have gone through that of the "
+             "codec already, so it would count twice - give the optimizer none, or use tutti::error_feedback";
+  return {};
 }
 
 template <class T, class Parts, class Sync>
@@ -204,8 +215,13 @@ auto bound_trainer(const Parts& parts, const Sync& sync, std::vector<tensor<V, S
   std::string wrong = served ? detail::wrong_roles(parts, sync) : std::move(driver.wrong);
   if (wrong.empty()) wrong = detail::wrong_graph<Sync>(parts);
   if (wrong.empty()) wrong = detail::wrong_optimizer(optimizer);
+  if (wrong.empty()) wrong = detail::wrong_momentum<std::remove_cvref_t<decltype(parts.codec)>>(optimizer);
   if (wrong.empty()) wrong = detail::wrong_places(std::span<const tensor<V, Space>>{tensors}, space);
   std::vector<tensor<V>> given = detail::places_of(std::move(tensors));
+  if constexpr (offers_another<Optimizer>)
+    if (wrong.empty() && how.clip > 0)
+      wrong = "training_options::clip is given, and for this optimizer its momentum is exchanged, which is no gradient - clip "
+              "what is given to the trainer, or use tutti::adamw";
   if constexpr (takes_matrices<Optimizer>)
     if (wrong.empty()) wrong = detail::without_matrices(how, std::span<const tensor<V>>{given});
   if constexpr (contribution_of<Sync> == contributes::difference)

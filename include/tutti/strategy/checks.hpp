@@ -88,6 +88,7 @@ struct strategy_checks {
                                     requires(const Sync s) {
                                       requires optimizer<std::remove_cvref_t<decltype(s.outer)>, float>;
                                       requires !takes_matrices<std::remove_cvref_t<decltype(s.outer)>>;
+                                      requires !offers_another<std::remove_cvref_t<decltype(s.outer)>>;
                                     };
   static constexpr bool pairwise_at_server = !by_servers || !needs_every_contribution<Reducer, float>;
   static constexpr bool unweighted_at_server = !by_servers || !is_weighted<Reducer> || pushes_together<Sync>;
@@ -103,6 +104,9 @@ struct strategy_checks {
       !encodes || stateless_codec_of<coded_by, float> || (by_schedule && !over_population<Sync>);
   static constexpr bool remembers_differences = !encodes || !keeps_memory || stateless_codec_of<coded_by, float> ||
                                                 contribution_of<Sync> != contributes::parameters;
+  static constexpr bool moves_gradients = !detail::keeps_momentum<coded_by> || !keeps_memory || !remembers_differences ||
+                                          contribution_of<Sync> == contributes::gradient;
+  static constexpr bool moves_all = !detail::keeps_momentum<coded_by> || (!exempts_tensors<Codec> && !chooses_parts<Codec>);
   /// Servers answer with them, and a policy that pulls towards those of its neighbours sends them beside differences.
   static constexpr bool sends_parameters = by_servers || by_mixing || contribution_of<Sync> == contributes::parameters;
   static constexpr bool keeps_parameters = !encodes || !sends_parameters || kind_of<coded_by> != codec_kind::opaque ||
@@ -128,7 +132,8 @@ struct strategy_checks {
                                 adds_at_server && averages_clients && exempts_by_schedule && prices_by_schedule &&
                                 exempts_of_one_range &&
                                 encodes && adds_in_stages && follows_alike && keeps_memory &&
-                                remembers_differences && keeps_parameters && unbiased &&
+                                remembers_differences && moves_gradients && moves_all &&
+                                keeps_parameters && unbiased &&
                                 reaches_all && scatters && meets && decodes;
 };
 template <class Comm, class Topology, class Reducer, class Codec, class Sync>
@@ -211,6 +216,12 @@ struct strategy_sentences {
   static_assert(facts::remembers_differences,
                 "tutti::strategy: this codec sends later what it left out, and parameters are sent anew each time - "
                 "contribute tutti::contributes::difference, as tutti::diloco does, or drop the error feedback");
+  static_assert(facts::moves_gradients,
+                "tutti::strategy: dgc keeps the momentum of gradients, and this sync policy contributes something else - use "
+                "tutti::synchronous or tutti::sharded, or tutti::error_feedback");
+  static_assert(facts::moves_all,
+                "tutti::strategy: dgc keeps the momentum of what it encodes, and what is exempt from it or travels without it "
+                "would have none - give it without exempt and where_it_pays");
   static_assert(facts::keeps_parameters,
                 "tutti::strategy: parameters themselves travel here, and this codec would change those on which all "
                 "agree - use tutti::cast, or reduce gradients or tutti::contributes::difference over a schedule");
@@ -260,7 +271,7 @@ struct accumulator_sentences {
 
 /// What bind() asks of a model and its optimizer. `Value` is what the tensors hold, const or not; `Given` is the memory
 /// that they are in, `Space` the one that bind is told.
-template <class Sync, class Value, class Optimizer, class Given, class Space>
+template <class Sync, class Reducer, class Codec, class Value, class Optimizer, class Given, class Space>
 struct bind_checks {
   static constexpr bool placed = std::is_same_v<Given, Space>;
   using V = std::remove_const_t<Value>;
@@ -274,7 +285,18 @@ struct bind_checks {
                                 (!has_owners<Sync> && carrier_of<Sync> != carried_by::placement &&
                                  carrier_of<Sync> != carried_by::pairs);
   static constexpr bool within_reach = !takes_matrices<Optimizer> || std::is_same_v<Space, host_memory>;
-  static constexpr bool value = placed && real && writable && optimizes && looped && whole && within_reach;
+  static constexpr bool moves_once = !optimizes || !looped || !keeps_momentum<codec_of_tensors_t<Codec>> || [] {
+    if constexpr (optimizes && real)
+      return slots_of<Optimizer> == 0 || (requires(const Optimizer o) { o.momentum; } && !takes_matrices<Optimizer>);
+    return true;
+  }();
+  static constexpr bool offers_whole =
+      !offers_another<Optimizer> || !looped ||
+      (contribution_of<Sync> == contributes::gradient && carrier_of<Sync> == carried_by::schedule && !has_owners<Sync> &&
+       (std::derived_from<Reducer, mean> || !std::derived_from<Reducer, sum>) && !staged_codec<Codec, float> &&
+       std::is_same_v<Space, host_memory>);
+  static constexpr bool value =
+      placed && real && writable && optimizes && looped && whole && within_reach && moves_once && offers_whole;
 };
 template <class Facts>
 struct bind_sentences {
@@ -296,6 +318,12 @@ struct bind_sentences {
   static_assert(Facts::within_reach, "tutti::strategy::bind: this optimizer multiplies whole matrices on the host, and "
                                      "parameters are in another memory - use an elementwise optimizer, such as "
                                      "tutti::adamw");
+  static_assert(Facts::moves_once, "tutti::strategy::bind: this optimizer keeps moments of gradients, and those that arrive "
+                                   "through dgc have gone through its momentum already - use tutti::sgd without momentum, "
+                                   "or tutti::error_feedback in place of dgc");
+  static_assert(Facts::offers_whole, "tutti::strategy::bind: for this optimizer its momentum is exchanged, which every rank "
+                                     "keeps whole in the host's memory, and is the mean of what ranks offer, in one stage - use "
+                                     "tutti::synchronous and tutti::mean, or tutti::adamw");
 };
 
 /// What rounds() asks of a model, a population and the optimizer by which its clients descend.
@@ -303,7 +331,7 @@ template <class Sync, class T, class Optimizer, class Population>
 struct rounds_checks {
   static constexpr bool federates = over_population<Sync>;
   static constexpr bool real = std::is_same_v<T, float> || std::is_same_v<T, double>;
-  static constexpr bool descends = !real || (optimizer<Optimizer, T> && !takes_matrices<Optimizer>);
+  static constexpr bool descends = !real || (optimizer<Optimizer, T> && !takes_matrices<Optimizer> && !offers_another<Optimizer>);
   static constexpr bool fits = [] {
     if constexpr (real && descends) return population<Population, T, Optimizer>;
     return true;

@@ -217,7 +217,8 @@ public:
   auto bind(Parameters&& parameters, Optimizer optimizer, const training_options& training, const options& how,
             const Space& space) & {
     using V = detail::tensor_value<Parameters>;
-    using checks = detail::bind_checks<sync_type, V, Optimizer, detail::tensor_space<Parameters>, Space>;
+    using checks =
+        detail::bind_checks<sync_type, reducer_type, codec_type, V, Optimizer, detail::tensor_space<Parameters>, Space>;
     detail::explain<detail::bind_sentences<checks>>();
     if constexpr (chosen::valid && checks::value)
       return detail::bound_trainer(resolve(how), sync(), detail::as_tensors(parameters), std::move(optimizer), training,

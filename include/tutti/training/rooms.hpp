@@ -66,6 +66,7 @@ public:
     store(part, serves() ? parts_[part].where : owned(part));
   }
   void keep(std::size_t part) override { by_->keep(part); }
+  void coded(std::size_t part, bool through) override { by_->coded(part, through); }
   void hand_out(std::size_t part) override {
     fetch(part, owned(part));
     detail::wait_for(parts_[part].copying);

@@ -110,8 +110,26 @@ protected:
     if (!std::exchange(offering_, true)) check_roll();
     if (roll_.over()) return;
     for (; launched_ < parts_.size() && missing_[launched_] == 0; ++launched_)
-      if (travels(launched_)) carrier_->offer(launched_, roll_.weights());
+      if (travels(launched_)) {
+        make_offer(launched_);
+        carrier_->offer(launched_, roll_.weights());
+      }
     if (launched_ == parts_.size()) carrier_->send_off();
+  }
+  /// Of the gradients of a part, where the optimizer has something else exchanged: through the codec when that is so for
+  /// all of its tensors.
+  void make_offer(std::size_t part) {
+    const updater<T>& by = updates_[part];
+    if (!by.offers_another()) return;
+    const std::span<T> room = carrier_->room(part);
+    bool coded = true;
+    model().each(parts_[part], [&](std::size_t k, place at) {
+      if (!roll_.present(k)) return;
+      const std::int64_t step = at_.versions[k] + 1;
+      coded = coded && by.coded(step);
+      by.offer(at, step, room.subspan(at.begin - parts_[part].begin, at.size()));
+    });
+    carrier_->coded(part, coded);
   }
   void hear() {
     roll_.wait();

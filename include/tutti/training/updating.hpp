@@ -95,6 +95,27 @@ struct matrix_stages {
   }
 };
 
+/// What an optimizer has exchanged in place of gradients, of slots in the host's memory.
+template <class T>
+struct offering {
+  void (*offer)(const void*, std::int64_t step, std::span<T> gradients, const std::span<T>* slots) = nullptr;
+  bool (*coded)(const void*, std::int64_t step) = nullptr;
+
+  template <class O>
+  static offering of() {
+    offering all;
+    if constexpr (offers_another<O>) {
+      all.offer = [](const void* with, std::int64_t step, std::span<T> gradients, const std::span<T>* slots) {
+        optimizer_slots<T, slots_of<O>> state;
+        for (std::size_t k = 0; k < state.size(); ++k) state[k] = slots[k];
+        tutti::offer<T>(*static_cast<const O*>(with), step, gradients, state);
+      };
+      all.coded = [](const void* with, std::int64_t step) { return static_cast<const O*>(with)->coded(step); };
+    }
+    return all;
+  }
+};
+
 /// Refers to the optimizer, which may be changed between two steps. Its slots cover one place, in the memory of what it
 /// updates, which outlives it.
 template <class T>
@@ -116,7 +137,7 @@ public:
           else
             make(detail::in_group(detail::at_rate(o, what.rate), what.group));
         }},
-        matrices_{matrix_stages<T>::template of<O>()}, looks_back_{looks_back<O, T>} {
+        matrices_{matrix_stages<T>::template of<O>()}, offering_{offering<T>::template of<O>()}, looks_back_{looks_back<O, T>} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(in, where.size());
   }
 
@@ -133,6 +154,15 @@ public:
     for (std::size_t k = 0; k < slots_.size(); ++k) pieces[k] = slot_in(k, at);
     update_(*in_, optimizer_, what, pieces.data());
   }
+  /// Whether something else than gradients is exchanged for the optimizer. Then, before the values of `at` travel, what
+  /// is takes their place, and whether it goes through the strategy's codec in this step of theirs.
+  bool offers_another() const noexcept { return offering_.offer != nullptr; }
+  void offer(place at, std::int64_t step, std::span<T> gradients) const {
+    std::array<std::span<T>, 8> pieces;
+    for (std::size_t k = 0; k < slots_.size(); ++k) pieces[k] = slot_in(k, at);
+    offering_.offer(optimizer_, step, gradients, pieces.data());
+  }
+  bool coded(std::int64_t step) const { return offering_.coded(optimizer_, step); }
   /// Whether the optimizer has something else in mind for whole matrices. Then for each the three that follow, in this
   /// order: what the step is made of, from its gradient; that orthonormalised, in place; and the step by it.
   bool takes_matrices() const noexcept { return matrices_.gather != nullptr; }
@@ -166,6 +196,7 @@ private:
   place where_;
   void (*update_)(memory<T>&, const void*, const update_of<T>&, const std::span<T>*) = nullptr;
   matrix_stages<T> matrices_;
+  offering<T> offering_;
   bool looks_back_ = false;
   std::vector<kept_values<T>> slots_;
 };
