@@ -20,6 +20,8 @@
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec chunked_two_bit --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec power_sgd --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec ef21 --score 4096
+// test: --steps 20 --ranks 2 --batch 2 --transport threads --codec dgc --score 4096
+// test: --steps 10 --ranks 2 --batch 2 --transport threads --codec one_bit_adam --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync diloco --period 4 --codec top_k_int8 --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --sync sparse_loco --period 4 --explain --score 4096
 // test: --steps 10 --ranks 2 --batch 2 --transport threads --codec int8 --priced --explain --score 4096
@@ -32,6 +34,7 @@
 // refuses: --transport threads --resume /no/such/checkpoint => /no/such/checkpoint
 // refuses: --sync gossip --topology ring => --sync gossip is here for the default topology only
 // refuses: --sync no_loco --codec bfloat16 => --sync no_loco is here without a codec - leave --codec out
+// refuses: --sync diloco --codec dgc => --codec dgc is about the momentum of gradients, .* - take --sync synchronous
 // refuses: --sync sharded --codec top_k => --codec top_k is here for --sync synchronous and diloco on the default
 // refuses: --codec power_sgd --priced => --priced is here for codecs of one stage that remember at most what they left
 // refuses: --sync sparse_loco --codec bfloat16 => --sync sparse_loco is here without a codec - leave --codec out

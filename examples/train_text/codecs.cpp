@@ -25,7 +25,7 @@ struct coder_of final : float_coder {
 
 } // namespace
 
-std::vector<codec_choice> codec_choices() {
+std::vector<codec_choice> codec_choices(int steps) {
   using namespace tutti;
   std::vector<codec_choice> all;
   const auto named = [](const char* name, const auto& codec) {
@@ -52,6 +52,10 @@ std::vector<codec_choice> codec_choices() {
   add("chunked_two_bit", "error_feedback{basic_chunked_top_k<two_bit_block>{64}, .95}",
       basic_chunked_top_k<two_bit_block>{64}, .95);
   all.push_back({"ef21", "ef21{top_k{.01}}", ef21{named("ef21", top_k{.01})}});
+  all.push_back({"dgc", "warmed_up{dgc{top_k{.01}}, steps / 10}, and sgd",
+                 warmed_up{dgc{top_k{.01}}, dgc_warm_up(steps)}, true});
+  all.push_back({"one_bit_adam", "error_feedback{sign_block}, of the momentum of one_bit_adam",
+                 error_feedback{named("sign", sign_block{})}, true});
   all.push_back({"power_sgd", "power_sgd{2}", power_sgd{.rank = 2}});
   return all;
 }

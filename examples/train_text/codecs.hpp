@@ -2,9 +2,12 @@
 // seconds to compile; here one type stands for all that can only be decoded where everything meets.
 #pragma once
 
+#include <tutti/codecs/dgc.hpp>
 #include <tutti/codecs/ef21.hpp>
 #include <tutti/codecs/error_feedback.hpp>
 #include <tutti/codecs/power_sgd.hpp>
+#include <tutti/codecs/top_k.hpp>
+#include <tutti/codecs/warmed_up.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -60,9 +63,17 @@ private:
 /// nothing is none: one type does for all that have one and all that have none.
 struct codec_choice {
   std::string name, what;
-  std::variant<tutti::error_feedback<named_codec>, tutti::ef21<named_codec>, tutti::power_sgd> codec;
+  std::variant<tutti::error_feedback<named_codec>, tutti::ef21<named_codec>, tutti::warmed_up<tutti::dgc<tutti::top_k>>,
+               tutti::power_sgd>
+      codec;
+  bool of_gradients = false; ///< for --sync synchronous alone
 };
-std::vector<codec_choice> codec_choices();
+/// In a run of so many steps.
+std::vector<codec_choice> codec_choices(int steps = 1);
+
+/// Steps of such a run before the momentum of one_bit_adam goes through a codec, and before dgc sends as little as it will.
+constexpr int one_bit_warm_up(int steps) { return 1 + steps / 5; }
+constexpr int dgc_warm_up(int steps) { return steps / 10; }
 
 /// With which of these --priced is compiled.
 template <class Codec>
@@ -76,6 +87,13 @@ inline bool takes_prices(const std::string& name) {
 
 /// "list", which is none, behind them.
 std::vector<std::string> codec_names();
+
+/// Whether it is for gradients alone.
+inline bool is_of_gradients(const std::string& name) {
+  for (const codec_choice& one : codec_choices())
+    if (one.name == name) return one.of_gradients;
+  return false;
+}
 
 inline bool is_typed(const std::string& codec) { return codec == "identity" || codec == "bfloat16"; }
 

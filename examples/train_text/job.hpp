@@ -71,13 +71,16 @@ private:
     row("identity", plain, "identity");
     row("bfloat16", bytes_of_a_step(tutti::cast<tutti::bfloat16>{}), "cast<bfloat16>");
     for (const codec_choice& one : codec_choices())
-      row(one.name, std::visit([&](const auto& codec) { return bytes_of_a_step(codec); }, one.codec), one.what);
+      row(one.name,
+          std::visit([&](const auto& codec) { return bytes_of_a_step(tutti::detail::codec_of_tensors(codec)); }, one.codec),
+          one.what);
   }
   /// The second one: without what bind sends. Its gradient is zeros, and messages have one length.
   template <class Codec>
   double bytes_of_a_step(const Codec& codec) {
     tutti::strategy strategy{comm_, tutti::default_topology{}, codec, tutti::mean{}, tutti::synchronous{}};
-    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe), tutti::training_options{.clip = s_.clip});
+    auto trainer =
+        strategy.bind(model_.parameters(), plain_optimizer_of(s_.recipe), tutti::training_options{.clip = s_.clip});
     trainer.step(model_.gradients());
     const auto before = comm_.sent().bytes;
     trainer.step(model_.gradients());
@@ -85,14 +88,18 @@ private:
   }
 
   void by_name() {
-    for (const codec_choice& one : codec_choices())
+    for (const codec_choice& one : codec_choices(s_.recipe.steps))
       if (one.name == s_.codec) std::visit([&](const auto& codec) { named(codec); }, one.codec);
   }
   template <class Codec>
   void named(const Codec& codec) {
     const auto by = [&](const auto& used) {
-      if (s_.sync == "synchronous")
-        synchronous(tutti::default_topology{}, used);
+      if constexpr (std::is_same_v<Codec, tutti::warmed_up<tutti::dgc<tutti::top_k>>>)
+        synchronous(tutti::default_topology{}, used, plain_optimizer_of(s_.recipe));
+      else if (s_.codec == "one_bit_adam")
+        one_bit(used);
+      else if (s_.sync == "synchronous")
+        synchronous(tutti::default_topology{}, used, optimizer_of(s_.recipe));
       else
         by_default(used, tutti::diloco{.period = s_.period, .outer = models::text_outer()});
     };
@@ -106,9 +113,14 @@ private:
     by(codec);
   }
   template <class Codec>
+  void one_bit(const Codec& codec) {
+    if constexpr (std::is_same_v<Codec, tutti::error_feedback<named_codec>>)
+      synchronous(tutti::default_topology{}, codec, one_bit_optimizer_of(s_.recipe));
+  }
+  template <class Codec>
   void coded(Codec codec) {
     if (s_.sync == "synchronous")
-      with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec); });
+      with_topology(s_.topology, comm_, [&](auto topology) { synchronous(topology, codec, optimizer_of(s_.recipe)); });
     else if (s_.sync == "federated")
       federated(codec);
     else if (s_.sync == "sharded")
@@ -155,11 +167,11 @@ private:
     train(strategy, 1);
   }
 
-  template <class Topology, class Codec>
-  void synchronous(Topology topology, Codec codec) {
+  template <class Topology, class Codec, class Optimizer>
+  void synchronous(Topology topology, Codec codec, Optimizer optimizer) {
     explain(topology);
     tutti::strategy strategy{comm_, topology, codec, tutti::mean{}, tutti::synchronous{}};
-    train(strategy, 1);
+    train(strategy, 1, optimizer);
   }
 
   template <class Codec, class Sync>
@@ -178,9 +190,12 @@ private:
 
   template <class Strategy>
   void train(Strategy& strategy, int updates_a_step) {
+    train(strategy, updates_a_step, optimizer_of(s_.recipe));
+  }
+  template <class Strategy, class Optimizer>
+  void train(Strategy& strategy, int updates_a_step, Optimizer optimizer) {
     results_.determinism = name(Strategy::determinism);
-    auto trainer = strategy.bind(model_.parameters(), optimizer_of(s_.recipe),
-                                 tutti::training_options{.clip = s_.clip});
+    auto trainer = strategy.bind(model_.parameters(), optimizer, tutti::training_options{.clip = s_.clip});
     const auto steps = [&] { return int(trainer.steps()); };
     if (!s_.resume.empty()) resume(trainer, steps);
     sent_before_ = double(comm_.sent().bytes); // the parameters of the beginning are no step's

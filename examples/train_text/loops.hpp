@@ -1,6 +1,7 @@
 // The two loops of train_text: gradients into a bound trainer, and clients of a federated round.
 #pragma once
 
+#include "codecs.hpp"
 #include "settings.hpp"
 #include "support/progress.hpp"
 #include "support/plot.hpp"
@@ -72,6 +73,16 @@ inline tutti::adamw optimizer_of(const models::text_recipe& recipe) {
   return {.learning_rate = recipe.peak_learning_rate,
           .beta2 = recipe.beta2,
           .weight_decay = recipe.weight_decay};
+}
+/// What goes with --codec one_bit_adam, and with dgc, which has the momentum.
+inline tutti::one_bit_adam one_bit_optimizer_of(const models::text_recipe& recipe) {
+  return {.learning_rate = recipe.peak_learning_rate,
+          .beta2 = recipe.beta2,
+          .weight_decay = recipe.weight_decay,
+          .warm_up = one_bit_warm_up(recipe.steps)};
+}
+inline tutti::sgd plain_optimizer_of(const models::text_recipe& recipe) {
+  return {.learning_rate = recipe.peak_learning_rate};
 }
 
 /// Federated: every client holds a stretch of the text of its own, and takes local_steps steps in a

@@ -62,6 +62,7 @@ inline settings parse(int argc, char** argv) {
   s.ranks_given = app.count("--ranks") > 0;
   if (choice_of(s.sync).apart && app.count("--learning-rate") == 0)
     s.recipe.peak_learning_rate = models::text_apart().peak_learning_rate;
+  if (s.codec == "dgc" && app.count("--learning-rate") == 0) s.recipe.peak_learning_rate = sgd_learning_rate;
   if (s.sync == "federated") // only whole rounds
     s.recipe.steps = writers::rounds(s.recipe.steps) * writers::local_steps;
   return s;
@@ -80,7 +81,10 @@ inline void check(const settings& s) {
   if (!is_typed(s.codec) && !takes_every_codec(s))
     throw std::runtime_error("train_text: --codec " + s.codec + " is here for --sync synchronous and diloco on the "
                              "default topology only - take one of these, or --codec bfloat16");
-  if (s.priced && !takes_prices(s.codec))
+  if (is_of_gradients(s.codec) && s.sync != "synchronous")
+    throw std::runtime_error("train_text: --codec " + s.codec + " is about the momentum of gradients, which --sync " +
+                             s.sync + " does not send - take --sync synchronous");
+  if (s.priced && (is_of_gradients(s.codec) || !takes_prices(s.codec)))
     throw std::runtime_error("train_text: --priced is here for codecs of one stage that remember at most what they left "
                              "out - leave it out, or take --codec int8");
   if (s.sync == "federated" && (s.accumulate > 1 || s.clip > 0))

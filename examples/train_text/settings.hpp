@@ -39,6 +39,9 @@ struct settings {
   std::string json;
 };
 
+/// Of sgd, which --codec dgc goes with, in place of Adam's.
+inline constexpr double sgd_learning_rate = 1;
+
 /// Of a federated run, each with a stretch of the text of its own.
 constexpr std::size_t clients_a_rank = 8;
 

@@ -585,7 +585,7 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = staged.bind(values, tutti::one_bit_adam{});
 #elif defined REJECT_run_momentum
   clients_of_none nobody;
-  averaging.run(values, tutti::one_bit_adam{}, nobody);
+  auto rounds = averaging.rounds(values, tutti::one_bit_adam{}, nobody);
 #elif defined REJECT_bind_number
   auto trainer = training.bind(values, 0.1);
 #elif defined REJECT_bind_silent

@@ -57,6 +57,26 @@ void scale_for_mean(std::span<T> values, std::span<const double> weights, int ra
   detail::with_share_of_mean<T>(weights, rank, [&](T factor) { detail::scale_contribution(values, factor); });
 }
 
+/// How many exchanges have counted: one is what is offered until some of it is kept, in steps of gradients a step however
+/// many parts it has.
+class counted_exchanges {
+public:
+  /// Of the exchange of what is offered now.
+  std::uint64_t before() noexcept {
+    all_ += std::exchange(kept_, false);
+    return std::uint64_t(all_);
+  }
+  void keep() noexcept { kept_ = true; }
+  void state(archive& to) {
+    before();
+    to.number("exchanges of the codec", all_);
+  }
+
+private:
+  std::int64_t all_ = 0;
+  bool kept_ = false; ///< something of the last one
+};
+
 /// What this rank is the owner of, of a part.
 template <class Comm>
 place owned_shard(place part, const Comm& comm) {
@@ -67,11 +87,10 @@ place owned_shard(place part, const Comm& comm) {
 } // namespace detail
 
 /// A codec's memory of each part is kept here, in coordinates of the flat model; where it draws, draws are named by
-/// them too. An exchange is what is offered until some of it counts: of gradients a step. An all_reduce of each part, in
-/// place; with owners a reduce_scatter, of which rank r keeps its shard. What is exempt from the codec - of the model all
-/// from some place on - travels as it is: of a part that has both, in a call of its own; with owners no part has. So does
-/// a part for which the codec does not pay, and one that is not coded() when it is offered. Where a codec changes, the call
-/// of a part is prepared anew.
+/// them too. An all_reduce of each part, in place; with owners a reduce_scatter, of which rank r keeps its shard. What is
+/// exempt from the codec - of the model all from some place on - travels as it is: of a part that has both, in a call of
+/// its own; with owners no part has. So does a part for which the codec does not pay, and one that is not coded() when
+/// it is offered. Where a codec changes, the call of a part is prepared anew.
 /// Cost of a part: that of the collective; where ranks reach each other's memory the room is memory that
 /// all of them reach.
 template <class T, class Comm, class Topology, class Reducer, class Codec, bool Owners>
@@ -103,10 +122,7 @@ public:
 
   void offer(std::size_t part, std::span<const double> weights) override {
     piece& p = pieces_[part];
-    if constexpr (remembers) {
-      count_kept();
-      p.memory.state().exchanges = std::uint64_t(exchanges_);
-    }
+    if constexpr (remembers) p.memory.state().exchanges = exchanges_.before();
     if constexpr (changes) change(p);
     if constexpr (!weighted && !agrees) scale(p, weights);
     each_way(p, [&](way& by, auto& values, const auto&... coded) {
@@ -126,7 +142,7 @@ public:
   void keep(std::size_t part) override {
     if constexpr (remembers) {
       pieces_[part].memory.state().commit();
-      kept_ = true;
+      exchanges_.keep();
     }
   }
   void coded(std::size_t part, bool through) override {
@@ -138,8 +154,7 @@ public:
   }
   void state(archive& to) override {
     if constexpr (remembers) {
-      count_kept();
-      to.number("exchanges of the codec", exchanges_);
+      exchanges_.state(to);
       for (piece& p : pieces_) { // of what is exempt nothing is remembered: zeros
         detail::visit(to, p.memory.state(), p.where, codec_slots<codec_type>);
         if constexpr (detail::follows<codec_type>) detail::visit(to, "agreed on", p.memory.state().agreed, p.where);
@@ -193,12 +208,11 @@ private:
   }
   /// To the codec of this exchange.
   void change(piece& p) {
-    const int stage = detail::stage_of(with_.codec, std::uint64_t(exchanges_));
+    const int stage = detail::stage_of(with_.codec, exchanges_.before());
     if (stage == std::exchange(p.stage, stage)) return;
-    p.codec = detail::codec_at(with_.codec, std::uint64_t(exchanges_));
+    p.codec = detail::codec_at(with_.codec, exchanges_.before());
     prepare(p);
   }
-  void count_kept() noexcept { exchanges_ += std::exchange(kept_, false); }
 
   /// What of a part goes through the codec, if that pays.
   place coded_of(place where, std::size_t exempt_from) const {
@@ -219,7 +233,7 @@ private:
         use(p.ways[0], values, p.codec);
     };
     if constexpr (exempts) {
-      if (std::span<T> all = p.values.span(); !p.through) return use(p.ways[2], all);
+      if (!p.through) return use(p.ways[2], p.values);
       if (p.coded.size() == p.where.size()) return coded(p.values);
       std::span<T> through = p.values.span().first(p.coded.size()), other = p.values.span().subspan(p.coded.size());
       if (!through.empty()) coded(through);
@@ -243,8 +257,7 @@ private:
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
   std::vector<piece> pieces_;
-  std::int64_t exchanges_ = 0; ///< that counted
-  bool kept_ = false;          ///< so does the one after them: the next offer is of another
+  detail::counted_exchanges exchanges_;
 };
 
 } // namespace tutti

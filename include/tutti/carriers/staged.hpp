@@ -63,16 +63,16 @@ public:
     piece& p = pieces_[part];
     if constexpr (std::derived_from<Reducer, mean>)
       detail::scale_for_mean(p.values.span(), weights, with_.comm.rank());
-    p.coded.begin(std::uint64_t(exchanges_));
+    p.coded.begin(exchanges_.before());
     p.often.start();
   }
   void settle(std::size_t part) override { pieces_[part].often.wait(); }
   void keep(std::size_t part) override {
     pieces_[part].coded.commit();
-    ++exchanges_;
+    exchanges_.keep();
   }
   void state(archive& to) override {
-    to.number("exchanges of the codec", exchanges_);
+    exchanges_.state(to);
     for (piece& p : pieces_) p.coded.state(to);
   }
   void hand_out(std::size_t part) override {
@@ -148,7 +148,7 @@ private:
 
   carrying_parts<Comm, Topology, Reducer, Codec> with_;
   std::vector<piece> pieces_; ///< chains refer to them
-  std::int64_t exchanges_ = 0; ///< of all parts that counted
+  detail::counted_exchanges exchanges_;
 };
 
 } // namespace tutti
