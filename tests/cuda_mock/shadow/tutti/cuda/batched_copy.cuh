@@ -22,7 +22,8 @@ template <class Built> void copy_all(const stream& on, const copy_table& table, 
     cuda::check(cudaErrorInvalidValue, "copies without their workspace");
   mock::enqueue(on.handle(), [=] {
     std::memset(static_cast<void*>(workspace), 0x77, bytes);
-    for (std::size_t k = 0; k < table.count; ++k) std::memcpy(table.to[k], table.from[k], table.sizes[k]);
+    for (std::size_t k = 0; k < table.count; ++k)
+      if (table.sizes[k] > 0) std::memcpy(table.to[k], table.from[k], table.sizes[k]);
   });
   const mock::reaching tables;
   for (std::size_t k = 0; k < table.count; ++k)
