@@ -108,7 +108,8 @@ BOOST_AUTO_TEST_CASE(
   at_most({""}, 128);
   at_most({"reduce_kernel<", "float, 8ul>"}, 64);
   for (const char* name : {"squares_kernel", "scale_kernel", "cast_kernel", "encode_kernel", "decode_kernel",
-                           "count_kernel", "tally_kernel", "gather_kernel", "keep_kernel", "vote_kernel", "distance_kernel"})
+                           "count_kernel", "tally_kernel", "gather_kernel", "keep_kernel", "vote_kernel",
+                           "distance_kernel"})
     at_most({name}, 64);
 }
 

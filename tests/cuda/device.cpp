@@ -113,6 +113,21 @@ BOOST_AUTO_TEST_CASE(codecs_write_the_bytes_of_the_host) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(what_is_too_long_is_clipped_while_it_is_encoded) {
+  if (there_is_none()) return;
+  const tutti::int8_block codec;
+  for (const std::size_t n : {2, 257, 4099}) {
+    std::vector<float> values(n), half(n);
+    values[0] = 3, values[n - 1] = -4; // 5 long, and to be 2.5
+    for (std::size_t i = 0; i < n; ++i) half[i] = values[i] / 2;
+    std::vector<std::byte> right(codec.bytes<float>(n)), nothing = right;
+    codec.encode<float>(half, right.data());
+    BOOST_CHECK(on_device::encode_clipped(values, 2.5, 1) == right);
+    values[n / 2] = NAN;
+    BOOST_CHECK(on_device::encode_clipped(values, 2.5, 1) == nothing);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(the_k_largest_have_the_bytes_of_the_host) {
   if (there_is_none()) return;
   for (const std::size_t n : lengths)

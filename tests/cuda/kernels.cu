@@ -150,6 +150,15 @@ encoded encode(codec by, const std::vector<float>& values, const std::vector<flo
   }
   return encoded_by(tutti::cast<tutti::bfloat16>{}, values, memory, decay, offset);
 }
+std::vector<std::byte> encode_clipped(const std::vector<float>& values, double clip, std::size_t offset) {
+  const cuda::stream on;
+  const many<float> data{on, {values}, offset};
+  cuda::norm_workspace with{on, 1};
+  cuda::judge_norm<float>(on, data.spans, with, 1, clip);
+  const placed<std::byte> wire{on, std::vector<std::byte>(tutti::int8_block{}.bytes<float>(values.size())), 0};
+  cuda::encode(on, tutti::int8_block{}, data.spans[0], wire.span(), with.verdict());
+  return wire.values();
+}
 std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
                                      std::size_t offset) {
   const cuda::stream on;

@@ -26,6 +26,8 @@ enum class codec { int8, fp8, signs, bfloat16 };
 /// With error feedback around it.
 encoded encode(codec by, const std::vector<float>& values, const std::vector<float>& memory, double decay,
                std::size_t offset);
+/// By int8_block, with a verdict that clips values to a length of `clip`.
+std::vector<std::byte> encode_clipped(const std::vector<float>& values, double clip, std::size_t offset);
 /// The mean of int8 messages of n values.
 std::vector<float> decode_and_reduce(const std::vector<std::vector<std::byte>>& wires, std::size_t n,
                                      std::size_t offset);

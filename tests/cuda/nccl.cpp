@@ -63,7 +63,8 @@ BOOST_AUTO_TEST_CASE(two_ranks_on_one_gpu_are_refused) {
       said[std::size_t(world.rank())] = e.what();
     }
   });
-  for (const auto& why : said) BOOST_CHECK_MESSAGE(why.find("give each rank a GPU of its own") != std::string::npos, why);
+  for (const auto& why : said)
+    BOOST_CHECK_MESSAGE(why.find("give each rank a GPU of its own") != std::string::npos, why);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -11,8 +11,9 @@
 //
 // What does not apply. Partial results are read by the next launch, never by the last block, so nothing is fenced or
 // counted. Device memory is never given to MPI, which has no type for it. No object of the library is static, and
-// nothing forks: who starts processes (communicators/) knows nothing of CUDA. Lambdas of the device are refused as what runs on
-// the host alone; that a functor which says `both` calls the host is nvcc's to see, whose warnings are errors here.
+// nothing forks: who starts processes (communicators/) knows nothing of CUDA. Lambdas of the device are refused as what
+// runs on the host alone; that a functor which says `both` calls the host is nvcc's to see, whose warnings are errors
+// here. Memory of other processes and devices is the affair of what reaches for it, and of its tests.
 #include "cuda_mock/mocked.hpp"
 #include "kernels/memory.hpp"
 

@@ -1,7 +1,8 @@
 // What others have shipped wrong in kernels, in bodies on the host: NaN, ties, zeros and alignment. Where the rest is
 // covered: blocks.cpp (codes that saturate, ties of int8), selection.cpp (equal values at the threshold), norm.cpp
 // (gradients that are not finite), reduce.cpp (results in the place of a contribution, counts of 64 bits),
-// barriers.cpp, contracted.cpp and inexactness.cpp (fused products and -ffast-math); cuda_mock/traps.cpp has what is not in a body.
+// barriers.cpp, contracted.cpp and inexactness.cpp (fused products and -ffast-math); cuda_mock/traps.cpp has what is not
+// in a body.
 #include "kernels/memory.hpp"
 
 #include <tutti/codecs/fp8_block.hpp>

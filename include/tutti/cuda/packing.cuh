@@ -49,8 +49,8 @@ public:
     on.wait();
   }
 
-  /// The tensors into the bucket, and back. Returns when the work is enqueued; allocates nothing. Cost: one read and one
-  /// write of each value, however many tensors there are. Errors: transport.
+  /// The tensors into the bucket, and back. Returns when the work is enqueued; allocates nothing. Cost: one read and
+  /// one write of each value, however many tensors there are. Errors: transport.
   void pack() const { copy(0, count_); }
   void unpack() const { copy(count_, 0); }
 

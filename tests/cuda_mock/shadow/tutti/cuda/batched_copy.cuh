@@ -17,12 +17,14 @@ struct copy_table {
 
 template <class Built> std::size_t workspace_for_copies(const stream&, std::size_t count) { return 256 + 8 * count; }
 
-template <class Built> void copy_all(const stream& on, const copy_table& table, std::byte* workspace, std::size_t bytes) {
+template <class Built>
+void copy_all(const stream& on, const copy_table& table, std::byte* workspace, std::size_t bytes) {
   if (workspace == nullptr || bytes != workspace_for_copies<Built>(on, table.count))
     cuda::check(cudaErrorInvalidValue, "copies without their workspace");
   mock::enqueue(on.handle(), [=] {
     std::memset(static_cast<void*>(workspace), 0x77, bytes);
-    for (std::size_t k = 0; k < table.count; ++k) std::memcpy(table.to[k], table.from[k], table.sizes[k]);
+    for (std::size_t k = 0; k < table.count; ++k)
+      if (table.sizes[k] > 0) std::memcpy(table.to[k], table.from[k], table.sizes[k]);
   });
   const mock::reaching tables;
   for (std::size_t k = 0; k < table.count; ++k)
