@@ -25,8 +25,8 @@ using trial::movers;
 using trial::rogue;
 using trial::whole;
 
-/// Rank 1 gives so many answers of nothing, which are as many buffers as make `steps` steps; then `fresh`, one after the
-/// other, and rank 2, which was asked before all of them, answers `stale`. What is left of a model of 0.
+/// Rank 1 gives so many answers of nothing, which are as many buffers as make `steps` steps; then `fresh`, one after
+/// the other, and rank 2, which was asked before all of them, answers `stale`. What is left of a model of 0.
 double model_after(const tutti::serving_options& how, int steps, const std::vector<double>& fresh, double stale) {
   std::vector<double> x(1);
   std::atomic<int> made{0};

@@ -348,6 +348,7 @@ BOOST_AUTO_TEST_CASE(numbers_of_servers_that_cannot_be_are_refused) {
     refused(tutti::federated_by<tutti::fed_adam>{.outer = {.tau = bad}}, {}, "tau of the outer optimizer");
     refused(tutti::federated{.attendance = {.deadline = bad}}, {}, "the deadline of attendance");
     if (bad != -1) refused(tutti::federated{.outer = {.learning_rate = bad}}, {}, "the outer learning rate");
+    if (bad != -1) refused(tutti::federated{.outer = {.momentum = bad}}, {}, "the outer optimizer of the sync policy: ");
   }
   refused(tutti::federated{.epochs = -1}, {}, "a negative number of epochs");
   refused(tutti::federated{.normalized = true}, {}, "a round_server averages differences as they come");
@@ -356,6 +357,12 @@ BOOST_AUTO_TEST_CASE(numbers_of_servers_that_cannot_be_are_refused) {
   refused(tutti::federated{.attendance = {.least = 0}}, {}, "least of attendance is less than 1");
   refused(tutti::federated{}, {.buffer = 2}, "a rule that compares clients is given a cohort", tutti::median{});
   refused(tutti::federated{}, {}, "norm_clipping: bound is not a positive number", tutti::norm_clipping{.bound = 0});
+  const auto descends = trial::errors_on_ranks(2, [](auto& world) {
+    std::vector<double> x(1);
+    if (world.rank() == 1) tutti::round_client client{world, x, tutti::sgd{.momentum = NAN}};
+  });
+  BOOST_CHECK_MESSAGE(descends[1].find("the clients' optimizer: momentum") != std::string::npos,
+                      trial::joined(descends));
   const auto swapped = trial::errors_on_ranks(2, [](auto& world) {
     std::vector<double> x(1);
     if (world.rank() == 0)

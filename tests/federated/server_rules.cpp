@@ -150,6 +150,16 @@ BOOST_AUTO_TEST_CASE(numbers_that_are_none_are_refused_by_name) {
             "tau of the outer optimizer is not a positive");
   }
   refused(tutti::federated_by<tutti::fed_yogi>{.outer = {.tau = -0.}}, "tau of the outer optimizer is not a positive");
+  refused(tutti::federated{.outer = {.momentum = NAN}}, "the outer optimizer of the sync policy: momentum of");
+  refused(tutti::federated_by<tutti::fed_adam>{.outer = {.beta2 = NAN}}, "outer optimizer of the sync policy: beta2 of");
+  const auto descent = trial::errors_on_ranks(2, [](auto& world) {
+    unlike_steps clients{{1, 1}};
+    std::vector<double> x(1);
+    tutti::strategy strategy{world, tutti::federated{}};
+    (void)strategy.rounds(x, tutti::sgd{.learning_rate = INFINITY}, clients);
+  });
+  BOOST_CHECK_MESSAGE(trial::all_contain(descent, "the clients' optimizer: learning_rate of tutti::sgd cannot be"),
+                      trial::joined(descent));
 }
 
 BOOST_AUTO_TEST_CASE(they_keep_the_laws_of_optimizers) {

@@ -13,6 +13,7 @@
 #include <tutti/federated/population.hpp>
 #include <tutti/federated/rank_mail.hpp>
 #include <tutti/federated/round_messages.hpp>
+#include <tutti/federated/rounds_plan.hpp>
 #include <tutti/training/binding.hpp>
 
 #include <concepts>
@@ -31,7 +32,8 @@ namespace tutti {
 template <class T, class Comm, class Optimizer>
 class round_client {
 public:
-  /// Collective with the constructors of the server and of the other clients. Throws invalid_argument on rank 0.
+  /// Collective with the constructors of the server and of the other clients. Throws invalid_argument on rank 0, and
+  /// for numbers of the optimizer that cannot be.
   template <class Parameters>
   round_client(Comm& comm, Parameters&& parameters, Optimizer optimizer, const options& how = {})
       : model_{detail::as_tensors(parameters)},
@@ -44,6 +46,8 @@ public:
                    .call = "round_client",
                    .rank = 0,
                    .detail = "rank 0 is the server of rounds - make a round_server there"}};
+    if (const std::string wrong = detail::wrong_of_clients(local_.optimizer()); !wrong.empty())
+      throw error{{.code = error_code::invalid_argument, .call = "round_client", .rank = comm.rank(), .detail = wrong}};
     mail_.listen(0);
   }
 

@@ -5,6 +5,7 @@
 #include <tutti/core/tensor.hpp>
 #include <tutti/federated/calling.hpp>
 #include <tutti/federated/corrections.hpp>
+#include <tutti/optimizers/optimizer.hpp>
 #include <tutti/sync/attendance.hpp>
 #include <tutti/sync/correcting.hpp>
 #include <tutti/training/options.hpp>
@@ -103,7 +104,16 @@ std::string wrong_policy(const Sync& sync) {
     if (!(double(sync.outer.tau) > 0) || !is_finite(double(sync.outer.tau)))
       return "tau of the outer optimizer is not a positive number - give what is added to the root, such as .001";
   if (!is_finite(double(sync.outer.learning_rate))) return "the outer learning rate of the sync policy is not finite";
+  if (std::string wrong = detail::wrong_optimizer(sync.outer); !wrong.empty())
+    return "the outer optimizer of the sync policy: " + wrong;
   return detail::attendance_of(sync).wrong();
+}
+
+/// What is wrong with the optimizer by which clients descend.
+template <class Optimizer>
+std::string wrong_of_clients(const Optimizer& optimizer) {
+  const std::string wrong = detail::wrong_optimizer(optimizer);
+  return wrong.empty() ? "" : "the clients' optimizer: " + wrong;
 }
 
 /// What is wrong with the numbers of a rule that is given clients, as it would be with those of ranks.
@@ -142,6 +152,7 @@ std::string wrong_rounds(const rounds_plan<T, Sync, Population, Optimizer>& give
            "train(client, local, random) of the population";
   if (clients < 1) return "the population has no clients";
   if (std::string wrong = detail::wrong_policy(sync); !wrong.empty()) return wrong;
+  if (std::string wrong = detail::wrong_of_clients(given.optimizer); !wrong.empty()) return wrong;
   if (const int asked = sync.cohort(clients); asked < 1 || asked > clients)
     return "the cohort of the sync policy is not between one client and all";
   if constexpr (requires { std::string{sync.sampler.wrong()}; })
