@@ -1,6 +1,8 @@
 // What a codec costs beside the memory that it goes through: encoding, and decoding two ranks' messages into their mean, of
 // 8 million floats on one thread, as a fraction of a pass over the same bytes in the same round; and the same in stages.
 //
+// And how far off a sum of eight ranks is by cast<bfloat16>, beside one in the same bytes that is rounded at every hop.
+//
 // The floor of encoding is a read of the values and a write of the message; that of decoding a read of both messages and a
 // write of the values. Rounds take turns, and every fraction is the median of those of the rounds.
 #include "report.hpp"
@@ -9,6 +11,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -81,6 +84,37 @@ side of(std::string name, const C& codec, const std::vector<float>& values) {
           }};
 }
 
+/// The root of the mean square by which a ring that rounds every partial sum is off, over that by which `cast` is. Of P
+/// values of one size, 1 + ... + P against 2 P roundings of the size of one: (P + 1) / 4 in squares.
+double hops_over_cast(int ranks) {
+  constexpr std::size_t few = 1 << 15;
+  const auto value = [](int rank, std::size_t i) {
+    tutti::random_stream draw{i, std::uint32_t(rank)};
+    float x = -6; // about normal
+    for (int k = 0; k < 12; ++k) x += draw.uniform();
+    return x;
+  };
+  std::vector<float> ours(few);
+  tutti::threads::run(ranks, [&](auto& world) {
+    std::vector<float> data(few);
+    for (std::size_t i = 0; i < few; ++i) data[i] = value(world.rank(), i);
+    tutti::all_reduce(world, data, tutti::ring{}, tutti::cast<tutti::bfloat16>{});
+    if (world.rank() == 0) ours = data;
+  });
+  double own = 0, hops = 0;
+  for (std::size_t i = 0; i < few; ++i) {
+    double exact = 0;
+    float hop = 0;
+    for (int r = 0; r < ranks; ++r) {
+      exact += double(value(r, i));
+      hop = float(tutti::bfloat16(hop + value(r, i)));
+    }
+    own += (double(ours[i]) - exact) * (double(ours[i]) - exact);
+    hops += (double(hop) - exact) * (double(hop) - exact);
+  }
+  return std::sqrt(hops / own);
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -149,5 +183,8 @@ int main(int argc, char** argv) {
       report.at_least(name + what + ": of the memory floor", took.ratio(name + what + " floor", name + what), .7);
   report.at_most("top_k 1 % encode / a read of the values", took.ratio("top_k 1 % encode", "read"), 4);
   report.at_most("cast<half> reduce / cast<bfloat16> reduce", took.ratio("cast<half> reduce", "cast<bfloat16> reduce"), 1.1);
+  for (const int ranks : {8, 32})
+    report.at_least("a sum of " + std::to_string(ranks) + " ranks rounded at every hop: error over that of cast<bfloat16>",
+                    hops_over_cast(ranks), .95 * std::sqrt((ranks + 1) / 4.));
   return report.finish();
 }

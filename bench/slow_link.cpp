@@ -1,12 +1,16 @@
 // all_reduce between two nodes of two ranks each, with a cable of 1 Gbit/s and of 100 Mbit/s
 // between them: tutti's hierarchy, in segments of 128 KiB and as a whole, against Open MPI's own choice
 // and each of its algorithms. Then what codecs are worth there: all_reduce on one rank a node at 1 Gbit/s, and
-// examples/train_text at 100 Mbit/s, in batches so small that communication is what takes time.
+// examples/train_text at 100 Mbit/s, in batches so small that communication is what takes time; and in one node with codecs
+// that may choose to be left out.
 #include "interleaved.hpp"
 #include "network/cable.hpp"
 #include "training/train_text.hpp"
 
 #include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -79,14 +83,32 @@ void compare_codecs(bench::report& report, const std::string& where, const std::
   }
 }
 
+double seconds_of(const bench::json& trained) { // of two ranks, 64 bytes each
+  return double(trained["steps"]) * 2 * 64 / double(trained["tokens_per_second"]);
+}
+
+/// Where a codec may be left out, and memory is what data travels through: rounds in turn.
+void train_in_one_node(bench::report& report, const bench::train_text& train) {
+  const std::vector<std::string> codecs{"top_k", "int8", "sign"};
+  std::map<std::string, std::vector<double>> over;
+  for (int round = 0; round < 5; ++round) {
+    const std::string in_threads = "--batch 1 --transport threads --ranks 2 --steps 150 --score 1024";
+    const double plain = seconds_of(train(in_threads));
+    for (const std::string& codec : codecs)
+      over[codec].push_back(seconds_of(train(in_threads + " --priced --codec " + codec)) / plain);
+  }
+  for (const std::string& codec : codecs)
+    report.at_most("one node, --priced --codec " + codec + ": a step over one without a codec", bench::median(over[codec]),
+                   1.02);
+}
+
 /// To the loss that 200 steps without a codec end with; with one more steps may be made.
-void train_over_cable(bench::report& report) {
-  const bench::train_text train{"slow_link"};
+void train_over_cable(bench::report& report, const bench::train_text& train) {
   const bench::cable connected{"100mbit"};
   const auto trained = [&](const std::string& with) {
     const bench::json got = train("--batch 1 " + with, bench::two_nodes + "run 1 ");
     const double steps = got["steps"];
-    const double seconds = steps * 2 * 64 / double(got["tokens_per_second"]); // of two ranks, 64 bytes each
+    const double seconds = seconds_of(got);
     report.row({{"link", "100mbit"},
                 {"train_text", with},
                 {"bytes_a_step", double(got["bytes_sent"]) / steps},
@@ -121,7 +143,9 @@ int main(int argc, char** argv) try {
     const bench::cable connected{"1gbit"};
     compare_codecs(report, "1gbit", bench::two_nodes + "run 1 ", {"bfloat16", "int8"}, 4096, 16384);
   }
-  train_over_cable(report);
+  const bench::train_text train{"slow_link"};
+  train_over_cable(report, train);
+  train_in_one_node(report, train);
   return report.finish();
 } catch (const std::exception& e) {
   std::cerr << e.what() << '\n';

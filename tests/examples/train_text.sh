@@ -107,7 +107,7 @@ run table env CODECS="identity two_bit" bash examples/train_text/codec_table.sh 
 says "the table of codecs begins with what others are compared to" "$scratch/table.out" \
   '^[|] `identity` [|] [0-9]+ [|] 1[.]0 [|] [0-9.]+ [|]$'
 says "the table of codecs has a row for each" "$scratch/table.out" '^[|] `two_bit` [|] [0-9]+ [|] [0-9]+[.][0-9] [|] [0-9.]+ [|]$'
-for codec in sign chunked_two_bit; do
+for codec in sign chunked_two_bit dgc one_bit_adam; do
   run "$codec-whole" "$program" "${small[@]}" --transport threads --codec $codec \
     --save "$scratch/$codec" --save-every 4 --json "$scratch/$codec-whole.json"
   rm -rf "$scratch/$codec/step-6"
