@@ -33,7 +33,7 @@ protected:
   /// `views` are gradients in the memory that the model is in.
   void open(const char* call, std::vector<gradient_view<T>> views, double weight) {
     require_shut(call);
-    if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
+    if (carrier_->role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
     if (!plan_.weighs && weight != 1) 
       refuse(call, "a weight is given, and this reducer counts every contribution alike - use "
                    "tutti::weighted_mean, or leave the weight out");
