@@ -1,11 +1,14 @@
 // Learning-rate schedules in training: functions of the step that is applied, whatever a step is
 // made of.
 //
-// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp. No trainer here
-// keeps random numbers between steps: no codec that it takes rounds by chance, so there are no
-// streams to restore on the wrong rank. What belongs to files - a state that only one rank has - is
-// tested with checkpoints.
+// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp; codecs that round by chance go on in
+// coded_training.cpp. What belongs to files - a state that only one rank has - is tested with checkpoints.
 #include "training/small.hpp"
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
 
 BOOST_AUTO_TEST_SUITE(rates)
 
