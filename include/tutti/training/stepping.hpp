@@ -303,6 +303,10 @@ protected:
       refuse(call, std::string{call} + "() was called before finish() has ended the step that begin() has "
                                        "opened");
   }
+  void require_nothing_accumulated(const char* call) const {
+    if (collect_.is_open() || collect_.weight() > 0)
+      refuse(call, "a micro-batch was accumulated and is in no step yet - call step() first");
+  }
   void require_expected(std::size_t k) const {
     if (collect_.is_open() && k < model().count() && !collect_.taken(k)) return;
     refuse("ready", "ready(" + std::to_string(k) + ") was called " +

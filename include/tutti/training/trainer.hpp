@@ -53,7 +53,7 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
       base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
       base::start, base::worth, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
       base::agree_first, base::agree_on_every_part,
-      base::commit, base::agree_until, base::require_shut, base::require_expected,
+      base::commit, base::agree_until, base::require_shut, base::require_nothing_accumulated, base::require_expected,
       base::require_complete, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
       base::local_, base::snapshot_, base::norm_, base::numbers_, base::carrier_, base::in_;
@@ -205,11 +205,12 @@ public:
     }
   }
 
-  /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
-  /// between two steps, and where replicas train apart, after an agreement. One that is frozen has no part in
-  /// norms, decay and averages, and keeps its values; when it is trained again, its slots are fresh.
+  /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks, between two
+  /// steps, with nothing accumulated, and where replicas train apart, after an agreement. One that is frozen has no
+  /// part in norms, decay and averages, and keeps its values; when it is trained again, its slots are fresh.
   void freeze(std::string_view names, bool frozen = true) {
     require_shut("freeze");
+    require_nothing_accumulated("freeze");
     if (apart()) refuse("freeze", "replicas differ, and would for ever - freeze after an agreement");
     bool any = false;
     for (std::size_t k = 0; k < model().count(); ++k)
