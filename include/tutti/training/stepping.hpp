@@ -49,6 +49,11 @@ protected:
                          std::to_string(n));
     collect_.open(std::move(views), weight, scale_.now());
   }
+  /// A micro-batch of no gradient, which counts.
+  void open_empty(const char* call) {
+    open(call, std::vector<gradient_view<T>>(model().count()), plan_.weight);
+    start();
+  }
   void open_without(const char* call) {
     require_shut(call);
     collect_.open_nothing(scale_.now());

@@ -170,12 +170,12 @@ public:
     require_complete();
     finish_with(nullptr);
   }
-  /// In place of finish(), of a rank that cannot complete its gradient: nothing changes, on any rank. With
+  /// In place of finish(), or of a whole step, of a rank that cannot complete its gradient: nothing changes on any. With
   /// training_options::agree_on_failures, and where gradients are reduced, all throw - this rank what it was given,
   /// the others an error that names it and the first line of its text - and training may go on. Otherwise it is this
   /// rank's failure, and revokes.
   void fail(std::exception_ptr why) {
-    if (!collect_.is_open()) refuse("fail", "fail() was called without begin()");
+    if (!collect_.is_open()) this->open_empty("fail");
     finish_with(why);
   }
 
