@@ -74,6 +74,7 @@ protected:
   }
   void say(double weight, bool counts, bool spoilt = false) {
     presence mine{.weight = worth(weight), .counts = counts, .joined = joined_, .spoilt = spoilt};
+    if (reduces() && !updates_.empty()) mine.numbers = updates_[0].numbers();
     for (std::size_t k = 0; k < model().count(); ++k) {
       mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
       mine.frozen.push_back(collect_.is_frozen(k));

@@ -71,8 +71,9 @@ public:
   }
 
   tutti::role role() const { return carrier_->role(); }
-  /// Its numbers may be changed between two steps, to the same ones on all ranks. Where servers update, a push is
-  /// applied at the learning rate of the worker that makes it; of the other numbers the server's count.
+  /// Its numbers may be changed between two steps, to the same ones on all ranks: where gradients are reduced, a step with
+  /// unlike ones is everybody's `mismatch`. Where servers update, a push is applied at the learning rate of the worker
+  /// that makes it; of the other numbers the server's count.
   Optimizer& optimizer() noexcept { return optimizer_; }
   /// That were made, those that were skipped among them.
   std::int64_t steps() const noexcept { return at_.step; }
@@ -185,7 +186,7 @@ public:
   void join() {
     join([] {});
   }
-  /// The same; after_each() is called after each of the others' steps that was not skipped.
+  /// The same; after_each(), called after each of the others' steps that was not skipped, sets what they set: a rate.
   template <class AfterEach>
   void join(AfterEach&& after_each) {
     if (carrier_->serves()) {
