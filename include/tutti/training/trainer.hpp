@@ -71,9 +71,9 @@ public:
   }
 
   tutti::role role() const { return carrier_->role(); }
-  /// Its numbers may be changed between two steps, to the same ones on all ranks: where gradients are reduced, a step with
-  /// unlike ones is everybody's `mismatch`. Where servers update, a push is applied at the learning rate of the worker
-  /// that makes it; of the other numbers the server's count.
+  /// Its numbers may be changed between two steps, to the same ones on all ranks: where gradients are reduced, a step
+  /// with unlike ones is everybody's `mismatch`. Where servers update, a push is applied at the learning rate of its
+  /// worker; of the other numbers the server's count.
   Optimizer& optimizer() noexcept { return optimizer_; }
   /// That were made, those that were skipped among them.
   std::int64_t steps() const noexcept { return at_.step; }
@@ -171,7 +171,7 @@ public:
     require_complete();
     finish_with(nullptr);
   }
-  /// In place of finish(), or of a whole step, of a rank that cannot complete its gradient: nothing changes on any. With
+  /// In place of finish() or of a whole step, of a rank that cannot complete its gradient: nothing changes on any. With
   /// training_options::agree_on_failures, and where gradients are reduced, all throw - this rank what it was given,
   /// the others an error that names it and the first line of its text - and training may go on. Otherwise it is this
   /// rank's failure, and revokes.
