@@ -12,7 +12,8 @@
 #
 # The text after the colon is an extended regular expression (grep -E). With REJECT_median_on_ring
 # defined the file must fail to compile and its first error must match; with nothing defined it must
-# compile. `#elif defined REJECT_other` shares one twin between several cases.
+# compile. `#elif defined REJECT_other` shares one twin between several cases. One with the
+# remark "// says no more" has no other error.
 set -uo pipefail
 
 file=$1
@@ -41,6 +42,13 @@ complain() {
   echo "$file: $1"
   [[ -n ${2-} ]] && printf "    %s\n" "${2//$'\n'/$'\n'    }"
   failures=$((failures + 1))
+}
+
+says_no_more() {
+  awk -v name="REJECT_$1" '
+    /^[ \t]*#/ { here = $0 ~ name "([^A-Za-z0-9_]|$)" }
+    here && /\/\/ says no more/ { found = 1 }
+    END { exit !found }' "$file"
 }
 
 mapfile -t cases < <(sed -nE 's/^[ \t]*\/\/ REJECT ([A-Za-z0-9_]+): *(.+)$/\1 \2/p' "$file")
@@ -81,6 +89,8 @@ for case in "${cases[@]}"; do
     complain "$name: no line of the compiler's output matches: $sentence" "$output"
   elif ! grep -m 1 -E ': error' <<<"$output" | grep -Eq -e "$sentence"; then
     complain "$name: its sentence is not the first error: $sentence" "$output"
+  elif says_no_more "$name" && (($(grep -cE ': error' <<<"$output") > 1)); then
+    complain "$name: it says more than its sentence" "$output"
   fi
 done
 

@@ -2,6 +2,7 @@
 #include <tutti/collectives/priced_codec.hpp>
 #include <tutti/tutti.hpp>
 
+#include <exception>
 #include <vector>
 
 namespace {
@@ -325,6 +326,8 @@ void makes(tutti::self& comm, unselective& deaf) {
   strategy made{comm, tutti::ring{}, tutti::median{}};
   std::vector<float> values(8);
   auto trainer = made.bind(values, tutti::sgd{}); // says no more
+  trainer.optimizer().learning_rate = .5;
+  trainer.fail(std::exception_ptr{});
   trainer.step(values);
   trainer.begin(values);
   trainer.ready(0);

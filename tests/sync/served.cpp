@@ -142,6 +142,29 @@ BOOST_AUTO_TEST_CASE(roles_that_leave_no_one_to_work_and_misuse_are_refused) {
   BOOST_CHECK(trial::all_contain(refused(2, {.servers = 2, .dedicated = true}),
                                  "all 2 ranks are dedicated servers and none is left to work"));
   BOOST_CHECK(trial::all_contain(refused(2, {.servers = 0}), "there are 0 servers for 2 ranks"));
+  // A gradient of a server is nobody's: it is refused, and serves on.
+  const auto misuse = [](auto&& call) {
+    return trial::errors_on_ranks(2, [&](auto& world) {
+      std::vector<float> values(3);
+      tutti::strategy strategy{world, tutti::star{.dedicated = true}, tutti::asynchronous{}};
+      auto trainer = strategy.bind(values, tutti::sgd{.learning_rate = 1});
+      if (trainer.role() == tutti::role::worker) trainer.step(std::vector<float>(3, 1));
+      std::string said;
+      try {
+        if (trainer.role() == tutti::role::server) call(trainer);
+      } catch (const tutti::error& e) {
+        said = e.what();
+      }
+      trainer.finalize();
+      if (values[0] != -1) throw tutti::error{{.detail = "the worker's push is not there"}};
+      if (trainer.role() == tutti::role::worker) said = "is a dedicated server";
+      throw tutti::error{{.detail = said}};
+    });
+  };
+  const std::vector<float> ones(3, 1);
+  for (const auto& said : {misuse([&](auto& t) { t.step(ones); }), misuse([&](auto& t) { t.begin(ones); }),
+                           misuse([&](auto& t) { t.accumulate(ones); })})
+    BOOST_CHECK_MESSAGE(trial::all_contain(said, "is a dedicated server"), trial::joined(said));
 }
 
 BOOST_AUTO_TEST_CASE(a_staleness_that_is_wrong_on_one_rank_is_told_to_all) {

@@ -386,6 +386,16 @@ BOOST_AUTO_TEST_CASE(ranks_may_run_out_of_batches_first) {
     return first(m.w);
   });
   expect_all(descends, 1 - 2 * 1.5 - 3 * 2);
+  const auto slower_and_slower = on(2, [&](auto& world) {
+    single m;
+    tutti::strategy strategy{world};
+    tutti::torch::data_parallel ddp{m, strategy, by_one};
+    const auto halve = [&] { ddp.optimizer().learning_rate /= 2; };
+    for (int k = 0; k < batches(world.rank()); ++k, halve()) ddp.step((m.w * (1 + world.rank())).sum());
+    ddp.join(halve);
+    return first(m.w);
+  });
+  expect_all(slower_and_slower, 1 - 1.5 - .75 - .5 - .25 - .125);
   const auto by_torch = handing_back([&](auto& ddp, single& m, int rank) {
     ::torch::optim::SGD optimizer{m.parameters(), ::torch::optim::SGDOptions(1)};
     for (int k = 0; k < batches(rank); ++k) {

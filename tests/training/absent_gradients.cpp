@@ -256,6 +256,31 @@ BOOST_AUTO_TEST_CASE(replicas_that_differ_freeze_nothing) {
   expect_texts("in the middle of a period", errors, "freeze after an agreement");
 }
 
+// What was accumulated of it would be in the step all the same.
+BOOST_AUTO_TEST_CASE(what_is_accumulated_is_frozen_after_its_step) {
+  const auto got = on(2, [](auto& world) {
+    tensors<> m{{"a", "b"}, {{0}, {0}}};
+    tutti::strategy strategy{world};
+    auto trainer = strategy.bind(m.parameters(), by_one);
+    const std::vector<floats> g{{1}, {1}};
+    trainer.accumulate(gradients(g));
+    std::string said = "none";
+    try {
+      trainer.freeze("a");
+    } catch (const tutti::error& e) {
+      said = e.what();
+    }
+    must_equal(said.find("freeze: invalid_argument") != said.npos &&
+                   said.find("a micro-batch was accumulated and is in no step yet - call step() first") != said.npos,
+               true, said.c_str());
+    trainer.step();
+    trainer.freeze("a");
+    trainer.step(gradients(g));
+    return m.flat();
+  });
+  expect_all("frozen after its step", got, {-1, -2});
+}
+
 // Refused on both, and the same trainer goes on when they agree again.
 BOOST_AUTO_TEST_CASE(ranks_that_freeze_unlike_tensors_are_told_so) {
   const auto run = [](std::size_t bucket_bytes, const auto&... parts) {

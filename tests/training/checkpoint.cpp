@@ -203,7 +203,8 @@ BOOST_AUTO_TEST_CASE(a_run_without_slots_and_slots_of_another_type) {
       if (!run.is_as_after(2)) throw std::logic_error{"another run"};
     });
   check_said(said_by_loading(2, folder / "x"), "bad_data",
-             {"x/state.safetensors: has no tensor 'agreed/"});
+             {"x/state.safetensors: has no tensor 'agreed/",
+              " - load it with the model, optimizer and policy that it was saved with"});
 
   save_on(2, folder / "y", 1);
   check_said(

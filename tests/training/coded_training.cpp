@@ -204,4 +204,19 @@ BOOST_AUTO_TEST_CASE(a_memory_stays_with_its_values_when_buckets_change) {
   BOOST_CHECK(plain[0] == plain[2]);
 }
 
+// Draws are named by seed, exchange, place and rank (that ranks draw unlike is a test of tests/codecs/stochastic.cpp).
+// Of these only the exchange is state, which all ranks count alike, so any number of them goes on from the file.
+BOOST_AUTO_TEST_CASE(what_is_drawn_by_chance_goes_on_from_a_file) {
+  const auto check = [](const auto& codec, const char* name) {
+    const auto plain = trained(codec, {.steps = 10});
+    BOOST_CHECK_MESSAGE(plain == trained(codec, {.steps = 10, .resumed = 6}), name << ": 5 and 5 are not 10");
+    BOOST_CHECK_MESSAGE(plain == trained(codec, {.steps = 10, .resumed = 6, .later = 64}), name << ": from a file");
+    auto other = codec;
+    other.seed += 1;
+    BOOST_CHECK_MESSAGE(plain != trained(other, {.steps = 10}), name << ": nothing is drawn");
+  };
+  check(tutti::qsgd{7}, "qsgd");
+  check(tutti::terngrad{7}, "terngrad");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

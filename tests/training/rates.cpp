@@ -1,11 +1,14 @@
 // Learning-rate schedules in training: functions of the step that is applied, whatever a step is
 // made of.
 //
-// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp. No trainer here
-// keeps random numbers between steps: no codec that it takes rounds by chance, so there are no
-// streams to restore on the wrong rank. What belongs to files - a state that only one rank has - is
-// tested with checkpoints.
+// Their own values, and their ends, are tests of tests/optimizers/schedules.cpp; codecs that round by chance go on in
+// coded_training.cpp. What belongs to files - a state that only one rank has - is tested with checkpoints.
 #include "training/small.hpp"
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
 
 BOOST_AUTO_TEST_SUITE(rates)
 
@@ -103,6 +106,71 @@ BOOST_AUTO_TEST_CASE(a_rate_that_is_set_counts_in_the_next_step) {
   expect_all("sharded", run(tutti::sharded{}), wanted);
   expect_all("local_sgd", run(tutti::local_sgd{1}), wanted);
   expect_all("diloco", run(tutti::diloco{1, by_one}), wanted);
+}
+
+// Replicas would part, and say nothing of it. The step is not made anywhere; when the rates are alike again, training
+// goes on from where it was.
+BOOST_AUTO_TEST_CASE(a_rate_that_is_set_on_one_rank_alone_is_an_error_on_every_rank) {
+  const auto run = [](const auto&... parts) {
+    std::vector<std::string> said(3);
+    const auto got = on(3, [&](auto& world) {
+      floats w(4);
+      tutti::strategy strategy{world, parts...};
+      auto trainer = strategy.bind(w, tutti::sgd{.learning_rate = 2, .momentum = .5});
+      trainer.step(floats(4, 1));
+      trainer.optimizer().learning_rate = world.rank() == 2 ? 4 : 1;
+      try {
+        trainer.step(floats(4, 1));
+      } catch (const tutti::error& e) {
+        said[std::size_t(world.rank())] = e.what();
+      }
+      small_model::must_equal(w[0], -2.f, "what a refused step leaves");
+      trainer.optimizer().learning_rate = 1;
+      trainer.step(floats(4, 1));
+      return w;
+    });
+    small_model::expect_texts("one rank", said, "mismatch on rank");
+    small_model::expect_texts("one rank", said, "the optimizer has other numbers on rank 2 than on rank 0");
+    expect_all("afterwards", got, floats(4, -3.5f));
+  };
+  run();
+  run(tutti::sharded{});
+  run(tutti::ring{});
+}
+
+// A rank in join() makes the updates of the others' steps, at the rate that it has.
+BOOST_AUTO_TEST_CASE(who_has_joined_follows_the_schedule_of_the_others) {
+  const auto run = [](bool follows, const auto&... parts) {
+    std::vector<std::string> said(2, "none");
+    auto got = on(2, [&](auto& world) {
+      floats w(1);
+      tutti::strategy strategy{world, parts...};
+      auto trainer = strategy.bind(w, by_one);
+      const auto next = [&] { set_rate(trainer, [](std::int64_t step) { return double(step); }); };
+      try {
+        next();
+        for (int step = 0; step < (world.rank() == 0 ? 3 : 1); ++step) {
+          trainer.step(floats{1});
+          next();
+        }
+        trainer.join([&] {
+          if (follows) next();
+        });
+      } catch (const tutti::error& e) {
+        said[std::size_t(world.rank())] = e.what();
+      }
+      return w;
+    });
+    return std::pair{said, got};
+  };
+  for (const auto& [said, got] : {run(true), run(true, tutti::sharded{})}) {
+    small_model::expect_texts("it follows", said, "none");
+    expect_all("it follows", got, {-6});
+  }
+  for (const auto& [said, got] : {run(false), run(false, tutti::sharded{})}) {
+    small_model::expect_texts("it does not", said, "one that has joined sets them in join(after_each)");
+    expect_all("it does not", got, {-3});
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -90,18 +90,17 @@ public:
   void join()
     requires(!hands_back)
   {
-    trainer_->join([] {});
-    touch();
+    join([] {});
   }
-  /// The same; `step` makes the optimizer's step by the gradients of the others, as each of them does.
-  template <class Step>
-  void join(Step&& step)
-    requires(hands_back)
-  {
+  /// The same; after_each() is called after each of the others' steps that was not skipped, and does what each of them
+  /// does then: sets the next rate, or where gradients are handed back, makes the step of LibTorch's optimizer.
+  template <class AfterEach>
+  void join(AfterEach&& after_each) {
     trainer_->join([&] {
-      hand_back();
-      step();
+      if constexpr (hands_back) hand_back();
+      after_each();
     });
+    if constexpr (!hands_back) touch();
   }
 
   /// Collective: rank 0's buffers - running means, counts - become those of all. In training every rank has its own.

@@ -24,6 +24,7 @@ namespace tutti::detail {
 
 /// What bind() returns when a sentence has said why it cannot: whatever is done with it compiles, so that
 /// the sentence stands alone.
+template <class Optimizer>
 struct unbound {
   template <class... All> void step(const All&...) {}
   template <class... All> void begin(const All&...) {}
@@ -31,11 +32,16 @@ struct unbound {
   template <class... All> void freeze(const All&...) {}
   template <class... All> void save(const All&...) {}
   template <class... All> std::vector<std::string> load(const All&...) { return {}; }
+  template <class... All> void state(const All&...) {}
+  template <class... All> void fail(const All&...) {}
+  template <class... All> void join(const All&...) {}
+  Optimizer& optimizer();
   double loss_scale() const { return 1; }
   double gradient_norm() const { return 0; }
-  void ready(std::size_t) {}
+  template <class... All> void ready(const All&...) {}
   void finish() {}
-  void join() {}
+  void skip() {}
+  bool had_gradient(std::size_t) const { return false; }
   std::vector<int> lost() const { return {}; }
   void serve() {}
   void finalize() {}

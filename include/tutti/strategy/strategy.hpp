@@ -224,11 +224,11 @@ public:
       return detail::bound_trainer(resolve(how), sync(), detail::as_tensors(parameters), std::move(optimizer), training,
                                    {}, space);
     else
-      return detail::unbound{};
+      return detail::unbound<Optimizer>{};
   }
-  template <class... Arguments>
-  detail::unbound bind(Arguments&&...) && {
-    static_assert(detail::always_false<Arguments...>,
+  template <class Parameters, class Optimizer, class... More>
+  detail::unbound<Optimizer> bind(Parameters&&, Optimizer, More&&...) && {
+    static_assert(detail::always_false<Parameters>,
                   "tutti::strategy::bind: the trainer refers to its strategy, which must outlive it - "
                   "give the strategy a name");
     return {};

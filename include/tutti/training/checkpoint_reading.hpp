@@ -93,6 +93,21 @@ private:
   }
 };
 
+inline constexpr const char* saved_by_another_run =
+    " - load it with the model, optimizer and policy that it was saved with";
+
+/// As it is expected in a file of a checkpoint.
+inline safetensors::entry expected(const safetensors::reader& file, const std::string& name, safetensors::dtype type,
+                                   const std::vector<std::uint64_t>& shape) {
+  try {
+    return file.expect(name, type, shape);
+  } catch (const error& e) {
+    failure why = e.details();
+    why.detail += saved_by_another_run;
+    throw error{std::move(why)};
+  }
+}
+
 /// The first visit: numbers become those of the file, as what is visited may depend on them.
 class numbers_from_file final : public description_of_state {
 public:
@@ -108,7 +123,7 @@ protected:
     before_.emplace(std::string{name}, bits);
     if (whom == held_by::each) from_.require_ranks(ranks_, std::string{name});
     const safetensors::entry found =
-        from_.state.expect(name, type, shape_of_number(whom, from_.saved_by()));
+        detail::expected(from_.state, std::string{name}, type, shape_of_number(whom, from_.saved_by()));
     const auto mine = is_own(whom) ? std::uint64_t(rank_) : 0;
     if (whom != held_by::worker || from_.is_by(ranks_))
       from_.state.read_bytes(found, mine * sizeof bits, std::as_writable_bytes(std::span{&bits, 1}));
@@ -210,7 +225,7 @@ inline void require_exactly(const safetensors::reader& file,
   const safetensors::layout named{wanted}; // refuses a name that is there twice
   std::vector<std::string_view> names;
   for (const safetensors::entry& one : named.tensors()) {
-    file.expect(one.name, one.type, one.shape);
+    detail::expected(file, one.name, one.type, one.shape);
     names.push_back(one.name);
   }
   std::sort(names.begin(), names.end());
@@ -220,8 +235,7 @@ inline void require_exactly(const safetensors::reader& file,
       throw error{{.code = error_code::bad_data,
                    .call = "load",
                    .detail = file.path() + ": has tensor " + detail::quoted(name) +
-                             ", which this run has not - load it with the model, optimizer and "
-                             "policy that it was saved with"}};
+                             ", which this run has not" + saved_by_another_run}};
 }
 
 /// In which numbers the program differs from the one that saved.

@@ -73,7 +73,7 @@ private:
 
 /// By ranks that take part in what rank 0 has made.
 inline void require_seen(const joint_call& call, const std::string& folder) {
-  const std::string making = folder + std::string{partial};
+  const std::string making = folder + std::string{partial_ending};
   if (what_is_at(call.name(), making) == found_at::nothing)
     call.refuse(error_code::transport, making + ": is not there, and rank 0 has made it - give a "
                                                 "folder that all ranks see");
@@ -136,7 +136,7 @@ void save_checkpoint(control& ranks, const checkpointed& what, std::string folde
   std::optional<folder_in_making<Calls>> making;
   std::optional<writer> to_model, to_state; // taken away before their folder is
   const auto path = [&](std::string_view file) {
-    return folder + std::string{partial} + "/" + std::string{file};
+    return folder + std::string{partial_ending} + "/" + std::string{file};
   };
   call.step(0, [&](std::span<std::uint64_t>) {
     if (!first) return;

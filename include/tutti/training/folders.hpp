@@ -58,13 +58,13 @@ template <class Calls> void make_folders_above(const char* call, const std::stri
 /// replace.
 inline constexpr std::string_view model_file = "model.safetensors",
                                   state_file = "state.safetensors";
-inline constexpr std::string_view partial = ".partial", previous = ".previous";
+inline constexpr std::string_view partial_ending = ".partial", previous_ending = ".previous";
 
 /// The name of something in the folder that is no part of a checkpoint; empty where there is none.
 inline std::string foreign_name(const char* call, const std::string& folder) {
   for (const std::string& name : names_in(call, folder)) {
     std::string_view whole = name;
-    if (whole.ends_with(partial)) whole.remove_suffix(partial.size());
+    if (whole.ends_with(partial_ending)) whole.remove_suffix(partial_ending.size());
     if (whole != model_file && whole != state_file) return name;
   }
   return {};
@@ -112,7 +112,7 @@ public:
     Calls::rmdir(now().c_str());
   }
 
-  std::string now() const { return path_ + std::string{partial}; }
+  std::string now() const { return path_ + std::string{partial_ending}; }
 
   /// When all that it holds is on the disk. Whoever looks, and whenever, finds at the path what was
   /// there before or all of this; where the system cannot exchange two folders, there is a moment
@@ -144,7 +144,7 @@ public:
   }
 
 private:
-  std::string before() const { return path_ + std::string{previous}; }
+  std::string before() const { return path_ + std::string{previous_ending}; }
 
   const char* call_;
   std::string path_;

@@ -130,6 +130,10 @@ protected:
       raise(error_code::mismatch, ranks_->rank() == unlike.peer ? 0 : unlike.peer,
             "\"" + model()[unlike.tensor].name + "\" is frozen on one of the ranks 0 and " +
                 std::to_string(unlike.peer) + " - freeze the same tensors on every rank");
+    if (const int other = roll_.other_numbers(); other > 0)
+      raise(error_code::mismatch, ranks_->rank() == other ? 0 : other,
+            "the optimizer has other numbers on rank " + std::to_string(other) + " than on rank 0, such as its rate - "
+            "set the same on every rank; one that has joined sets them in join(after_each)");
     if (roll_.spoilt()) raise_culprit(at_.step);
     const auto weights = roll_.weights();
     for (std::size_t r = 0; r < weights.size(); ++r)

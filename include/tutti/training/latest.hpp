@@ -53,7 +53,7 @@ inline bool holds_checkpoint(const std::string& folder) noexcept {
 /// Where the checkpoint of a path is now: a program may have been killed just before the last
 /// moment.
 inline std::string where_published(const std::string& path) {
-  const std::string before = path + std::string{previous};
+  const std::string before = path + std::string{previous_ending};
   return !holds_checkpoint(path) && holds_checkpoint(before) ? before : path;
 }
 
@@ -65,7 +65,7 @@ template <class Calls> void keep_last(const char* call, const std::string& path,
   const numbered_name mine{name};
   std::vector<std::string> older;
   for (const std::string& found : names_in(call, folder)) {
-    const std::string_view whole = without(without(found, partial), previous);
+    const std::string_view whole = without(without(found, partial_ending), previous_ending);
     const numbered_name other{whole};
     if (other.before != mine.before || !other.has_number() || !other.is_below(mine)) continue;
     const std::string at = folder + "/" + found;
@@ -77,7 +77,7 @@ template <class Calls> void keep_last(const char* call, const std::string& path,
     return numbered_name{a}.is_below(numbered_name{b});
   });
   for (std::size_t k = 0; k + std::size_t(keep) <= older.size(); ++k) {
-    const std::string at = folder + "/" + older[k], away = at + std::string{partial};
+    const std::string at = folder + "/" + older[k], away = at + std::string{partial_ending};
     bool there = true;
     rename_for_good<Calls>(call, at, away, there); // half of one is no checkpoint
     remove_checkpoint<Calls>(call, away);
@@ -99,7 +99,7 @@ inline std::string latest_checkpoint(std::string folder) {
   }
   std::string latest;
   for (const std::string& found : detail::names_in(call, folder)) {
-    const std::string name{detail::without(found, detail::previous)};
+    const std::string name{detail::without(found, detail::previous_ending)};
     const detail::numbered_name number{name};
     if (!number.has_number() || !detail::holds_checkpoint(folder + "/" + found)) continue;
     const detail::numbered_name best{latest};

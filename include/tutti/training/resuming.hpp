@@ -72,8 +72,7 @@ protected:
   }
   /// Everything that training goes on from.
   void visit(archive& to) {
-    if (collect_.is_open() || collect_.weight() > 0)
-      refuse("state", "a micro-batch was accumulated and is in no step yet - call step() first");
+    this->require_nothing_accumulated("state");
     visit_counts(to);
     for (std::size_t k = 0; k < model().count(); ++k) {
       std::int64_t frozen = collect_.is_frozen(k);

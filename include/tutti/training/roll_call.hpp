@@ -20,6 +20,7 @@ struct presence {
   bool counts = false; ///< it has one
   bool joined = false; ///< it has no more batches
   bool spoilt = false; ///< what it would tell its neighbours holds a NaN or an infinity
+  std::uint64_t numbers = 0; ///< one for all of its optimizer's; where ranks make the same update
   std::vector<char> present = {}, frozen = {}; ///< of each tensor: has it a gradient; is it not trained
 };
 
@@ -34,7 +35,8 @@ public:
   void say(const presence& mine) {
     words_.assign(2 + 2 * blocks_, 0);
     words_[0] = std::bit_cast<std::uint64_t>(mine.weight);
-    words_[1] = std::uint64_t(mine.joined) | std::uint64_t(mine.counts) << 1 | std::uint64_t(mine.spoilt) << 2;
+    words_[1] = std::uint64_t(mine.joined) | std::uint64_t(mine.counts) << 1 | std::uint64_t(mine.spoilt) << 2 |
+                (mine.numbers ^ mine.numbers >> 32) << 3;
     const auto write = [&, to = std::span{words_}](std::size_t at, const std::vector<char>& of) {
       detail::write_bits(to.subspan(at, blocks_), tensors_, [&](std::size_t k) { return of[k] != 0; });
     };
@@ -70,6 +72,8 @@ public:
     std::size_t tensor = 0;
   };
   const disagreement& unlike() const noexcept { return unlike_; }
+  /// A rank whose optimizer has other numbers than that of rank 0; -1 when there is none.
+  int other_numbers() const noexcept { return other_numbers_; }
 
 private:
   void hear() {
@@ -79,6 +83,7 @@ private:
     present_.assign(blocks_, 0);
     joined_ = count_ = spoilt_ = 0;
     unlike_ = {};
+    other_numbers_ = -1;
     const auto frozen = all.subspan(2 + blocks_, blocks_);
     for (int r = 0; r < ranks_->size(); ++r) {
       const auto said = all.subspan(std::size_t(r) * n, n);
@@ -86,6 +91,7 @@ private:
       joined_ += int(said[1] & 1);
       count_ += int(said[1] >> 1 & 1);
       spoilt_ += int(said[1] >> 2 & 1);
+      if (other_numbers_ < 0 && (said[1] ^ all[1]) >> 3 != 0) other_numbers_ = r;
       for (std::size_t k = 0; k < blocks_; ++k) present_[k] |= said[2 + k];
       const auto other = said.subspan(2 + blocks_, blocks_);
       if (unlike_.peer >= 0 || std::equal(frozen.begin(), frozen.end(), other.begin())) continue;
@@ -99,7 +105,7 @@ private:
   std::size_t tensors_ = 0, blocks_ = 0;
   std::vector<std::uint64_t> words_, present_;
   std::vector<double> weights_;
-  int joined_ = 0, count_ = 0, spoilt_ = 0;
+  int joined_ = 0, count_ = 0, spoilt_ = 0, other_numbers_ = -1;
   disagreement unlike_;
   bool complete_ = false;
 };

@@ -33,7 +33,7 @@ protected:
   /// `views` are gradients in the memory that the model is in.
   void open(const char* call, std::vector<gradient_view<T>> views, double weight) {
     require_shut(call);
-    if (role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
+    if (carrier_->role() == role::server) refuse(call, "this rank is a dedicated server - call serve()");
     if (!plan_.weighs && weight != 1) 
       refuse(call, "a weight is given, and this reducer counts every contribution alike - use "
                    "tutti::weighted_mean, or leave the weight out");
@@ -48,6 +48,11 @@ protected:
                          std::to_string(views[k].n) + " values, the parameter has " +
                          std::to_string(n));
     collect_.open(std::move(views), weight, scale_.now());
+  }
+  /// A micro-batch of no gradient, which counts.
+  void open_empty(const char* call) {
+    open(call, std::vector<gradient_view<T>>(model().count()), plan_.weight);
+    start();
   }
   void open_without(const char* call) {
     require_shut(call);
@@ -69,6 +74,7 @@ protected:
   }
   void say(double weight, bool counts, bool spoilt = false) {
     presence mine{.weight = worth(weight), .counts = counts, .joined = joined_, .spoilt = spoilt};
+    if (reduces() && !updates_.empty()) mine.numbers = updates_[0].numbers();
     for (std::size_t k = 0; k < model().count(); ++k) {
       mine.present.push_back(local() ? !collect_.is_frozen(k) : collect_.present(k));
       mine.frozen.push_back(collect_.is_frozen(k));
@@ -320,6 +326,10 @@ protected:
     if (collect_.is_open())
       refuse(call, std::string{call} + "() was called before finish() has ended the step that begin() has "
                                        "opened");
+  }
+  void require_nothing_accumulated(const char* call) const {
+    if (collect_.is_open() || collect_.weight() > 0)
+      refuse(call, "a micro-batch was accumulated and is in no step yet - call step() first");
   }
   void require_expected(std::size_t k) const {
     if (collect_.is_open() && k < model().count() && !collect_.taken(k)) return;

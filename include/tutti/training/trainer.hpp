@@ -53,7 +53,7 @@ class trainer : detail::held_optimizer<Optimizer>, detail::resuming<T> {
       base::settle_offered, base::is_usable, base::is_usable_here, base::clip_factor, base::open, base::open_without,
       base::start, base::worth, base::take, base::room_of, base::offer_complete, base::offer_what_was_learnt,
       base::agree_first, base::agree_on_every_part,
-      base::commit, base::agree_until, base::require_shut, base::require_expected,
+      base::commit, base::agree_until, base::require_shut, base::require_nothing_accumulated, base::require_expected,
       base::require_complete, base::ranks_, base::how_, base::plan_, base::bound_, base::collect_,
       base::roll_, base::scale_, base::joined_, base::made_, base::under_way_, base::at_,
       base::local_, base::snapshot_, base::norm_, base::numbers_, base::carrier_, base::in_;
@@ -71,8 +71,9 @@ public:
   }
 
   tutti::role role() const { return carrier_->role(); }
-  /// Its numbers may be changed between two steps, to the same ones on all ranks. Where servers update, a push is
-  /// applied at the learning rate of the worker that makes it; of the other numbers the server's count.
+  /// Its numbers may be changed between two steps, to the same ones on all ranks: where gradients are reduced, a step
+  /// with unlike ones is everybody's `mismatch`. Where servers update, a push is applied at the learning rate of its
+  /// worker; of the other numbers the server's count.
   Optimizer& optimizer() noexcept { return optimizer_; }
   /// That were made, those that were skipped among them.
   std::int64_t steps() const noexcept { return at_.step; }
@@ -170,12 +171,12 @@ public:
     require_complete();
     finish_with(nullptr);
   }
-  /// In place of finish(), of a rank that cannot complete its gradient: nothing changes, on any rank. With
+  /// In place of finish() or of a whole step, of a rank that cannot complete its gradient: nothing changes on any. With
   /// training_options::agree_on_failures, and where gradients are reduced, all throw - this rank what it was given,
   /// the others an error that names it and the first line of its text - and training may go on. Otherwise it is this
   /// rank's failure, and revokes.
   void fail(std::exception_ptr why) {
-    if (!collect_.is_open()) refuse("fail", "fail() was called without begin()");
+    if (!collect_.is_open()) this->open_empty("fail");
     finish_with(why);
   }
 
@@ -185,7 +186,7 @@ public:
   void join() {
     join([] {});
   }
-  /// The same; after_each() is called after each of the others' steps that was not skipped.
+  /// The same; after_each(), called after each of the others' steps that was not skipped, sets what they set: a rate.
   template <class AfterEach>
   void join(AfterEach&& after_each) {
     if (carrier_->serves()) {
@@ -205,11 +206,12 @@ public:
     }
   }
 
-  /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks,
-  /// between two steps, and where replicas train apart, after an agreement. One that is frozen has no part in
-  /// norms, decay and averages, and keeps its values; when it is trained again, its slots are fresh.
+  /// Whether tensors whose name matches - "*" stands for any letters - are trained. The same on all ranks, between two
+  /// steps, with nothing accumulated, and where replicas train apart, after an agreement. One that is frozen has no
+  /// part in norms, decay and averages, and keeps its values; when it is trained again, its slots are fresh.
   void freeze(std::string_view names, bool frozen = true) {
     require_shut("freeze");
+    require_nothing_accumulated("freeze");
     if (apart()) refuse("freeze", "replicas differ, and would for ever - freeze after an agreement");
     bool any = false;
     for (std::size_t k = 0; k < model().count(); ++k)

@@ -3,6 +3,8 @@
 
 #include <tutti/core/archive.hpp>
 #include <tutti/core/flat_model.hpp>
+#include <tutti/core/hash.hpp>
+#include <tutti/core/members.hpp>
 #include <tutti/optimizers/muon.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/training/memory.hpp>
@@ -137,11 +139,14 @@ public:
           else
             make(detail::in_group(detail::at_rate(o, what.rate), what.group));
         }},
+        numbers_{[](const void* o) { return detail::hashed_numbers(hash_of_nothing, *static_cast<const O*>(o)); }},
         matrices_{matrix_stages<T>::template of<O>()}, offering_{offering<T>::template of<O>()}, looks_back_{looks_back<O, T>} {
     for (std::size_t k = 0; k < names_.size(); ++k) slots_.emplace_back(in, where.size());
   }
 
   place where() const noexcept { return where_; }
+  /// One number for all that the optimizer has, as they are now.
+  std::uint64_t numbers() const { return numbers_(optimizer_); }
   memory<T>& in() const noexcept { return *in_; }
   /// Whether the optimizer asks for what gradients were taken at.
   bool is_looking_back() const noexcept { return looks_back_; }
@@ -195,6 +200,7 @@ private:
   std::vector<std::string_view> names_;
   place where_;
   void (*update_)(memory<T>&, const void*, const update_of<T>&, const std::span<T>*) = nullptr;
+  std::uint64_t (*numbers_)(const void*) = nullptr;
   matrix_stages<T> matrices_;
   offering<T> offering_;
   bool looks_back_ = false;
