@@ -37,6 +37,7 @@ struct settings {
   std::string plot;
   std::string trace;
   std::string json;
+  std::string onnx;
 };
 
 /// Of a federated run, each with a stretch of the text of its own.
