@@ -16,6 +16,7 @@
 // test: --rounds 3 --model lr --attack a_little_is_enough --aggregator bulyan --fraction 0.5 --attackers 10
 // test: --rounds 3 --model lr --secure --at-least 0.5
 // test: --rounds 3 --model lr --epsilon 100 --fraction 0.5
+// test: --rounds 1 --model lr --fraction 0.02 --onnx digits.onnx
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --ranks 0 => --ranks 0: give 1 to [0-9]+ on this machine

@@ -43,6 +43,8 @@
 // refuses: --sync federated --clip 1 => --sync federated runs rounds - leave them out
 // refuses: --json /no/such/folder/out => --json /no/such/folder/out: No such file .* - give a file
 // refuses: --trace /no/such/folder/out => --trace /no/such/folder/out: No such file .* - give a file
+// test: --steps 2 --ranks 2 --batch 1 --transport threads --score 4096 --onnx text.onnx
+// refuses: --onnx /no/such/folder/out => --onnx /no/such/folder/out: (No such file .* - give a file|.* without libonnx)
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --transport threads --json / => --json /: Is a directory - give a file
 #include "support/launch.hpp"

@@ -79,7 +79,7 @@ part_training() {
   done
 
   # Federated averaging, 2NN of McMahan et al. 2017: 87 rounds there, 35 % more allowed.
-  run federated_mnist federated_mnist --seed 1 --until 0.97
+  run federated_mnist federated_mnist --seed 1 --until 0.97 --onnx $out/federated_mnist.onnx
   expect "federated_mnist: rounds" "$(field $out/federated_mnist.json rounds)" at-most 117
   expect "federated_mnist: accuracy" "$(field $out/federated_mnist.json accuracy)" at-least 0.97
   run federated_mnist_buffer federated_mnist --seed 1 --rule fed_buff --ranks 3 --rounds 100
@@ -132,9 +132,16 @@ part_privacy() {
   account_in_python "$build/tests/test_federated"
 }
 
-# Modules of LibTorch in ONNX Runtime and TensorRT, 200 random nestings among them.
+# Modules of LibTorch in ONNX Runtime and TensorRT, 200 random nestings among them; and models as examples leave them.
 part_onnx() {
-  make_ready release test_onnx && run_onnx "$build/tests/test_onnx" 200
+  make_ready release test_onnx torch_mnist federated_mnist || return
+  run_onnx "$build/tests/test_onnx" 200
+  [[ -f $out/federated_mnist.onnx ]] ||
+    run federated_mnist federated_mnist --seed 1 --until 0.97 --onnx $out/federated_mnist.onnx
+  digits_in_onnx federated_mnist $out/federated_mnist.onnx "$(field $out/federated_mnist.json accuracy)"
+  "$build/examples/torch_mnist" --onnx $out/torch_mnist.onnx >$out/torch_mnist.log 2>&1 ||
+    not_ok "torch_mnist --onnx, see $out/torch_mnist.log"
+  digits_in_onnx torch_mnist $out/torch_mnist.onnx "$(sed -n 's/^test accuracy \([0-9.]*\),.*/\1/p' $out/torch_mnist.log)"
 }
 
 # Modules of the newest LibTorch, beside PyTorch's own DistributedDataParallel.

@@ -19,8 +19,8 @@
 #   examples     each example with the arguments that it names itself
 #   faults       ranks that leave, throw, stop or are killed
 # and, only when asked for:
-#   thorough     the runners of asan and tsan without sanitizers, and what must not compile with
-#                clang++ and nvcc as well
+#   thorough     the runners of asan and tsan without sanitizers, what must not compile with clang++ and
+#                nvcc as well, and the headers of LibTorch's adapters, each alone
 #   fresh        the README's two commands on a bare Debian that is built for it (root)
 #   gpu          the tests that need a GPU, which must be there, and compute-sanitizer on them where it
 #                works; --gpu is --only gpu

@@ -20,17 +20,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-WIDTH, LAYERS, CLASSES = 1024, 8, 100
+INPUTS, WIDTH, LAYERS, CLASSES = 128, 1024, 8, 1000
 
 
 class Side:
     def __init__(self, name, batch, wrap):
         torch.manual_seed(1)
-        hidden = [layer for _ in range(LAYERS) for layer in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
+        hidden = [layer for k in range(LAYERS) for layer in (nn.Linear(WIDTH if k else INPUTS, WIDTH), nn.ReLU())]
         module = nn.Sequential(*hidden, nn.Linear(WIDTH, CLASSES))
         self.name, self.times = name, []
         self.size = sum(p.numel() * p.element_size() for p in module.parameters())
-        self.x, self.y = torch.randn(batch, WIDTH), torch.arange(batch).remainder(CLASSES)
+        self.x, self.y = torch.randn(batch, INPUTS), torch.arange(batch).remainder(CLASSES)
         self.optimizer = torch.optim.SGD(module.parameters(), 1e-3, momentum=.9)
         self.model = wrap(module)
 

@@ -36,7 +36,7 @@ namespace {
 
 using world_type = tutti::mpi::communicator;
 
-constexpr std::int64_t width = 1024, layers = 8, classes = 100;
+constexpr std::int64_t inputs = 128, width = 1024, layers = 8, classes = 1000;
 constexpr tutti::sgd descent{.learning_rate = 1e-3f, .momentum = .9f};
 
 /// A step is made of it; the batch stays the same.
@@ -46,13 +46,13 @@ struct training {
   torch::optim::SGD optimizer;
 
   explicit training(std::int64_t batch)
-      : net{made()}, x{at::randn({batch, width})}, y{at::arange(batch).remainder(classes)},
+      : net{made()}, x{at::randn({batch, inputs})}, y{at::arange(batch).remainder(classes)},
         optimizer{net->parameters(), torch::optim::SGDOptions(1e-3).momentum(.9)} {}
   static torch::nn::Sequential made() {
     torch::manual_seed(1);
     torch::nn::Sequential net;
     for (std::int64_t k = 0; k < layers; ++k) {
-      net->push_back(torch::nn::Linear(width, width));
+      net->push_back(torch::nn::Linear(k == 0 ? inputs : width, width));
       net->push_back(torch::nn::ReLU());
     }
     net->push_back(torch::nn::Linear(width, classes));
@@ -197,7 +197,8 @@ void find_batch(world_type& world) {
 void over_cable(world_type& world, std::int64_t batch) {
   world_type driven{MPI_COMM_WORLD, {.progress_thread = true}};
   training alone{batch}, each{batch}, own{batch}, threaded{batch};
-  tutti::strategy strategy{world}, by_thread{driven};
+  const tutti::pipelined segments{tutti::halving_doubling{}, 32}; // of 128 KiB, in buckets of 4 MiB
+  tutti::strategy strategy{world, segments}, by_thread{driven, segments};
   tutti::torch::data_parallel descends{*own.net, strategy, descent}, driven_by_thread{*threaded.net, by_thread, descent};
   sides all{world};
   const apart both{all, world, batch};

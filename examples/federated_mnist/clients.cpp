@@ -1,6 +1,9 @@
 #include "clients.hpp"
 
 #include "models/mlp.hpp"
+#if TUTTI_WITH_ONNX
+#include "models/onnx.hpp"
+#endif
 #include "models/random.hpp"
 
 #include <tutti/communicators/communicator.hpp>
@@ -84,6 +87,12 @@ std::vector<float> people::initial() {
   at_->model.initialise(s_.seed);
   const auto values = at_->model.flat_parameters();
   return {values.begin(), values.end()};
+}
+void people::write_onnx([[maybe_unused]] const std::string& file, std::span<const float> parameters) {
+  at_->model.load(parameters);
+#if TUTTI_WITH_ONNX
+  models::onnx_of(at_->model).write(file);
+#endif
 }
 
 } // namespace federated_mnist

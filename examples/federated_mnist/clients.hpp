@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace federated_mnist {
@@ -27,6 +28,8 @@ public:
 
   /// What the first round sends out.
   std::vector<float> initial();
+  /// Into a file of ONNX, where this program can (support::check_onnx).
+  void write_onnx(const std::string& file, std::span<const float> parameters);
 
 private:
   struct workplace; ///< the model

@@ -62,6 +62,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--seed", s.seed, "names every draw");
   app.add_option("--plot", s.plot, "write the accuracy of each round to this SVG file");
   app.add_option("--json", s.json, "write rounds and accuracy to this file");
+  app.add_option("--onnx", s.onnx, "write the trained model to this file, for ONNX Runtime or TensorRT");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -85,6 +86,7 @@ inline void check(const settings& s) {
   };
   support::check_ranks(s.ranks);
   support::check_writable("--json", s.json);
+  support::check_onnx(s.onnx);
   support::check_writable("--plot", s.plot);
   const std::string plain =
       " is here for fed_avg, fed_sgd, fed_prox, fed_avgm and fed_nova - take one of these, or leave ";

@@ -46,10 +46,12 @@ tutti::federated_report run_rounds(Strategy strategy, world_type& world, const s
   support::progress bar{world.rank() == 0, s.rounds};
   auto rounds = strategy.rounds(parameters, tutti::sgd{.learning_rate = s.learning_rate}, clients,
                                 tutti::run_options{.rounds = s.rounds, .seed = s.seed});
-  return rounds.run([&](const tutti::round_report& round) {
+  const auto report = rounds.run([&](const tutti::round_report& round) {
     bar.update(round.round, "test accuracy " + std::to_string(round.metric));
     return round.metric < s.until; // the same on every rank
   });
+  if (world.rank() == 0 && !s.onnx.empty()) honest.write_onnx(s.onnx, parameters);
+  return report;
 }
 
 tutti::federated_report averaged(world_type& world, const settings& s, const models::digits& data);

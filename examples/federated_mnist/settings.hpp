@@ -27,7 +27,7 @@ struct settings {
   bool secure = false;
   double until = 2, at_least = 0;
   std::uint64_t seed = 1;
-  std::string plot, json;
+  std::string plot, json, onnx;
 };
 
 inline const std::vector<std::string> model_names{"2nn", "lr"};

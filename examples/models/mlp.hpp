@@ -83,6 +83,13 @@ public:
     return total;
   }
 
+  /// Before the softmax: an output of each class for each of these examples, good until the next call.
+  template <class Examples>
+  std::span<const T> scores(const Examples& set, std::span<const std::uint32_t> rows) {
+    forward(set, rows);
+    return values_.back();
+  }
+
   template <class Examples> double accuracy(const Examples& set) {
     if (set.size() == 0) {
       throw std::runtime_error("mlp: no examples to score - give at least one");

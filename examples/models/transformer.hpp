@@ -127,6 +127,13 @@ public:
     return total;
   }
 
+  /// Of every byte behind each of the rows' first `context`, before the softmax: batch x context x symbols, good until
+  /// the next call.
+  std::span<const T> scores(std::span<const std::uint8_t> rows, int batch) {
+    forward(rows, batch);
+    return {logits_.data(), static_cast<std::size_t>(tokens_) * symbols};
+  }
+
   /// Mean nats per byte, without a backward pass.
   double loss(std::span<const std::uint8_t> rows, int batch) {
     return nats(rows, batch) / (static_cast<double>(batch) * shape_.context);

@@ -28,6 +28,14 @@ inline void check_writable(const std::string& option, const std::string& file) {
   if (!std::filesystem::exists(status)) std::filesystem::remove(file, ignored);
 }
 
+/// Throws unless this program can write models into files of ONNX, where --onnx names one.
+inline void check_onnx(const std::string& file) {
+  if (!TUTTI_WITH_ONNX && !file.empty())
+    throw std::runtime_error("--onnx " + file + ": this program was built without libonnx - install libonnx-dev and "
+                             "libprotobuf-dev, and build it again");
+  check_writable("--onnx", file);
+}
+
 /// A number of steps, or tutti::unbounded.
 inline int staleness(const std::string& text) {
   if (text == "unbounded") return tutti::unbounded;

@@ -300,6 +300,7 @@ private:
     if (world_.rank() != 0) return;
     print(results_, s_, model_);
     write(results_, s_, seen_);
+    if (!s_.onnx.empty()) write_onnx(s_.onnx, model_);
   }
 
   Comm& world_;

@@ -52,6 +52,7 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--plot", s.plot, "write the loss curve to this SVG file");
   app.add_option("--trace", s.trace, "write what each rank did when to this file, to be opened with Perfetto");
   app.add_option("--json", s.json, "write the results to this file");
+  app.add_option("--onnx", s.onnx, "write the trained model to this file, for ONNX Runtime or TensorRT");
   app.footer("While it trains, tokens/s are those of all ranks; loss, bytes sent and the share of\n"
              "time spent communicating are those of rank 0.");
   try {
@@ -96,6 +97,7 @@ inline void check(const settings& s) {
   support::check_writable("--json", s.json);
   support::check_writable("--plot", s.plot);
   support::check_writable("--trace", s.trace);
+  support::check_onnx(s.onnx);
 }
 
 /// Collective: the same where mpiexec has started the ranks already. Rank 0 looks and speaks for

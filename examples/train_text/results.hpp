@@ -52,6 +52,9 @@ inline void print(const results& r, const settings& s, model_type& model) {
     std::cout << "weights " << k << "      " << r.hashes[k] << "\n";
 }
 
+/// The trained model into a file of ONNX, where this program can (support::check_onnx).
+void write_onnx(const std::string& file, model_type& model);
+
 /// The numbers first: a plot that fails does not take them along.
 inline void write(const results& r, const settings& s, const history& seen) {
   support::write_json(s.json, {{"held_out_loss", r.held_out_loss},

@@ -37,6 +37,7 @@ struct settings {
   std::string plot;
   std::string trace;
   std::string json;
+  std::string onnx;
 };
 
 /// Of sgd, which --codec dgc goes with, in place of Adam's.

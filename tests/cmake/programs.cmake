@@ -12,6 +12,14 @@ find_package(CLI11 CONFIG QUIET)
 find_package(nlohmann_json CONFIG QUIET)
 find_package(ZLIB QUIET)
 
+# The classes of ONNX's files, without LibTorch (tutti::onnx has both): for examples that write a file where they can.
+if(TUTTI_ONNX_INCLUDE_DIR AND TUTTI_PROTOBUF_INCLUDE_DIR AND TUTTI_ONNX AND TUTTI_ONNX_PROTO AND TUTTI_PROTOBUF)
+  add_library(tutti_onnx_classes INTERFACE)
+  target_compile_definitions(tutti_onnx_classes INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
+  target_include_directories(tutti_onnx_classes SYSTEM INTERFACE ${TUTTI_ONNX_INCLUDE_DIR} ${TUTTI_PROTOBUF_INCLUDE_DIR})
+  target_link_libraries(tutti_onnx_classes INTERFACE ${TUTTI_ONNX} ${TUTTI_ONNX_PROTO} ${TUTTI_PROTOBUF})
+endif()
+
 # TensorRT, or TensorRT for RTX: whichever has headers.
 find_path(TUTTI_TENSORRT_INCLUDE_DIR NvInfer.h)
 find_library(TUTTI_TENSORRT NAMES nvinfer tensorrt_rtx)

@@ -4,29 +4,31 @@
 
 # run_onnx TEST_ONNX COUNT: every case of the tests, and so many random nestings.
 run_onnx() {
-  local runner=$1 count=$2 folder=$out/onnx venv=$out/onnx/venv seed
-  mkdir -p "$folder"
-  (install_packages acceptance && { [[ -f $venv/ready ]] ||
-    { rm -rf "$venv" && python3 -m venv "$venv" &&
-      "$venv/bin/pip" install -q onnxruntime onnx numpy tensorrt-rtx-cu13 && touch "$venv/ready"; }; }) \
-    >"$folder/venv.log" 2>&1 || {
-    tail -n 5 "$folder/venv.log"
-    not_ok "onnx: the runtimes could not be had from the package index, see $folder/venv.log"
-    return
-  }
-  seed=$(date +%Y%m%d)
+  local runner=$1 count=$2 folder=$out/onnx python peer seed
+  python_with onnx onnxruntime onnx numpy tensorrt-rtx-cu13 || return
+  seed=$(seed_of_today)
   rm -rf "$folder/cases"
   "$runner" -- --keep "$folder/cases" --count "$count" --seed "$seed" >"$folder/export.log" 2>&1 || {
     tail -n 20 "$folder/export.log"
     not_ok "onnx: not everything is exported, seed $seed, see $folder/export.log"
   }
-  local peer
   for peer in run tensorrt; do
-    if "$venv/bin/python" "tests/onnx/$peer.py" "$folder/cases" >"$folder/$peer.log" 2>&1; then
+    if "$python" "tests/onnx/$peer.py" "$folder/cases" >"$folder/$peer.log" 2>&1; then
       ok "onnx: $(tail -n 1 "$folder/$peer.log"), seed $seed"
     else
       tail -n 20 "$folder/$peer.log"
       not_ok "onnx: seed $seed, see $folder/$peer.log"
     fi
   done
+}
+
+# digits_in_onnx NAME FILE ACCURACY: what the example NAME has written into FILE is as good in ONNX Runtime as it said.
+digits_in_onnx() {
+  local python log=$out/onnx/$1.log
+  python_with onnx onnxruntime onnx numpy tensorrt-rtx-cu13 || return
+  if "$python" tests/onnx/digits.py "$2" "$TUTTI_DATA/mnist" "$3" >"$log" 2>&1; then
+    ok "$1 --onnx: $(tail -n 1 "$log")"
+  else
+    not_ok "$1 --onnx: $(tail -n 1 "$log")"
+  fi
 }

@@ -24,6 +24,7 @@
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace onnx_test {
@@ -111,6 +112,22 @@ inline void keep(const std::string& path, const std::vector<Tensor>& tensors, co
   }
 }
 
+/// A file and what it makes of some inputs, kept where --keep says.
+inline void keep_case(const std::string& name, const std::string& file,
+                      const std::vector<std::pair<std::vector<Tensor>, std::vector<Tensor>>>& sets) {
+  const std::string kept = argument("keep");
+  if (kept.empty()) return;
+  std::filesystem::create_directories(kept + "/" + name);
+  std::filesystem::copy_file(file, kept + "/" + name + "/model.onnx",
+                             std::filesystem::copy_options::overwrite_existing);
+  for (std::size_t k = 0; k < sets.size(); ++k) {
+    const std::string set = kept + "/" + name + "/test_data_set_" + std::to_string(k);
+    std::filesystem::create_directories(set);
+    keep(set, sets[k].first, "input");
+    keep(set, sets[k].second, "output");
+  }
+}
+
 /// How far a is from b, as a share of the largest, and as much as an infinity where they are of other sizes.
 inline double distance(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   double out = 0;
@@ -158,17 +175,10 @@ void round_trip(const std::string& name, Module& module, const Example& example,
     wrong = e.what();
   }
   BOOST_CHECK_MESSAGE(wrong.empty(), name << ": " << wrong);
-  const std::string kept = argument("keep");
-  if (kept.empty() || !wrong.empty()) return;
-  std::filesystem::create_directories(kept + "/" + name);
-  std::filesystem::copy_file(file, kept + "/" + name + "/model.onnx",
-                             std::filesystem::copy_options::overwrite_existing);
-  for (std::size_t k = 0; k < all.size(); ++k) {
-    const std::string set = kept + "/" + name + "/test_data_set_" + std::to_string(k);
-    std::filesystem::create_directories(set);
-    keep(set, flat(all[k]), "input");
-    keep(set, forward(module, all[k]), "output");
-  }
+  if (!wrong.empty()) return;
+  std::vector<std::pair<std::vector<Tensor>, std::vector<Tensor>>> sets;
+  for (const Example& each : all) sets.emplace_back(flat(each), forward(module, each));
+  keep_case(name, file, sets);
 }
 
 } // namespace onnx_test

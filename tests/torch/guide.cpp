@@ -1,10 +1,14 @@
 // What docs/libtorch.md shows, and that both programs end with the same weights; the sampler.
 #include "torch/modules.hpp"
 
+#include "training/scratch.hpp"
+
 #include <tutti/adapters/torch_sampler.hpp>
 
 #include <torch/data/dataloader.h>
 #include <torch/data/datasets/base.h>
+#include <torch/data/datasets/map.h>
+#include <torch/data/transforms/stack.h>
 
 #include <set>
 
@@ -86,6 +90,53 @@ at::Tensor beside_an_optimizer() {
   })[0];
 }
 
+/// Rows of four numbers, and in which of them the greatest of the first three stands.
+struct rows : torch::data::datasets::Dataset<rows> {
+  torch::data::Example<> get(std::size_t k) override {
+    const at::Tensor x = numbers({4}, int(k));
+    return {x, x.slice(0, 0, 3).argmax()};
+  }
+  at::optional<std::size_t> size() const override { return 50; }
+};
+/// What stands beside the well-known script.
+void as_in_python(const std::string& path) {
+  constexpr std::size_t epochs = 10;
+  // example-begin script
+  auto dataset = rows{}.map(torch::data::transforms::Stack<>());
+  const auto program = [&](auto& world) {
+    auto net = std::make_shared<network>();
+    tutti::strategy strategy{world};
+    tutti::torch::data_parallel ddp{*net, strategy, tutti::sgd{.learning_rate = .1, .momentum = .9}};
+    tutti::torch::epoch_sampler sampler{*dataset.size(), world, 1};
+    auto loader = torch::data::make_data_loader(dataset, sampler, 8);
+    for (std::size_t epoch = 0; epoch < epochs; ++epoch) {
+      sampler.set_epoch(epoch);
+      for (auto& [x, y] : *loader) {
+        auto loss = cross_entropy(net->forward(x), y);
+        ddp.step(loss);
+      }
+    }
+    ddp.join();
+    ddp.save(path);
+  };
+  tutti::threads::run(2, program);
+  // example-end script
+}
+double loss_on(const std::string& saved) {
+  return torch_model::on(2, [&](auto& world) {
+    network net;
+    tutti::strategy strategy{world};
+    tutti::torch::data_parallel ddp{net, strategy, tutti::sgd{.learning_rate = .1, .momentum = .9}};
+    if (!saved.empty()) torch_model::must(ddp.load(saved).empty(), "load() says that something differs");
+    double sum = 0;
+    for (std::size_t k = 0; k < *rows{}.size(); ++k) {
+      const auto one = rows{}.get(k);
+      sum += cross_entropy(net.forward(one.data.unsqueeze(0)), one.target.unsqueeze(0)).template item<double>();
+    }
+    return sum / double(*rows{}.size());
+  })[0];
+}
+
 /// Its items are their numbers.
 struct counting : torch::data::datasets::Dataset<counting, std::size_t> {
   std::size_t items;
@@ -115,6 +166,14 @@ BOOST_AUTO_TEST_CASE(two_ranks_end_where_one_process_does) {
   const at::Tensor wanted = one_process();
   BOOST_CHECK_LT(torch_model::distance(two_ranks(), wanted), 1e-5);
   BOOST_CHECK_LT(torch_model::distance(beside_an_optimizer(), wanted), 1e-5);
+}
+
+BOOST_AUTO_TEST_CASE(the_well_known_script_learns_and_saves) {
+  torch::set_num_threads(1);
+  const scratch folder;
+  as_in_python(folder / "saved");
+  const double before = loss_on(""), after = loss_on(folder / "saved");
+  BOOST_CHECK_MESSAGE(after < before / 2, "a loss of " << before << " has become " << after);
 }
 
 // pytorch/pytorch#73141: in every epoch the same order.
