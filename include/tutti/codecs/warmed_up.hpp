@@ -31,13 +31,14 @@ constexpr C sending(C c, double share) noexcept {
   return c;
 }
 template <class C>
-inline constexpr bool sends_a_share = false;
-template <class C>
-  requires requires(const C c) { c.fraction; } || requires(const C c) { c.kept_of(C::chunk); }
-inline constexpr bool sends_a_share<C> = true;
-template <class C>
-  requires requires(const C c) { c.inner; }
-inline constexpr bool sends_a_share<C> = sends_a_share<decltype(C::inner)>;
+constexpr bool sends_a_share() {
+  if constexpr (requires(const C c) { c.fraction; } || requires(const C c) { c.kept_of(C::chunk); })
+    return true;
+  else if constexpr (requires(const C c) { c.inner; })
+    return detail::sends_a_share<decltype(C::inner)>();
+  else
+    return false;
+}
 
 } // namespace detail
 
@@ -51,7 +52,7 @@ inline constexpr bool sends_a_share<C> = sends_a_share<decltype(C::inner)>;
 /// step.
 template <codec C>
 struct warmed_up {
-  static_assert(detail::sends_a_share<C> && detail::remembers<C>,
+  static_assert(detail::sends_a_share<C>() && detail::remembers<C>,
                 "tutti: warmed_up raises what part of the values a sparse codec sends, by exchanges that a memory counts - "
                 "give it tutti::dgc, tutti::error_feedback or tutti::ef21 over tutti::top_k, tutti::random_k or "
                 "tutti::chunked_top_k");
