@@ -28,11 +28,12 @@ compile_only() {
   if [[ $1 == *nvcc ]]; then "$@" -c "$source" -o "$scratch/object.o"; else "$@" -fsyntax-only "$source"; fi
 }
 
-# The headers of others that ours include, each where it exists. They come before the hostile macros.
+# The headers of others that ours include, each where it exists, mpi.h ahead of its extensions. They come before the
+# hostile macros.
 includes_of_others() {
   local include_dir=$here/../../include
   (cd "$include_dir" && cat "${headers[@]}") |
-    sed -nE 's/^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*/\1/p' | grep -v '^tutti/' | sort -u |
+    sed -nE 's/^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*/\1/p' | grep -v '^tutti/' | sed 's/^mpi\.h$/ &/' | LC_ALL=C sort -u | sed 's/^ //' |
     sed -E 's/.*/#if __has_include(<&>)\n#include <&>\n#endif/'
 }
 

@@ -168,7 +168,7 @@ private:
   }
   /// Everyone's first values are copied from where they are. What is wrong with that.
   std::string probed() {
-    const std::size_t bytes = std::min(size() * sizeof(T), std::size_t{8});
+    const std::size_t bytes = (std::min)(size() * sizeof(T), std::size_t{8});
     const auto pattern = [](int rank) { return 0x9e3779b97f4a7c15u * std::uint64_t(rank + 1); };
     std::string wrong = guarded([&] {
       const std::uint64_t mine = pattern(ranks_->rank());
@@ -198,7 +198,7 @@ private:
   void agree(std::string wrong) {
     constexpr std::size_t length = 32; // words
     std::array<std::uint64_t, length> text{};
-    std::memcpy(text.data(), wrong.data(), std::min(wrong.size(), sizeof text - 1));
+    std::memcpy(text.data(), wrong.data(), (std::min)(wrong.size(), sizeof text - 1));
     const auto all = ranks_->gather(text);
     for (std::size_t r = 0; r < std::size_t(ranks_->size()); ++r)
       if (const char* const said = reinterpret_cast<const char*>(all.data() + r * length); *said != '\0') {
