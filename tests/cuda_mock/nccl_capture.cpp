@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_work_of_streams_says_so) {
       BOOST_CHECK_MESSAGE(says(said, "unsupported") && says(said, "this stream is being captured - " + why), said);
     });
   };
-  refused("what travels goes through the host",
+  refused("ranks tell each other on the host",
           [](auto& world) { return captured_step(world, tutti::sgd{}, passing); });
   refused("messages of the host",
           [](auto& world) { return captured_step(aware{world, awareness{}}, tutti::sgd{}, passing); });

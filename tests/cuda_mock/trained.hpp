@@ -23,6 +23,9 @@ inline const std::size_t lengths[] = {5, 0, 300, 41};
 /// Whether rank 1's gradient overflows in step 1.
 inline bool overflows = false;
 
+/// Whether rank 1's model is on a device of its own.
+inline bool apart = false;
+
 /// Of a step, as a rank computes it from its parameters.
 template <class V> std::vector<V> gradient_at(const V* values, std::size_t n, int rank, int step) {
   std::vector<V> g;
@@ -80,7 +83,7 @@ private:
 
 template <class V> class device_side {
 public:
-  explicit device_side(int rank) {
+  explicit device_side(int rank) : on_{apart ? rank % 2 : 0} {
     for (const auto& v : at_first<V>(rank)) {
       values_.emplace_back(on_, v);
       gradients_.emplace_back(on_, v);

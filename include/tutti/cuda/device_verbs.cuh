@@ -7,6 +7,7 @@
 #include <tutti/cuda/device_reducing.cuh>
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
+#include <tutti/cuda/peer_reducing.cuh>
 #include <tutti/cuda/staging.hpp>
 #include <tutti/cuda/update.cuh>
 #include <tutti/reducers/elementary.hpp>
@@ -174,9 +175,11 @@ public:
     cuda::collect<From, To, T>(on_, there(from), there(to), false, T(1), T(1));
   }
 
-  /// A carrier whose messages name this memory; null where there is none for these parts. Collective.
+  /// A carrier that works where this memory is: ranks reach each other's, or messages name it; null where there is none
+  /// for these parts. Collective.
   template <bool Owners, class Parts>
   std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces) {
+    if (auto by = detail::carried_by_peers<T, Owners, built_for>(*this, on_, parts, pieces)) return by;
     return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces);
   }
 
