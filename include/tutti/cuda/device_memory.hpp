@@ -33,8 +33,9 @@ template <class T> class device_verbs;
 /// <tutti/cuda/device_verbs.cuh> where bind and step are called. The stream outlives the trainer.
 ///
 /// Over NCCL a step may be captured that was made once before, if the host waits for no verdict (non_finite::pass, no
-/// clipping) and the optimizer has the same numbers in every step: a graph repeats those of its step, and the trainer
-/// does not count what it repeats. Whatever needs the host refuses (unsupported).
+/// clipping), every step of the policy is alike and the optimizer has the same numbers in each: a graph repeats those
+/// of its step. That counts for its first launch; trainer.replayed(times) counts the others. Whatever needs the host
+/// refuses (unsupported).
 class device_memory {
 public:
   template <class T> using span = device_span<T>;

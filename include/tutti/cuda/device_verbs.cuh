@@ -134,6 +134,8 @@ public:
   void forget() noexcept override { looks_.clear(); }
   std::size_t first_bad(std::span<const T> values) override { return first_bad_of(values); }
 
+  bool is_captured() const override { return on_.is_captured(); }
+
   void scale(std::span<T> values, T factor) override {
     if (factor == 1) return;
     if (factor == 0) return clear(values);
