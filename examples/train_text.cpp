@@ -47,7 +47,10 @@
 // refuses: --onnx /no/such/folder/out => --onnx /no/such/folder/out: (No such file .* - give a file|.* without libonnx)
 // refuses: --plot /no/such/folder/out => --plot /no/such/folder/out: No such file .* - give a file
 // refuses: --transport threads --json / => --json /: Is a directory - give a file
+// refuses: --device cuda --sync gossip => --device cuda is here without --sync gossip - leave --sync out
+// refuses: --device cuda --json out => --device cuda is here without reports in files
 #include "support/launch.hpp"
+#include "train_text/on_cuda.hpp"
 #include "train_text/options.hpp"
 #include "train_text/run.hpp"
 
@@ -55,6 +58,7 @@
 
 int main(int argc, char** argv) try {
   const train_text::settings s = train_text::parse(argc, argv);
+  if (s.device == "cuda") train_text::become_cuda(s);
   const bool threads = s.transport == "threads";
   const bool launched = !threads && support::under_mpiexec(); // the ranks are there already
   if (!launched) {

@@ -25,6 +25,8 @@ inline settings parse(int argc, char** argv) {
   app.add_option("--ranks", s.ranks, "how many");
   app.add_option("--transport", s.transport, "how they talk")
       ->check(CLI::IsMember({"mpi", "threads"}));
+  app.add_option("--device", s.device, "where the model is; cuda: on GPUs, of ranks that are threads")
+      ->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--topology", s.topology, "who talks to whom")->check(CLI::IsMember(topologies()));
   app.add_flag("--explain", s.explain, "say why this topology, and what others would cost");
   app.add_option("--sync", s.sync, "when they agree")

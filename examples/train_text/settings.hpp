@@ -19,6 +19,7 @@ struct settings {
   int ranks = 2;
   bool ranks_given = false; ///< or left at that default
   std::string transport = "mpi";
+  std::string device = "cpu";
   std::string topology = "default";
   bool explain = false;
   std::string sync = "synchronous";

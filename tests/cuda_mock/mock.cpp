@@ -306,6 +306,7 @@ void unload() {
   all.unloaded = true;
 }
 void capture(cudaStream_t on, bool is_captured) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
   on->captured = is_captured;
   on->invalidated = false;
   if (is_captured) return all.graph.clear();
@@ -318,6 +319,7 @@ void replay(cudaStream_t on) {
   });
 }
 bool is_invalidated(cudaStream_t on) {
+  const std::lock_guard<std::recursive_mutex> held{one_at_a_time};
   return on->invalidated;
 }
 void* device_memory(std::size_t bytes, int device) {

@@ -83,8 +83,8 @@ template <class T, std::size_t K> void touch(const stream& on, const tutti::deta
 template <class... P>
 void launch(const stream& on, const char*, unsigned blocks, void (*kernel)(P...), P... arguments) {
   if (blocks == 0) return;
-  ++launches;
   const std::lock_guard<std::recursive_mutex> held{mock::guard()};
+  ++launches;
   mock::enqueue(on.handle(), [=] {
     for (std::size_t b = 0; b < blocks; ++b) {
       now = {b, blocks};
