@@ -4,6 +4,7 @@
 #pragma once
 
 #include <tutti/core/tensor.hpp>
+#include <tutti/federated/kept_by_clients.hpp>
 #include <tutti/federated/trained.hpp>
 
 #include <cstddef>
@@ -34,7 +35,9 @@ struct round_work {
   std::uint64_t seed = 0;
   std::int32_t epochs = 1;
   double proximal = 0;
+  keeping keeps; ///< what clients do from round to round
   std::vector<std::int32_t> clients;
+  std::vector<std::uint32_t> counted; ///< the last round in which each of them did; of none where nothing is kept
 };
 /// What one of them has come to; values are sent out minus trained, none where it wrote nothing.
 struct round_update {
@@ -49,10 +52,10 @@ std::size_t values_in(std::span<const tensor<T>> model) {
   for (const tensor<T>& t : model) n += t.values.size();
   return n;
 }
-/// More bytes than any message about a model of n values and so many clients has.
+/// More bytes than any message about a model of n values has, in which there are as many for what clients keep.
 template <class T>
 std::size_t most_of_a_message(std::size_t n) {
-  return n * sizeof(T) + (std::size_t{1} << 20);
+  return 2 * n * sizeof(T) + (std::size_t{1} << 20);
 }
 
 class message_writer {
@@ -159,24 +162,30 @@ inline std::optional<std::vector<entered_client>> decode_enter(std::span<const s
   return in.is_whole() ? std::optional{std::move(all)} : std::nullopt;
 }
 
-/// After how many steps it is, and the values of its tensors, one behind the other.
+/// After how many steps it is, the values of its tensors, one behind the other, and as many that all clients know of
+/// what they keep, or none.
 template <class T>
-void encode_model(std::vector<std::byte>& to, std::int64_t steps, std::span<const tensor<T>> model) {
+void encode_model(std::vector<std::byte>& to, std::int64_t steps, std::span<const tensor<T>> model,
+                  std::span<const T> common) {
   const std::size_t n = detail::values_in(model);
-  to.reserve(n * sizeof(T) + 64);
+  to.reserve((n + common.size()) * sizeof(T) + 64);
   message_writer message{to, round_message::model};
   message.put(steps).put(std::uint64_t(n));
   for (const tensor<T>& t : model) message.put_more(std::span<const T>{t.values});
+  message.put_all(common);
 }
-/// Fills a model of that length; after how many steps it is.
+/// Fills a model of that length, and `common`, which becomes as long or empty; after how many steps it is.
 template <class T>
-std::optional<std::int64_t> decode_model(std::span<const std::byte> from, std::span<T> model) {
+std::optional<std::int64_t> decode_model(std::span<const std::byte> from, std::span<T> model, std::vector<T>& common) {
   message_reader in{from};
   const bool right = in.take<round_message>() == round_message::model;
   const auto steps = in.take<std::int64_t>();
-  const auto values = in.take_all<T>(model.size());
+  const auto values = in.take_all<T>(model.size()), shared = in.take_all<T>(model.size());
   if (!right || !in.is_whole() || values.size() != model.size_bytes() || steps < 0) return std::nullopt;
+  if (!shared.empty() && shared.size() != values.size()) return std::nullopt;
   detail::copy_values(values, model);
+  common.resize(shared.size() / sizeof(T));
+  detail::copy_values<T>(shared, common);
   return steps;
 }
 
@@ -187,7 +196,11 @@ inline void encode_work(std::vector<std::byte>& to, const round_work& work) {
       .put(work.seed)
       .put(work.epochs)
       .put(work.proximal)
-      .put_all(std::span<const std::int32_t>{work.clients});
+      .put(std::uint32_t(work.keeps.what))
+      .put(std::uint32_t(work.keeps.at_start))
+      .put(work.keeps.alpha)
+      .put_all(std::span<const std::int32_t>{work.clients})
+      .put_all(std::span<const std::uint32_t>{work.counted});
 }
 inline std::optional<round_work> decode_work(std::span<const std::byte> from) {
   message_reader in{from};
@@ -198,23 +211,35 @@ inline std::optional<round_work> decode_work(std::span<const std::byte> from) {
   work.seed = in.take<std::uint64_t>();
   work.epochs = in.take<std::int32_t>();
   work.proximal = in.take<double>();
+  const auto keeps = in.take<std::uint32_t>(), at_start = in.take<std::uint32_t>();
+  work.keeps.alpha = in.take<double>();
   const auto clients = in.take_all<std::int32_t>(from.size());
+  const auto counted = in.take_all<std::uint32_t>(from.size());
   if (!right || !in.is_whole() || work.epochs < 0 || work.model < 0) return std::nullopt;
+  if (keeps > std::uint32_t(client_keeps::duals) || at_start > 1 || counted.size() != (keeps > 0 ? clients.size() : 0))
+    return std::nullopt;
+  work.keeps.what = client_keeps(keeps);
+  work.keeps.at_start = at_start == 1;
+  work.counted.resize(counted.size() / sizeof(std::uint32_t));
+  detail::copy_values<std::uint32_t>(counted, work.counted);
   work.clients.resize(clients.size() / sizeof(std::int32_t));
   detail::copy_values<std::int32_t>(clients, work.clients);
   return work;
 }
 
-/// Values stand at a multiple of their alignment, before what is of any length.
+/// And old minus new of what it keeps, of none or as many. Values stand at a multiple of their alignment, before what
+/// is of any length.
 template <class T>
-void encode_update(std::vector<std::byte>& to, const round_update& update, std::span<const T> values) {
-  to.reserve(values.size_bytes() + 4096);
+void encode_update(std::vector<std::byte>& to, const round_update& update, std::span<const T> values,
+                   std::span<const T> change = {}) {
+  to.reserve(values.size_bytes() + change.size_bytes() + 4096);
   message_writer message{to, round_message::update};
   message.put(update.round)
       .put(update.client)
       .put(std::uint32_t(update.said.examples.has_value()))
       .put(update.said.examples.value_or(0))
       .put_all(values)
+      .put_all(change)
       .put(std::uint32_t(update.said.metrics.all().size()));
   for (const client_metric& one : update.said.metrics.all()) message.put_text(one.name).put(one.value);
 }
@@ -223,10 +248,15 @@ template <class T>
 struct decoded_update {
   round_update told;
   std::span<const std::byte> values; ///< of none, or of n
+  std::span<const std::byte> change; ///< of none, or of n
 
   /// In place, of a message in memory that any object may be in.
-  std::span<const T> differences() const {
-    return {reinterpret_cast<const T*>(values.data()), values.size() / sizeof(T)};
+  std::span<const T> differences() const { return in_place(values); }
+  std::span<const T> changes() const { return in_place(change); }
+
+private:
+  static std::span<const T> in_place(std::span<const std::byte> of) {
+    return {reinterpret_cast<const T*>(of.data()), of.size() / sizeof(T)};
   }
 };
 template <class T>
@@ -240,6 +270,7 @@ std::optional<decoded_update<T>> decode_update(std::span<const std::byte> from, 
   const auto examples = in.take<double>();
   if (says == 1) out.told.said.examples = examples;
   out.values = in.take_all<T>(n);
+  out.change = in.take_all<T>(n);
   const auto metrics = in.take<std::uint32_t>();
   if (!right || !in.sound() || says > 1 || (says == 0 && examples != 0) || metrics > client_metrics::most)
     return std::nullopt;
@@ -249,7 +280,8 @@ std::optional<decoded_update<T>> decode_update(std::span<const std::byte> from, 
     if (!in.sound()) return std::nullopt;
     out.told.said.metrics.add({{reinterpret_cast<const char*>(name.data()), name.size()}, value});
   }
-  if (!in.is_whole() || (!out.values.empty() && out.values.size() != n * sizeof(T))) return std::nullopt;
+  const auto is_right = [&](std::span<const std::byte> of) { return of.empty() || of.size() == n * sizeof(T); };
+  if (!in.is_whole() || !is_right(out.values) || !is_right(out.change)) return std::nullopt;
   return out;
 }
 

@@ -30,6 +30,7 @@
 #include <tutti/federated/round_messages.hpp>
 #include <tutti/federated/round_report.hpp>
 #include <tutti/federated/rounds_plan.hpp>
+#include <tutti/federated/server_corrections.hpp>
 #include <tutti/federated/server_meeting.hpp>
 #include <tutti/reducers/reducer.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
@@ -65,7 +66,8 @@ namespace tutti {
 /// optimizer's. One of these is the model on its way to all who are asked, and then the answer that is coming in: where
 /// a round waits for all of them, answers are taken one after the other; where it does not, with a buffer, a deadline
 /// or over-selection, there is memory for an answer of each rank and for each model that somebody has not yet taken.
-/// Cost of a round: the model to each rank that is asked, a model of each client that answers.
+/// Cost of a round: the model to each rank that is asked, a model of each client that answers. With SCAFFOLD, whose c
+/// is here and whose variates stay at the clients, twice as much on the way, and 7 models of memory more.
 template <class T, class Comm, class Sync, class By = reproducible_weighted_mean>
 class round_server : detail::serving_sentences<Sync, By> {
   using facts = detail::serving_checks<Sync, By>;
@@ -81,14 +83,17 @@ public:
       : comm_{comm}, sync_{std::move(policy)}, by_{std::move(by)}, how_{how},
         parameters_{detail::as_tensors(parameters)}, n_{detail::values_in<T>(parameters_)},
         meeting_{detail::meeting_at_server<T>(by_, n_, detail::clip_of(sync_), how.population)},
+        corrections_{detail::keeping_of(sync_), parameters_, how.population},
         roll_{detail::attendance_of(sync_)},
         people_{comm, with, detail::most_of_a_message<T>(n_), how.population,
-                waits_for_all() ? detail::long_messages::one_at_a_time : detail::long_messages::side_by_side} {
+                detail::waits_for_all(sync_, how_) ? detail::long_messages::one_at_a_time
+                                                   : detail::long_messages::side_by_side} {
     if (const std::string wrong = detail::wrong_serving(comm.rank(), sync_, by_, how_); !wrong.empty())
       throw error{{.code = error_code::invalid_argument, .call = "round_server", .rank = comm.rank(), .detail = wrong}};
     people_.listen();
     const flat_model<T> flat{parameters_};
     for (std::size_t k = 0; k < parameters_.size(); ++k) outer_.emplace_back(memory_, sync_.outer, flat.place_of(k));
+    corrections_.tell(sync_.outer, sync_.cohort(how.population));
   }
   template <class Parameters>
   round_server(Comm& comm, Parameters&& parameters, Sync policy, serving_options how = {}, const options& with = {})
@@ -118,6 +123,7 @@ public:
     report.joined = people_.joined();
     report.departed = people_.departed();
     at_home();
+    corrections_.meet(alone_, roll_, report, non_finite::skip);
     (void)meeting_.meet(alone_, roll_, report, non_finite::skip);
     roll_.write(report);
     if (report.skipped.empty()) step(report);
@@ -160,10 +166,6 @@ private:
 
   // --- what is kept -----------------------------------------------------------------------------
 
-  bool waits_for_all() const {
-    const attendance stands = detail::attendance_of(sync_);
-    return how_.buffer == 0 && stands.deadline == 0 && stands.over_select == 1;
-  }
   detail::compared_numbers numbers() const {
     detail::compared_numbers all;
     all.add(sync_);
@@ -184,6 +186,7 @@ private:
       to.values("", parameters_[k].values, outer_[k].where(), held_by::everyone);
     for (auto& by : outer_) by.state(to, "outer.", held_by::everyone);
     if constexpr (is_kept) meeting_.state(to);
+    corrections_.state(to);
   }
 
   // --- what comes in ----------------------------------------------------------------------------
@@ -217,8 +220,9 @@ private:
     if (told->told.said.examples && used == 0) return absence::no_examples;
     if (told->values.empty() && n_ > 0) return absence::silent;
     const double weight = how_.buffer > 0 ? 1 : weight_of(used);
-    if (!meeting_.add({one.client, weight, one.place}, told->differences(), {}, how_.buffer > 0 ? stale(one) : 1))
-      return absence::not_finite;
+    const detail::weighed_client who{one.client, weight, one.place};
+    if (!meeting_.add(who, told->differences(), {}, how_.buffer > 0 ? stale(one) : 1)) return absence::not_finite;
+    corrections_.keep(who, told->changes(), one.round);
     metrics_.add(told->told.said.metrics, used);
     return {};
   }
@@ -238,9 +242,7 @@ private:
   /// What call_clients asks of a population: everyone is there, and takes no time that is known beforehand.
   struct no_facts {};
 
-  void at_home() {
-    roll_.place_at(1, [](int) { return 0; });
-  }
+  void at_home() { roll_.place_at(1, [](int) { return 0; }); }
   /// Who is drawn, of all that there are or may be; who is not there, or at a rank that still owes an answer to an
   /// earlier round, is not asked.
   std::vector<int> drawn() {
@@ -287,6 +289,7 @@ private:
       work[people_.rank_of(one.client)].clients.push_back(one.client);
     }
     meeting_.begin(alone_, roll_, own_);
+    corrections_.begin(alone_, roll_, own_);
     for (auto& [rank, one] : work) send(rank, std::move(one), roll_.round());
     const auto patience = std::chrono::duration<double>(stands.deadline);
     const deadline latest = stands.deadline > 0 && stands.deadline < 1e8
@@ -326,6 +329,9 @@ private:
     work.seed = how_.seed;
     work.epochs = sync_.epochs;
     work.proximal = detail::proximal_of(sync_);
+    work.keeps = corrections_.how();
+    if (corrections_.any())
+      for (const int client : work.clients) work.counted.push_back(corrections_.counted_in(client));
     std::vector<std::byte> message;
     detail::encode_work(message, work);
     people_.share(rank, model_message());
@@ -335,7 +341,7 @@ private:
   detail::shared_message model_message() {
     if (auto there = sent_.lock()) return there;
     std::vector<std::byte> message;
-    detail::encode_model<T>(message, steps_, parameters_);
+    detail::encode_model<T>(message, steps_, parameters_, corrections_.common());
     const auto made = std::make_shared<const std::vector<std::byte>>(std::move(message));
     sent_ = made;
     return made;
@@ -348,12 +354,14 @@ private:
     }
     ++steps_;
     sent_.reset();
+    corrections_.tell(sync_.outer, report.counted);
     std::size_t begin = 0;
     for (std::size_t k = 0; k < parameters_.size(); ++k) {
       const std::span<T> values = parameters_[k].values;
       outer_[k](outer_[k].where(), {steps_, values, gradient.subspan(begin, values.size()), T(1), {}});
       begin += values.size();
     }
+    corrections_.tell(sync_.outer, sync_.cohort(how_.population)); // what is compared and saved
   }
 
   Comm& comm_;
@@ -368,6 +376,7 @@ private:
   detail::host_verbs<T> memory_;
   std::vector<detail::updater<T>> outer_; ///< of each tensor
   meeting meeting_;
+  detail::server_corrections<T> corrections_;
   detail::cohort_roll roll_;
   detail::metric_means metrics_;
   std::vector<detail::weighed_client> own_; ///< of the round
