@@ -296,15 +296,18 @@ BOOST_AUTO_TEST_CASE(who_announces_more_than_can_be_is_not_heard_any_more) {
 // Every message cut at every byte, and with every byte changed, is none, or is written as it was read.
 BOOST_AUTO_TEST_CASE(messages_are_looked_at_before_they_are_believed) {
   namespace d = tutti::detail;
-  std::vector<std::byte> enter, work, update, silent;
+  std::vector<std::byte> enter, model, work, update, silent;
   const d::entered_client people[] = {{3, 7.}, {4, 0.}};
   d::encode_enter(enter, people);
-  const float values[] = {1, 2, 3, 4, 5};
-  d::encode_work<float>(work, {9, 5, 2, .5, {3, 4}}, values);
+  float values[] = {1, 2, 3, 4, 5};
+  const tutti::tensor<float> tensors[] = {{"a", std::span{values}.first(2), {2}},
+                                          {"b", std::span{values}.last(3), {3}}};
+  d::encode_model<float>(model, 7, tensors);
+  d::encode_work(work, {9, 7, 5, 2, .5, {3, 4}});
   d::encode_update<float>(update, {9, 3, {.examples = 4., .metrics = {{"loss", 2}, {"", 3}}}}, values);
   d::encode_update<float>(silent, {9, 3, {}}, values); // of how many examples it does not say: as a zero, and no other
   int read = 0;
-  for (const auto* whole_message : {&enter, &work, &update, &silent}) {
+  for (const auto* whole_message : {&enter, &model, &work, &update, &silent}) {
     BOOST_CHECK(decoders::try_round_message(*whole_message));
     for (std::size_t n = 0; n < whole_message->size(); ++n) {
       BOOST_CHECK(!decoders::try_round_message(std::span{*whole_message}.first(n)));

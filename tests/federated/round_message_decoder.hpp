@@ -19,8 +19,11 @@ inline bool try_round_message(std::span<const std::byte> bytes) {
   std::array<float, 5> model{};
   if (const auto clients = d::decode_enter(bytes)) {
     d::encode_enter(again, *clients);
-  } else if (const auto work = d::decode_work<float>(bytes, model)) {
-    d::encode_work<float>(again, *work, model);
+  } else if (const auto steps = d::decode_model<float>(bytes, model)) {
+    const tutti::tensor<float> whole[] = {{"", model, {5}}};
+    d::encode_model<float>(again, *steps, whole);
+  } else if (const auto work = d::decode_work(bytes)) {
+    d::encode_work(again, *work);
   } else if (const auto update = d::decode_update<float>(bytes, model.size())) {
     d::copy_values<float>(update->values, model);
     const std::span<const float> values = model;

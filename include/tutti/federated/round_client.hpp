@@ -19,6 +19,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -64,10 +65,13 @@ public:
     mail_.wait(
         "round_client::serve",
         [&](int, std::span<const std::byte> message) {
-          if (detail::message_kind(message) == detail::round_message::over) {
+          const auto kind = detail::message_kind(message);
+          if (kind == detail::round_message::over) {
             over = true;
+          } else if (kind == detail::round_message::model) {
+            model_after_ = require(detail::decode_model<T>(message, received_), message);
           } else if (!departs) {
-            const detail::round_work work = received(message);
+            const detail::round_work work = require(work_on_the_model(message), message);
             for (const std::int32_t client : work.clients) train(people, client, work);
             trained_so_far += int(work.clients.size());
             if (!goes_on(work.round)) depart(), departs = true;
@@ -100,16 +104,21 @@ private:
     detail::message_writer{message, detail::round_message::depart};
     mail_.send(0, std::move(message));
   }
-  detail::round_work received(std::span<const std::byte> message) {
-    auto work = detail::decode_work<T>(message, received_);
-    if (!work)
+  /// Work on another model than the one that came last is none.
+  std::optional<detail::round_work> work_on_the_model(std::span<const std::byte> message) const {
+    auto work = detail::decode_work(message);
+    return work && work->model == model_after_ ? work : std::nullopt;
+  }
+  template <class Told>
+  Told require(std::optional<Told> told, std::span<const std::byte> message) const {
+    if (!told)
       throw error{{.code = error_code::bad_data,
                    .call = "round_client::serve",
                    .peer = 0,
                    .detail = "the server has sent " + std::to_string(message.size()) +
                              " bytes that are no work on a model of " + std::to_string(received_.size()) +
                              " values - give the parameters that the server has"}};
-    return std::move(*work);
+    return std::move(*told);
   }
   template <class Population>
   void train(Population& people, int client, const detail::round_work& work) {
@@ -132,6 +141,7 @@ private:
   std::vector<tensor<T>> model_;
   local_training<T, Optimizer> local_;
   std::vector<T> received_, differences_;
+  std::int64_t model_after_ = -1; ///< steps of the server
   detail::rank_mail<Comm> mail_;
 };
 
