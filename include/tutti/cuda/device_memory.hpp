@@ -23,8 +23,9 @@ template <class T> class device_verbs;
 ///
 /// The model, what the optimizer remembers of it, and contributions stay on the device. What is reduced over a schedule
 /// travels from there over an nccl_communicator, and over an MPI that takes device memory when it runs, where kernels
-/// know the reducer and no codec is given; over NCCL without a topology by its own collectives where they compute the
-/// same. Anything else that travels goes through the host, and where servers answer what they keep. The same trainer, so
+/// know the reducer; over NCCL without a topology by its own collectives where they compute the same. It is encoded there
+/// by cast to four bytes or fewer and by int8_block, fp8_block and sign_block of 128 or 256 values, inside of
+/// error_feedback or not. Anything else that travels goes through the host, and where servers answer what they keep. The same trainer, so
 /// every policy and every checkpoint of the host is there, with the same bits: only norms, by which gradients are
 /// clipped, are added up in another order. What the stream is given next finds the step done, whatever of it has yet to
 /// be. Include <tutti/cuda/device_verbs.cuh> where bind and step are called. The stream outlives the trainer.

@@ -176,8 +176,8 @@ public:
 
   /// A carrier whose messages name this memory; null where there is none for these parts. Collective.
   template <bool Owners, class Parts>
-  std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces) {
-    return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces);
+  std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces, std::size_t exempt_from) {
+    return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces, exempt_from);
   }
 
 private:
