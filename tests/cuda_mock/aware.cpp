@@ -1,10 +1,12 @@
 // Device memory in messages of the host: what is asked before, trainers, and collectives by hand.
 #include "cuda_mock/aware.hpp"
 #include "cuda_mock/trained.hpp"
+#include "training/scratch.hpp"
 
 #include <tutti/cuda/aware_all_reduce.cuh>
 #include <tutti/topologies/halving_doubling.hpp>
 #include <tutti/topologies/ring.hpp>
+#include <tutti/training/checkpoint.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -64,7 +66,45 @@ BOOST_AUTO_TEST_CASE(messages_of_a_trainer_name_device_memory) {
 BOOST_AUTO_TEST_CASE(what_is_no_such_communicator_is_staged) {
   BOOST_CHECK_GT(steps_bring_to_host<float>({.says_so = false}, 1, tutti::synchronous{}), 0u);
   BOOST_CHECK_GT(steps_bring_to_host<float>({.is_so = false}, 2, tutti::synchronous{}), 0u);
-  BOOST_CHECK_GT(steps_bring_to_host<float>({}, 3, tutti::synchronous{}, tutti::cast<tutti::bfloat16>{}), 0u);
+  BOOST_CHECK_GT(steps_bring_to_host<float>({}, 3, tutti::synchronous{}, tutti::error_feedback{tutti::top_k{.1}}), 0u);
+}
+BOOST_AUTO_TEST_CASE(contributions_are_encoded_where_they_are) {
+  using tutti::error_feedback;
+  const tutti::synchronous every_step{};
+  const tutti::cast<tutti::bfloat16> shorter{};
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 1, every_step, shorter, tutti::ring{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 2, every_step, shorter, tutti::median{}, tutti::direct{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 3, every_step, error_feedback{shorter}, tutti::mean{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 4, every_step, tutti::int8_block{}, tutti::weighted_mean{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<double>({}, 5, tutti::diloco{.period = 2}, tutti::fp8_block<tutti::fp8::e4m3>{}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 6, every_step, error_feedback{tutti::sign_block{}, .9}), 0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 7, tutti::sharded{}, error_feedback{tutti::int8_block{}}), 0u);
+}
+BOOST_AUTO_TEST_CASE(what_codecs_remember_is_saved_wherever_it_is) {
+  mock::begin();
+  const scratch files;
+  tutti::threads::run(2, [&](auto& world) {
+    tutti::strategy strategy{aware{world, awareness{}}, tutti::error_feedback{tutti::cast<tutti::half>{}}};
+    const auto steps = [&](auto& side, auto& trainer, int from, int to) {
+      for (int s = from; s < to; ++s) trainer.step(side.gradients(world.rank(), s));
+    };
+    const tutti::training_options how{.bucket_bytes = 500};
+    host_side<float> host{world.rank()};
+    device_side<float> device{world.rank()}, resumed{world.rank()};
+    auto on_host = host.bind(strategy, tutti::adamw{}, how);
+    auto on_device = device.bind(strategy, tutti::adamw{}, how);
+    steps(host, on_host, 0, 3);
+    steps(device, on_device, 0, 3);
+    on_host.save(files / "host");
+    on_device.save(files / "device");
+    BOOST_CHECK(file_bytes(files / "host/state.safetensors") == file_bytes(files / "device/state.safetensors"));
+
+    auto goes_on = resumed.bind(strategy, tutti::adamw{}, how);
+    BOOST_CHECK(goes_on.load(files / "host").empty());
+    steps(host, on_host, 3, 6);
+    steps(resumed, goes_on, 3, 6);
+    BOOST_CHECK(resumed.values() == host.values());
+  });
 }
 BOOST_AUTO_TEST_CASE(collectives_by_hand_take_either_way) {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{1000}}) {

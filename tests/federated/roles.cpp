@@ -296,7 +296,7 @@ BOOST_AUTO_TEST_CASE(who_announces_more_than_can_be_is_not_heard_any_more) {
 // Every message cut at every byte, and with every byte changed, is none, or is written as it was read.
 BOOST_AUTO_TEST_CASE(messages_are_looked_at_before_they_are_believed) {
   namespace d = tutti::detail;
-  std::vector<std::byte> enter, model, work, update, corrected, asked;
+  std::vector<std::byte> enter, model, work, update, corrected, asked, silent;
   const d::entered_client people[] = {{3, 7.}, {4, 0.}};
   d::encode_enter(enter, people);
   float values[] = {1, 2, 3, 4, 5};
@@ -307,8 +307,9 @@ BOOST_AUTO_TEST_CASE(messages_are_looked_at_before_they_are_believed) {
   d::encode_work(work, {9, 7, 5, 2, .5, {}, {3, 4}, {}});
   d::encode_work(asked, {9, 7, 5, 2, .5, {tutti::client_keeps::variates, true, .5}, {3, 4}, {0, 8}});
   d::encode_update<float>(update, {9, 3, {.examples = 4., .metrics = {{"loss", 2}, {"", 3}}}}, values, values);
+  d::encode_update<float>(silent, {9, 3, {}}, values); // of how many examples it does not say: as a zero, and no other
   int read = 0;
-  for (const auto* whole_message : {&enter, &model, &corrected, &work, &asked, &update}) {
+  for (const auto* whole_message : {&enter, &model, &corrected, &work, &asked, &update, &silent}) {
     BOOST_CHECK(decoders::try_round_message(*whole_message));
     for (std::size_t n = 0; n < whole_message->size(); ++n) {
       BOOST_CHECK(!decoders::try_round_message(std::span{*whole_message}.first(n)));

@@ -7,6 +7,7 @@
 #include <tutti/federated/kept_by_clients.hpp>
 #include <tutti/federated/trained.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -272,7 +273,8 @@ std::optional<decoded_update<T>> decode_update(std::span<const std::byte> from, 
   out.values = in.take_all<T>(n);
   out.change = in.take_all<T>(n);
   const auto metrics = in.take<std::uint32_t>();
-  if (!right || !in.sound() || says > 1 || (says == 0 && examples != 0) || metrics > client_metrics::most)
+  const bool says_nothing = std::bit_cast<std::uint64_t>(examples) == 0;
+  if (!right || !in.sound() || says > 1 || (says == 0 && !says_nothing) || metrics > client_metrics::most)
     return std::nullopt;
   for (std::uint32_t k = 0; k < metrics; ++k) {
     const auto name = in.take_all<char>(256);
