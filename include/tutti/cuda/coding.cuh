@@ -6,12 +6,13 @@
 #include <tutti/cuda/codecs.cuh>
 #include <tutti/cuda/collect.cuh>
 #include <tutti/cuda/device_buffer.hpp>
+#include <tutti/reducers/elementary.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tutti::cuda::detail {
 

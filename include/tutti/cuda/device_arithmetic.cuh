@@ -3,6 +3,7 @@
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/cuda/coding.cuh>
+#include <tutti/cuda/gather.cuh>
 #include <tutti/cuda/order_statistics.cuh>
 #include <tutti/cuda/partials.cuh>
 #include <tutti/cuda/reduce.cuh>
@@ -15,12 +16,12 @@
 
 namespace tutti::cuda::detail {
 
-/// Whether a reducer of elements T may be enqueued: it folds in kernels, or is one that kernels know, and looks at
-/// values alone.
+/// Whether a reducer of elements T may be enqueued: it folds or gathers in kernels, or is one that kernels know, and
+/// looks at values alone.
 template <class R, class T>
 inline constexpr bool is_enqueued = reduces_in_chunks<R, T> &&
-                                    (reduces_in_kernels<R, T> || std::same_as<R, median> ||
-                                     std::same_as<R, trimmed_mean>);
+                                    (reduces_in_kernels<R, T> || gathers_in_kernels<R, T> ||
+                                     std::same_as<R, median> || std::same_as<R, trimmed_mean>);
 template <class R, class T> constexpr void explain_enqueued() {
   static_assert(reduces_in_chunks<R, T>,
                 "tutti::cuda::all_reduce: this reducer looks at all values, or at where they stand, which kernels do "
@@ -64,7 +65,9 @@ public:
   }
   void unite(const std::vector<device_span<const T>>& in, device_span<T> out) const {
     const std::span<const device_span<const T>> all{in};
-    if constexpr (is_weighted<R>) {
+    if constexpr (gathers_in_kernels<R, T>) {
+      cuda::gather<R, T, Built>(on_, reducer_, all, work_.weights, out);
+    } else if constexpr (is_weighted<R>) {
       cuda::reduce_weighted<R, T, Built>(on_, reducer_, all, work_.weights, out);
     } else if constexpr (folding_reducer<R, T>) {
       if (in.size() <= tuning::static_contributions) return cuda::reduce<R, T, Built>(on_, reducer_, all, out);

@@ -5,6 +5,7 @@
 #include <tutti/carriers/reducing.hpp>
 #include <tutti/codecs/identity.hpp>
 #include <tutti/cuda/device_execution.cuh>
+#include <tutti/cuda/host_messages.cuh>
 #include <tutti/training/memory.hpp>
 
 #include <algorithm>
@@ -37,7 +38,7 @@ inline constexpr bool reduces_natively = [] {
 
 /// The bits of tutti::reducing over the same topology, and what it remembers, under the same names. Codecs that kernels
 /// know (codes_on_device) encode where contributions are, so that encoded bytes alone travel; what is exempt from the
-/// codec travels as it is. What travels has a stream of its own beside the trainer's: it
+/// codec travels as it is. Messages that cannot name the device's memory are staged. What travels has a stream of its own beside the trainer's: it
 /// leaves behind all that the trainer's was given before, and that waits for what comes. A communicator that enqueues
 /// is given a part when it is offered; one of the host when the next is offered, when nothing more is, or when one is
 /// settled, which waits until it is written. Who settles waits until the part is there, with the deadline of a call -
@@ -51,14 +52,17 @@ class device_reducing final : public carrier<T> {
   static constexpr bool encodes = !std::same_as<codec_type, identity>;
   using coder_type = device_coder<Built, codec_type, T>;
   static constexpr bool remembers = encodes && tutti::detail::remembers<codec_type>;
-  using copied = device_plan<T, no_device_arithmetic<T>, buffer>;
+  template <class Math>
+  using plan_type = std::conditional_t<in_order, device_plan<T, Math, buffer>,
+                                       host_messages<device_plan<T, Math, buffer>>>;
+  using copied = plan_type<no_device_arithmetic<T>>;
 
 public:
   /// Collective.
   device_reducing(tutti::detail::memory<T>& in, const stream& on,
                   const carrying_parts<Comm, Topology, R, Codec>& with, std::span<const place> parts,
-                  std::size_t exempt_from)
-      : in_{in}, on_{on}, travels_{on.device()}, with_{with}, codec_{tutti::detail::codec_of_tensors(with.codec)},
+                  std::size_t exempt_from, bool through_host)
+      : in_{in}, on_{on}, through_host_{through_host}, travels_{on.device()}, with_{with}, codec_{tutti::detail::codec_of_tensors(with.codec)},
         comm_{tutti::detail::stationary(with.comm)} {
     with_.how.weight = 1; // weights come with each offer
     tutti::detail::made(comm_, [&] {
@@ -151,7 +155,7 @@ private:
   /// What of a part travels by one call, coded or as it is.
   template <class Coder> struct way {
     using math_type = device_arithmetic<Built, R, T, Coder>;
-    using reduced = device_plan<T, math_type, buffer>;
+    using reduced = plan_type<math_type>;
     static constexpr bool natively = !Owners && Coder::exact && reduces_natively<Comm, Topology, R, T>;
 
     template <class... Codecs>
@@ -164,9 +168,9 @@ private:
       if constexpr (!natively) {
         of.template plan<what_for, needs_every_contribution<R, T> || !Coder::exact>(
             work, values, [&](const auto& schedule, const auto& call) {
-              planned.emplace(of.travels_,
-                              tutti::detail::plan_for(call, schedule, std::remove_cvref_t<decltype(schedule)>::gathers),
-                              values, math);
+              of.make(planned,
+                      tutti::detail::plan_for(call, schedule, std::remove_cvref_t<decltype(schedule)>::gathers), values,
+                      math);
             });
         if constexpr (!in_order) reduces = of.started_later(*planned);
       }
@@ -198,10 +202,9 @@ private:
         tutti::detail::task handing{"step"};
         handing.math = no_device_arithmetic<T>::sizes();
         of.template plan<collective::all_gather, false>(handing, all, [&](const auto& schedule, const auto&) {
-          handed.emplace(of.travels_,
-                         detail::plan_of_copies(of.comm_, collective::all_gather, all, schedule, "all_gather",
-                                                of.with_.how),
-                         all, nothing);
+          of.make(handed,
+                  detail::plan_of_copies(of.comm_, collective::all_gather, all, schedule, "all_gather", of.with_.how),
+                  all, nothing);
         });
         if constexpr (!in_order) gathers = of.started_later(*handed);
       }
@@ -235,6 +238,10 @@ private:
     const tutti::detail::collective_call<body> call{comm_, What, 0, detail::data_of(comm_, values), work, with_.how};
     tutti::detail::with_topology<What, MustMeet>(with_.topology, comm_, call.data.bytes,
                                                  [&](const auto& schedule) { use(schedule, call); });
+  }
+  template <class Plan, class... Arguments> void make(std::optional<Plan>& to, Arguments&&... of) {
+    if constexpr (in_order) to.emplace(travels_, std::forward<Arguments>(of)...);
+    else to.emplace(through_host_, travels_, std::forward<Arguments>(of)...);
   }
   template <class Plan> persistent_request started_later(Plan& what) {
     using body = std::remove_reference_t<decltype(comm_)>;
@@ -283,6 +290,7 @@ private:
 
   tutti::detail::memory<T>& in_;
   const stream& on_;
+  bool through_host_;
   stream travels_;
   carrying_parts<Comm, Topology, R, Codec> with_;
   const codec_type& codec_;
@@ -305,18 +313,22 @@ inline constexpr bool travels_coded = [] {
          !tutti::detail::changes<Codec>;
 }();
 
-/// That carrier, where the parts and the communicator allow it; null where what travels goes through the host.
+/// That carrier, where the parts and the communicator allow it, or there is something to encode before it is staged; null
+/// where contributions go through the host as they are.
 /// Collective.
 template <class T, bool Owners, class Built, class Parts>
 std::unique_ptr<carrier<T>> carried_on_device(tutti::detail::memory<T>& in, const stream& on, const Parts& parts,
                                               std::span<const place> pieces, std::size_t exempt_from) {
   return [&]<class Comm, class Topology, class R, class Codec>(
              const carrying_parts<Comm, Topology, R, Codec>& with) -> std::unique_ptr<carrier<T>> {
-    if constexpr (travels_coded<Codec, T> && may_move_device_memory<Comm>)
-      if constexpr (is_enqueued<R, T>)
-        if (enqueues<Comm> || detail::moves_device_memory(with.comm, on, with.how))
+    constexpr bool encodes = !std::same_as<tutti::detail::codec_of_tensors_t<Codec>, identity>;
+    if constexpr (travels_coded<Codec, T> && (encodes || may_move_device_memory<Comm>))
+      if constexpr (is_enqueued<R, T>) {
+        const bool moves = enqueues<Comm> || detail::moves_device_memory(with.comm, on, with.how);
+        if (moves || encodes)
           return std::make_unique<device_reducing<T, Comm, Topology, R, Codec, Owners, Built>>(in, on, with, pieces,
-                                                                                               exempt_from);
+                                                                                               exempt_from, !moves);
+      }
     return {};
   }(parts);
 }
