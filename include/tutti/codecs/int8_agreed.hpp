@@ -6,7 +6,6 @@
 #include <tutti/codecs/stochastic.hpp>
 
 #include <bit>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

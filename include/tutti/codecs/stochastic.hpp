@@ -25,7 +25,7 @@ inline void draw_each(std::uint64_t seed, const coding& at, std::size_t n, float
   for (std::size_t done = 0; done < n;) {
     const std::uint64_t place = at.first + done, begin = place / at_once * at_once;
     std::uint32_t words[4][lanes];
-    philox_blocks({std::uint32_t(begin / 4), std::uint32_t(at.exchange), who, std::uint32_t(begin >> 34)}, key, words);
+    detail::philox_blocks({std::uint32_t(begin / 4), std::uint32_t(at.exchange), who, std::uint32_t(begin >> 34)}, key, words);
     float some[at_once];
     for (std::size_t l = 0; l < lanes; ++l)
       for (std::size_t w = 0; w < 4; ++w) some[4 * l + w] = float(words[w][l] >> 8) * 0x1p-24f;

@@ -22,6 +22,8 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
   return counter;
 }
 
+namespace detail {
+
 /// The blocks of `Lanes` counters one behind the other, of which `counter` is the first: word w of block l is words[w][l].
 /// counter[0] does not overflow among them.
 template <std::size_t Lanes>
@@ -44,6 +46,8 @@ constexpr void philox_blocks(std::array<std::uint32_t, 4> counter, std::array<st
     key[1] += 0xBB67AE85;
   }
 }
+
+} // namespace detail
 
 /// A stream of draws named by (seed, round, client): the same numbers on every rank that names it so.
 /// Satisfies UniformRandomBitGenerator; the members below give the same values with every standard
