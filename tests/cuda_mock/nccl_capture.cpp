@@ -2,9 +2,11 @@
 #include "cuda_mock/aware.hpp"
 #include "cuda_mock/nccl_mock.hpp"
 #include "cuda_mock/trained.hpp"
+#include "training/scratch.hpp"
 
 #include <tutti/cuda/nccl.hpp>
 #include <tutti/topologies/ring.hpp>
+#include <tutti/training/checkpoint.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -89,7 +91,39 @@ BOOST_AUTO_TEST_CASE(a_graph_repeats_its_step) {
     BOOST_CHECK(values.values() == (std::vector<float>{7, 2}));
     for (int k = 0; k < 3; ++k) mock::replay(on.handle());
     BOOST_CHECK(values.values() == (std::vector<float>{5.5, -1}));
-    BOOST_CHECK_EQUAL(trainer.steps(), 2); // replays are no steps of the trainer's
+    BOOST_CHECK_EQUAL(trainer.steps(), 2); // which knows of no launch
+    trainer.replayed(3);
+    BOOST_CHECK_EQUAL(trainer.steps(), 5);
+
+    std::vector<float> on_host{8, 4};
+    tutti::strategy host_strategy{world, tutti::synchronous{}, tutti::ring{}};
+    const std::vector<tutti::tensor<float>> parameters{{"w", on_host}};
+    auto by_hand = host_strategy.bind(parameters, tutti::sgd{.learning_rate = .5}, passing);
+    const std::vector<float> ones{1, 2};
+    for (int k = 0; k < 5; ++k) by_hand.step(std::vector<tutti::tensor<const float>>{{"w", ones}});
+    const scratch files;
+    trainer.save(files / "replayed");
+    by_hand.save(files / "by hand");
+    for (const char* name : {"/model.safetensors", "/state.safetensors"})
+      BOOST_CHECK(file_bytes(files / "replayed" + name) == file_bytes(files / "by hand" + name));
+
+    BOOST_CHECK(says(refusal([&] { trainer.replayed(-1); }), "-1 launches were given"));
+    BOOST_CHECK(says(refusal([&] { by_hand.replayed(1); }), "no step of this trainer was captured"));
+    BOOST_CHECK_EQUAL(trainer.steps(), 5);
+  });
+}
+BOOST_AUTO_TEST_CASE(steps_that_differ_are_not_captured) {
+  mock::begin(4);
+  mock_nccl::begin();
+  tutti::threads::run(1, [&](auto& world) {
+    tutti::strategy strategy{cuda::nccl_communicator{world, 0}, tutti::local_sgd{.period = 2}, tutti::ring{}};
+    const cuda::stream on;
+    const placed<float> values{on, {8, 4}}, gradient{on, {1, 2}};
+    auto trainer = strategy.bind(tensors{{"w", values.span()}}, tutti::sgd{}, passing, cuda::device_memory{on});
+    mock::capture(on.handle(), true);
+    const std::string said = refusal([&] { trainer.step(gradients{{"w", gradient.read()}}); });
+    mock::capture(on.handle(), false);
+    BOOST_CHECK_MESSAGE(says(said, "unsupported") && says(said, "a graph repeats one of them"), said);
   });
 }
 
@@ -102,7 +136,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_work_of_streams_says_so) {
       BOOST_CHECK_MESSAGE(says(said, "unsupported") && says(said, "this stream is being captured - " + why), said);
     });
   };
-  refused("what travels goes through the host",
+  refused("ranks tell each other on the host",
           [](auto& world) { return captured_step(world, tutti::sgd{}, passing); });
   refused("messages of the host",
           [](auto& world) { return captured_step(aware{world, awareness{}}, tutti::sgd{}, passing); });

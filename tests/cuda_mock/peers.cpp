@@ -63,12 +63,14 @@ bool equals_the_host(const R& reducer, int ranks, std::size_t n, bool by_handles
 /// What is refused of two ranks on two devices, and whether their values are there all the same.
 std::vector<std::string> refusals(bool by_handles) {
   std::vector<std::string> all(2);
+  std::atomic<int> there = 0;
   tutti::threads::run(2, [&](auto& world) {
     const cuda::stream on{world.rank()};
     const auto data = buffer_of(world, on, 3, by_handles);
-    BOOST_CHECK(!data->reaches() && data->span().size() == 3);
+    there += !data->reaches() && data->span().size() == 3;
     all[std::size_t(world.rank())] = refusal([&] { cuda::direct_all_reduce(tutti::sum{}, *data); });
   });
+  BOOST_CHECK_EQUAL(there, 2);
   BOOST_CHECK_EQUAL(mock::left_over(), 0);
   BOOST_CHECK_EQUAL(cudaPeekAtLastError(), cudaSuccess);
   return all;
@@ -109,14 +111,17 @@ BOOST_AUTO_TEST_CASE(where_one_rank_does_not_reach_another_all_know_why) {
 
 BOOST_AUTO_TEST_CASE(what_peers_refuse) {
   mock::begin();
+  std::atomic<int> refused = 0;
   tutti::threads::run(2, [&](auto& world) {
     const cuda::stream on;
     cuda::peer_buffer<float> data{world, on, 3};
     mock::capture(on.handle(), true);
-    BOOST_CHECK(says(refusal([&] { cuda::direct_all_reduce(tutti::sum{}, data); }),
-                     "this stream is being captured - ranks tell each other on the host how far they are"));
+    refused += says(refusal([&] { cuda::direct_all_reduce(tutti::sum{}, data); }),
+                    "this stream is being captured - ranks tell each other on the host how far they are");
+    tutti::barrier(world); // a capture's end is that of all
     mock::capture(on.handle(), false);
   });
+  BOOST_CHECK_EQUAL(refused, 2);
   const auto all_say = [](std::size_t more, const char* code, const char* why) {
     std::vector<std::string> all(2);
     tutti::threads::run(2, [&](auto& world) {

@@ -4,6 +4,7 @@
 #include "training/scratch.hpp"
 
 #include <tutti/cuda/device_verbs.cuh>
+#include <tutti/topologies/ring.hpp>
 #include <tutti/tutti.hpp>
 #include <tutti/training/checkpoint.hpp>
 
@@ -23,7 +24,9 @@ namespace strategies_on_devices {
 BOOST_AUTO_TEST_SUITE(cuda_strategies)
 
 BOOST_AUTO_TEST_CASE(a_step_on_the_device_has_the_bits_of_the_host) {
-  const auto synchronous = strategy_of(tutti::synchronous{}, tutti::training_options{.bucket_bytes = 100});
+  // Over a ring it goes through the host: ranks do not look at each other's memory for it.
+  const auto synchronous =
+      strategy_of(tutti::synchronous{}, tutti::ring{}, tutti::training_options{.bucket_bytes = 100});
   for (const std::uint64_t seed : {1u, 2u, 3u}) BOOST_CHECK(has_the_bits_of_the_host<float>(synchronous, seed));
   BOOST_CHECK(has_the_bits_of_the_host<float>(synchronous, 4, {.bucket_bytes = 64, .non_finite = tutti::non_finite::pass}));
   BOOST_CHECK(has_the_bits_of_the_host<float>(synchronous, 5, {.loss_scale = {.initial = 8}}, 3));
@@ -41,7 +44,7 @@ BOOST_AUTO_TEST_CASE(steps_that_are_skipped_count_for_nothing_on_the_device) {
 BOOST_AUTO_TEST_CASE(rooms_that_cannot_be_pinned_are_copied_all_the_same) {
   mock::begin(1);
   mock::fail("cudaHostRegister", cudaErrorMemoryAllocation, 0);
-  const auto make = strategy_of(tutti::synchronous{}, tutti::training_options{.bucket_bytes = 100});
+  const auto make = strategy_of(tutti::synchronous{}, tutti::ring{}, tutti::training_options{.bucket_bytes = 100});
   const outcome got = trained<device_side<float>>(make);
   BOOST_CHECK(got.models == trained<host_side<float>>(make).models);
   BOOST_CHECK_GT(mock::calls("cudaHostRegister"), mock::calls("cudaHostUnregister"));
@@ -119,7 +122,7 @@ BOOST_AUTO_TEST_CASE(checkpoints_are_the_same_wherever_a_model_is) {
 BOOST_AUTO_TEST_CASE(gradients_may_be_made_where_they_are_reduced) {
   mock::begin();
   tutti::threads::run(1, [&](auto& world) {
-    tutti::strategy strategy{world};
+    tutti::strategy strategy{world, tutti::ring{}};
     const cuda::stream on;
     std::vector<float> right{1, 2, 3};
     const std::vector<float> gradient{5, 6, 7};
@@ -165,7 +168,7 @@ BOOST_AUTO_TEST_CASE(a_step_that_fails_leaves_the_device_as_it_was) {
     BOOST_CHECK(says(step({{"w", good.read().first(2)}}), "has 2 values, the parameter has 3"));
     BOOST_CHECK(says(step({{"w", far.read()}}), "values are on device 1 and the stream on device 0"));
     mock::capture(on.handle(), true);
-    BOOST_CHECK(says(step({{"w", good.read()}}), "this stream is being captured - what travels goes through the host"));
+    BOOST_CHECK(says(step({{"w", good.read()}}), "this stream is being captured - ranks tell each other on the host"));
     mock::capture(on.handle(), false);
     BOOST_CHECK_EQUAL(step({{"w", good.read()}}), "");
     BOOST_CHECK(values.values()[0] < 0.6f);

@@ -27,6 +27,9 @@ inline std::vector<std::int64_t> shape_of(std::size_t k) {
 /// Whether rank 1's gradient overflows in step 1.
 inline bool overflows = false;
 
+/// Whether rank 1's model is on a device of its own.
+inline bool apart = false;
+
 /// Of a step, as a rank computes it from its parameters.
 template <class V> std::vector<V> gradient_at(const V* values, std::size_t n, int rank, int step) {
   std::vector<V> g;
@@ -84,7 +87,7 @@ private:
 
 template <class V> class device_side {
 public:
-  explicit device_side(int rank) {
+  explicit device_side(int rank) : on_{apart ? rank % 2 : 0} {
     for (const auto& v : at_first<V>(rank)) {
       values_.emplace_back(on_, v);
       gradients_.emplace_back(on_, v);

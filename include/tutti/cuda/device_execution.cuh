@@ -29,6 +29,12 @@ concept device_aware_communicator = communicator<Comm> && requires(const Comm& c
 
 namespace detail {
 
+/// Whether messages of a plan name no memory of a device, and streams wait for each other by events (peer_plan).
+template <class Plan> inline constexpr bool ordered_by_events = false;
+template <class Plan>
+  requires requires { Plan::orders_by_events; }
+inline constexpr bool ordered_by_events<Plan> = Plan::orders_by_events;
+
 /// Runs a device_plan: the host waits for what the stream was given before a round, which is this rank's work alone,
 /// then messages name the device's memory, and what follows them is enqueued. Reductions are kernels: what an MPI does with
 /// device memory beyond moving it is not relied on (open-mpi/ompi#12620). When it is complete the last kernels are
@@ -84,7 +90,7 @@ private:
       }
       if (round_ == plan_.rounds()) break;
       plan_.prepare(round_);
-      event{plan_.on()}.wait();
+      if constexpr (!ordered_by_events<Plan>) event{plan_.on()}.wait();
       pending_.emplace(comm_.exchange(host_execution{}, channel_, plan_.messages(round_)));
     }
     plan_.end();

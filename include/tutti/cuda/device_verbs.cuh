@@ -7,6 +7,7 @@
 #include <tutti/cuda/device_reducing.cuh>
 #include <tutti/cuda/exact_arithmetic.cuh>
 #include <tutti/cuda/norm.cuh>
+#include <tutti/cuda/peer_reducing.cuh>
 #include <tutti/cuda/staging.hpp>
 #include <tutti/cuda/update.cuh>
 #include <tutti/reducers/elementary.hpp>
@@ -133,6 +134,8 @@ public:
   void forget() noexcept override { looks_.clear(); }
   std::size_t first_bad(std::span<const T> values) override { return first_bad_of(values); }
 
+  bool is_captured() const override { return on_.is_captured(); }
+
   void scale(std::span<T> values, T factor) override {
     if (factor == 1) return;
     if (factor == 0) return clear(values);
@@ -174,9 +177,11 @@ public:
     cuda::collect<From, To, T>(on_, there(from), there(to), false, T(1), T(1));
   }
 
-  /// A carrier whose messages name this memory; null where there is none for these parts. Collective.
+  /// A carrier that works where this memory is: ranks reach each other's, or messages name it; null where there is none
+  /// for these parts. Collective.
   template <bool Owners, class Parts>
   std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces, std::size_t exempt_from) {
+    if (auto by = detail::carried_by_peers<T, Owners, built_for>(*this, on_, parts, pieces)) return by;
     return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces, exempt_from);
   }
 

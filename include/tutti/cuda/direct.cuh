@@ -3,7 +3,7 @@
 
 #include <tutti/collectives/collectives.hpp>
 #include <tutti/cuda/order_statistics.cuh>
-#include <tutti/cuda/peer_buffer.hpp>
+#include <tutti/cuda/peer_plan.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/topologies/schedule.hpp>
 
@@ -125,13 +125,13 @@ void direct_all_reduce(Comm& comm, const stream& on, const R& reducer, device_sp
 /// The same among ranks that reach each other's device memory (peer_buffer): threads with a device each, or processes
 /// of one machine, on one device or several. The reduction is one kernel over all ranks' memory. Collective; returns
 /// when the work is enqueued on all ranks. Cost: 2 (p - 1) / p reads of the data from others, one write, and three
-/// all_gathers of a word on the host. Errors: unsupported where ranks do not reach each other, saying why, and while the stream is
-/// captured; those of cuda::reduce.
+/// all_gathers of a word on the host. Errors: unsupported where ranks do not reach each other, saying why, and while the
+/// stream is captured; those of cuda::reduce.
 template <class R, class T, class Built = detail::built_for>
 void direct_all_reduce(const R& reducer, peer_buffer<T>& data) {
   const char* const call = "cuda::direct_all_reduce";
   const stream& on = data.on();
-  const int rank = data.ranks().rank(), size = data.ranks().size();
+  const int rank = data.ranks().rank();
   if (!data.reaches())
     throw error{{.code = error_code::unsupported,
                  .call = call,
@@ -139,31 +139,19 @@ void direct_all_reduce(const R& reducer, peer_buffer<T>& data) {
                  .detail = "ranks do not reach each other's device memory (" + data.why_not() +
                            ") - use cuda::staging"}};
   detail::refuse_capture(on, call, "ranks tell each other on the host how far they are");
-  const auto part_of = [&](int of, int r) {
-    const shard piece = shard_of(data.size(), r, size);
-    return data.of(of).subspan(piece.begin, piece.end - piece.begin);
-  };
-  const auto all_are_behind = [&](std::size_t moment) {
-    data.record(moment);
+  const struct {
+    const R& reducer;
+    const stream& on;
+    void unite(const std::vector<device_span<const T>>& in, device_span<T> out) const {
+      detail::reduce_by<Built>(on, reducer, std::span<const device_span<const T>>{in}, out);
+    }
+  } math{reducer, on};
+  detail::peer_plan all{data, {0, data.size()}, 0, math, {.reduces = true, .hands_out = true}};
+  for (std::size_t r = 0; r < all.rounds(); ++r) {
+    all.prepare(r);
     data.meet();
-    for (int r = 0; r < size; ++r) data.wait_for(r, moment);
-  };
-
-  all_are_behind(0); // what ranks have written
-  std::vector<device_span<const T>> in;
-  for (int r = 0; r < size; ++r) in.push_back(part_of(r, rank));
-  detail::reduce_by<Built>(on, reducer, std::span<const device_span<const T>>{in}, part_of(rank, rank));
-
-  all_are_behind(1); // a shard is reduced, and what it was made of is read
-  for (int r = 0; r < size; ++r) {
-    const auto from = part_of(r, r), to = part_of(rank, r);
-    if (r == rank || from.empty()) continue;
-    const current_device held{on.device()};
-    cuda::check(cudaMemcpyAsync(to.data(), from.data(), from.size() * sizeof(T), cudaMemcpyDefault, on.handle()),
-                "cudaMemcpyAsync");
+    all.absorb(r);
   }
-
-  all_are_behind(2); // before anybody changes what others read
 }
 
 } // namespace tutti::cuda

@@ -109,6 +109,8 @@ public:
     if (event_) static_cast<void>(cudaEventDestroy(event_));
   }
   cudaEvent_t handle() const noexcept { return event_; }
+  /// It is left to the end of the process, as somebody may still wait for it.
+  void abandon() noexcept { event_ = nullptr; }
 
   void record(const stream& on) const {
     const current_device held{device_};

@@ -26,20 +26,18 @@ namespace tutti::cuda {
 ///
 /// Making one and ending it is collective, on a communicator that outlives it: memory is given back when nobody reaches
 /// for it any more. A rank that ends it while an exception is under way, or whose peers do not come, leaves it to the
-/// end of the process. What ranks do with each other's values they order by events, as direct_all_reduce does.
+/// end of the process. What ranks do with each other's values they order by events, as direct_all_reduce does: of these
+/// a rank has as many `moments` as it is made with.
 /// Cost: a cudaMalloc, a handle opened a rank, seven all_gathers of a few words. Errors: out_of_memory; unsupported
 /// while the stream is captured; transport; those of collectives.
 template <class T> class peer_buffer {
 public:
-  /// Events that a rank has for others to wait for.
-  static constexpr std::size_t moments = 3;
-
   template <communicator Comm>
-  peer_buffer(Comm& comm, const stream& on, std::size_t n, const options& how = {})
-      : peer_buffer{std::make_unique<control_on<Comm>>(comm, how), on, n, false} {}
+  peer_buffer(Comm& comm, const stream& on, std::size_t n, const options& how = {}, std::size_t moments = 3)
+      : peer_buffer{std::make_unique<control_on<Comm>>(comm, how), on, n, false, moments} {}
   /// `by_handles`: also within a process, which only a mock of the runtime allows.
-  peer_buffer(std::unique_ptr<control> ranks, const stream& on, std::size_t n, bool by_handles)
-      : ranks_{std::move(ranks)}, on_{on} {
+  peer_buffer(std::unique_ptr<control> ranks, const stream& on, std::size_t n, bool by_handles, std::size_t moments = 3)
+      : ranks_{std::move(ranks)}, on_{on}, own_moments_(moments) {
     try {
       own_ = plain_buffer<T>{on, n};
     } catch (const error& e) {
@@ -51,7 +49,9 @@ public:
   peer_buffer(const peer_buffer&) = delete;
   peer_buffer& operator=(const peer_buffer&) = delete;
   ~peer_buffer() {
-    if (std::uncaught_exceptions() > 0 || !is_over()) own_.abandon(); // others may still read it
+    if (std::uncaught_exceptions() == 0 && is_over()) return;
+    own_.abandon(); // others may still read it, and wait for moments
+    for (auto& moment : own_moments_) moment.abandon();
   }
 
   bool reaches() const noexcept { return why_not_.empty(); }
@@ -74,9 +74,9 @@ public:
 private:
   struct peer {
     T* data = nullptr;
-    std::array<cudaEvent_t, moments> events{};
+    std::vector<cudaEvent_t> events;
     detail::opened_memory opened;
-    std::array<detail::shared_event, moments> opened_events;
+    std::vector<detail::shared_event> opened_events;
   };
   static constexpr std::size_t memory_words = sizeof(cudaIpcMemHandle_t) / 8;
   static constexpr std::size_t event_words = sizeof(cudaIpcEventHandle_t) / 8;
@@ -97,7 +97,7 @@ private:
                       .detail = "this rank has " + std::to_string(n) + " values, and rank " + std::to_string(r / 4) +
                                 " has " + std::to_string(all[r + 3]) + " - give as many on every rank"});
     }
-    std::vector<std::uint64_t> mine(memory_words + moments * event_words, 0);
+    std::vector<std::uint64_t> mine(memory_words + own_moments_.size() * event_words, 0);
     agree(near ? guarded([&] { describe(mine, within); }) : "ranks are on several machines");
     if (!reaches()) return;
     const auto others = ranks_->gather(mine);
@@ -121,7 +121,7 @@ private:
     const current_device held{on_.device()};
     if (within) {
       mine[0] = reinterpret_cast<std::uint64_t>(own_.span().data());
-      for (std::size_t k = 0; k < moments; ++k)
+      for (std::size_t k = 0; k < own_moments_.size(); ++k)
         mine[memory_words + k * event_words] = reinterpret_cast<std::uint64_t>(own_moments_[k].handle());
       return;
     }
@@ -134,7 +134,7 @@ private:
       cuda::check(cudaIpcGetMemHandle(&handle, own_.span().data()), "cudaIpcGetMemHandle");
       put(handle, 0);
     }
-    for (std::size_t k = 0; k < moments; ++k) {
+    for (std::size_t k = 0; k < own_moments_.size(); ++k) {
       cudaIpcEventHandle_t handle{};
       cuda::check(cudaIpcGetEventHandle(&handle, own_moments_[k].handle()), "cudaIpcGetEventHandle");
       put(handle, memory_words + k * event_words);
@@ -144,7 +144,7 @@ private:
     peer& p = peers_[r];
     if (r == std::size_t(ranks_->rank())) {
       p.data = own_.span().data();
-      for (std::size_t k = 0; k < moments; ++k) p.events[k] = own_moments_[k].handle();
+      for (const auto& moment : own_moments_) p.events.push_back(moment.handle());
       return;
     }
     const std::uint64_t* const moments_there = words + memory_words;
@@ -152,18 +152,17 @@ private:
       if (std::string why = detail::reach_device(on_.device(), device); !why.empty())
         throw error{{.code = error_code::transport, .detail = std::move(why)}};
       p.data = reinterpret_cast<T*>(words[0]);
-      for (std::size_t k = 0; k < moments; ++k)
-        p.events[k] = reinterpret_cast<cudaEvent_t>(moments_there[k * event_words]);
+      for (std::size_t k = 0; k < own_moments_.size(); ++k)
+        p.events.push_back(reinterpret_cast<cudaEvent_t>(moments_there[k * event_words]));
       return;
     }
     if (size() > 0) {
       p.opened = detail::opened_memory{on_.device(), detail::handle_of<cudaIpcMemHandle_t>(words)};
       p.data = static_cast<T*>(p.opened.data());
     }
-    for (std::size_t k = 0; k < moments; ++k) {
-      p.opened_events[k] =
-          detail::shared_event{on_.device(), detail::handle_of<cudaIpcEventHandle_t>(moments_there + k * event_words)};
-      p.events[k] = p.opened_events[k].handle();
+    for (std::size_t k = 0; k < own_moments_.size(); ++k) {
+      const auto handle = detail::handle_of<cudaIpcEventHandle_t>(moments_there + k * event_words);
+      p.events.push_back(p.opened_events.emplace_back(on_.device(), handle).handle());
     }
   }
   /// Everyone's first values are copied from where they are. What is wrong with that.
@@ -222,7 +221,7 @@ private:
   std::unique_ptr<control> ranks_;
   const stream& on_;
   plain_buffer<T> own_;
-  std::array<detail::shared_event, moments> own_moments_;
+  std::vector<detail::shared_event> own_moments_;
   std::vector<peer> peers_;
   std::string why_not_;
 };

@@ -131,6 +131,11 @@ public:
   virtual void track(std::span<T> tracked, std::span<const T> own, std::span<T> last, T factor) = 0;
   virtual void pull(std::span<T> gradient, std::span<const T> own, std::span<T> mixed, double by) = 0;
 
+  // --- graphs -----------------------------------------------------------------------------------
+
+  /// Whether what is done now is recorded as well, to be done again later.
+  virtual bool is_captured() const { return false; }
+
   // --- what is made of these ----------------------------------------------------------------------
 
   /// A place of a model out of its tensors, and into them.

@@ -342,8 +342,8 @@ protected:
                        before.empty() ? before : before.subspan(at.begin - where.begin, at.size())});
     });
   }
-  [[noreturn]] void refuse(const char* call, std::string detail) const {
-    throw error{{.code = error_code::invalid_argument,
+  [[noreturn]] void refuse(const char* call, std::string detail, error_code code = error_code::invalid_argument) const {
+    throw error{{.code = code,
                  .call = call,
                  .rank = ranks_->rank(),
                  .detail = std::move(detail)}};

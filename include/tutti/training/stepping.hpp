@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,18 @@ namespace tutti::detail {
 template <class T>
 class stepping : public judging<T> {
   using base = judging<T>;
+
+public:
+  void replayed(std::int64_t times) {
+    require_shut("replayed");
+    if (!captured_)
+      refuse("replayed", "no step of this trainer was captured - make one while the stream is captured, and launch its "
+                         "graph");
+    if (times < 0)
+      refuse("replayed", std::to_string(times) + " launches were given - give how many there were beyond the first");
+    for (const std::size_t k : *captured_) at_.versions[k] += times;
+    at_.step += times;
+  }
 
 protected:
   using judging<T>::judging;
@@ -47,6 +60,9 @@ protected:
         refuse(call, "the gradient of \"" + model()[k].name + "\" has " +
                          std::to_string(views[k].n) + " values, the parameter has " +
                          std::to_string(n));
+    if (!reduces() && in_->is_captured())
+      refuse(call, "steps of this policy differ - in some of them replicas agree - and a graph repeats one of them; end "
+                   "the capture first, or use tutti::synchronous", error_code::unsupported);
     collect_.open(std::move(views), weight, scale_.now());
   }
   /// A micro-batch of no gradient, which counts.
@@ -263,6 +279,7 @@ protected:
       if (hands_out) keep_owned();
       for (std::size_t k = 0; k < model().count(); ++k)
         if (roll_.present(k)) ++at_.versions[k];
+      if (in_->is_captured()) note_captured();
       orthonormalize_agreed(factor);
       for (std::size_t p = 0; p < parts_.size(); ++p)
         if (travels(p)) update(p, factor);
@@ -279,6 +296,12 @@ protected:
     for (std::size_t p = 0; hands_out && p < parts_.size(); ++p)
       if (travels(p)) write(p);
     bound_.publish();
+  }
+  /// Tensors that have a gradient in the step that is captured.
+  void note_captured() {
+    captured_.emplace();
+    for (std::size_t k = 0; k < model().count(); ++k)
+      if (roll_.present(k)) captured_->push_back(k);
   }
   /// What is due by then.
   void agree_until(std::int64_t step) {
@@ -348,6 +371,8 @@ protected:
       refuse("finish", "finish() was called before every tensor was ready(): " + names +
                            " - give a tensor that has no gradient in this step no values");
   }
+
+  std::optional<std::vector<std::size_t>> captured_; ///< tensors with a gradient in the last step that was
 };
 
 } // namespace tutti::detail

@@ -94,10 +94,7 @@ public:
   typename Space::template span<T> reduced(std::size_t k) { return space_.values(room_of(k)); }
 
   /// One step with gradients that are all there; a tensor whose gradient has no values has none in it.
-  template <class Gradients>
-  void step(const Gradients& gradients) {
-    step(gradients, plan_.weight);
-  }
+  template <class Gradients> void step(const Gradients& gradients) { step(gradients, plan_.weight); }
   template <class Gradients>
   void step(const Gradients& gradients, double weight) {
     begin(gradients, weight);
@@ -120,11 +117,13 @@ public:
     ++at_.step, ++at_.skipped;
   }
 
+  /// replayed(times): the graph of the step that was captured last was launched so many times beyond the once that the
+  /// step itself counts for. These are steps too, of every tensor that had a gradient in it: for steps(), for what is
+  /// saved, and for the numbers of the next step. The same on every rank, which does not wait for the launches.
+  using base::replayed;
+
   /// One more micro-batch of the step; read before it returns.
-  template <class Gradients>
-  void accumulate(const Gradients& gradients) {
-    accumulate(gradients, plan_.weight);
-  }
+  template <class Gradients> void accumulate(const Gradients& gradients) { accumulate(gradients, plan_.weight); }
   template <class Gradients>
   void accumulate(const Gradients& gradients, double weight) {
     open("accumulate", views_of("accumulate", gradients), weight);
@@ -135,10 +134,7 @@ public:
 
   /// Opens a step's last micro-batch. `gradients` are tensors as long as the parameters; their values are read
   /// from ready() on, and must keep until finish() has returned.
-  template <class Gradients>
-  void begin(const Gradients& gradients) {
-    begin(gradients, plan_.weight);
-  }
+  template <class Gradients> void begin(const Gradients& gradients) { begin(gradients, plan_.weight); }
   template <class Gradients>
   void begin(const Gradients& gradients, double weight) {
     open("begin", views_of("begin", gradients), weight);

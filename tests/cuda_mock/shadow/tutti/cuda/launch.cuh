@@ -8,6 +8,8 @@
 #include <tutti/cuda/stream.hpp>
 #include <tutti/cuda/tuning.hpp>
 #include <tutti/kernels/context.hpp>
+#include <tutti/kernels/order_statistics.hpp>
+#include <tutti/kernels/reduce.hpp>
 
 #include <cstddef>
 #include <cstring>
@@ -61,6 +63,23 @@ inline void touch_pointers(const stream& on, const void* arguments, std::size_t 
   }
 }
 
+/// Contributions and what becomes of them: these values and no others.
+template <class Rows> void touch_rows(const stream& on, const Rows& of) {
+  for (const auto* in : of.in)
+    if (in) mock::touches(on.handle(), in, of.n * sizeof *in, false, "a kernel");
+  mock::touches(on.handle(), of.out, of.n * sizeof *of.out, true, "a kernel");
+}
+template <class P> void touch(const stream& on, const P& argument) { touch_pointers(on, &argument, sizeof argument); }
+template <class T, std::size_t K> void touch(const stream& on, const tutti::detail::kernels::rows<T, K>& of) {
+  touch_rows(on, of);
+}
+template <class T, std::size_t K> void touch(const stream& on, const tutti::detail::kernels::weighted_rows<T, K>& of) {
+  touch_rows(on, of.all);
+}
+template <class T, std::size_t K> void touch(const stream& on, const tutti::detail::kernels::columns<T, K>& of) {
+  touch_rows(on, of);
+}
+
 template <class... P>
 void launch(const stream& on, const char*, unsigned blocks, void (*kernel)(P...), P... arguments) {
   if (blocks == 0) return;
@@ -72,7 +91,7 @@ void launch(const stream& on, const char*, unsigned blocks, void (*kernel)(P...)
       kernel(arguments...);
     }
   });
-  (detail::touch_pointers(on, &arguments, sizeof arguments), ...);
+  (detail::touch(on, arguments), ...);
 }
 
 } // namespace tutti::cuda::detail
