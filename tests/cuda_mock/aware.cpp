@@ -107,7 +107,8 @@ BOOST_AUTO_TEST_CASE(gathering_reducers_of_a_users_own_run_in_kernels) {
     std::vector<cuda::device_span<const float>> in;
     for (std::size_t k = 0; k < contributions; ++k) in.push_back(all.read().subspan(2 * k, 2));
     return refusal([&] {
-      cuda::gather<heaviest, float>(on, heaviest{}, std::span<const cuda::device_span<const float>>{in}, weights, out.span());
+      const std::span<const cuda::device_span<const float>> all_of_them{in};
+      cuda::gather(on, heaviest{}, all_of_them, weights, out.span());
       on.wait();
     });
   };
@@ -136,7 +137,8 @@ BOOST_AUTO_TEST_CASE(contributions_are_encoded_where_they_are) {
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 2, every_step, shorter, tutti::median{}, tutti::direct{}), 0u);
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 3, every_step, error_feedback{shorter}, tutti::mean{}), 0u);
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 4, every_step, tutti::int8_block{}, tutti::weighted_mean{}), 0u);
-  BOOST_CHECK_EQUAL(steps_bring_to_host<double>({}, 5, tutti::diloco{.period = 2}, tutti::fp8_block<tutti::fp8::e4m3>{}), 0u);
+  BOOST_CHECK_EQUAL(
+      steps_bring_to_host<double>({}, 5, tutti::diloco{.period = 2}, tutti::fp8_block<tutti::fp8::e4m3>{}), 0u);
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 6, every_step, error_feedback{tutti::sign_block{}, .9}), 0u);
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>({}, 7, tutti::sharded{}, error_feedback{tutti::int8_block{}}), 0u);
 }

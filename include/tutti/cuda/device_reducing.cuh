@@ -38,11 +38,11 @@ inline constexpr bool reduces_natively = [] {
 
 /// The bits of tutti::reducing over the same topology, and what it remembers, under the same names. Codecs that kernels
 /// know (codes_on_device) encode where contributions are, so that encoded bytes alone travel; what is exempt from the
-/// codec travels as it is. Messages that cannot name the device's memory are staged. What travels has a stream of its own beside the trainer's: it
-/// leaves behind all that the trainer's was given before, and that waits for what comes. A communicator that enqueues
-/// is given a part when it is offered; one of the host when the next is offered, when nothing more is, or when one is
-/// settled, which waits until it is written. Who settles waits until the part is there, with the deadline of a call -
-/// but not while the trainer's stream is captured, when all that is done is in its order.
+/// codec travels as it is. Messages that cannot name the device's memory are staged. What travels has a stream of its
+/// own beside the trainer's: it leaves behind all that the trainer's was given before, and that waits for what comes. A
+/// communicator that enqueues is given a part when it is offered; one of the host when the next is offered, when
+/// nothing more is, or when one is settled, which waits until it is written. Who settles waits until the part is there,
+/// with the deadline of a call - but not while the trainer's stream is captured, when all that is done is in its order.
 /// Cost of a part: that of the topology; rooms, and what arrives, are had once.
 template <class T, class Comm, class Topology, class R, class Codec, bool Owners, class Built>
 class device_reducing final : public carrier<T> {
@@ -62,8 +62,8 @@ public:
   device_reducing(tutti::detail::memory<T>& in, const stream& on,
                   const carrying_parts<Comm, Topology, R, Codec>& with, std::span<const place> parts,
                   std::size_t exempt_from, bool through_host)
-      : in_{in}, on_{on}, through_host_{through_host}, travels_{on.device()}, with_{with}, codec_{tutti::detail::codec_of_tensors(with.codec)},
-        comm_{tutti::detail::stationary(with.comm)} {
+      : in_{in}, on_{on}, through_host_{through_host}, travels_{on.device()}, with_{with},
+        codec_{tutti::detail::codec_of_tensors(with.codec)}, comm_{tutti::detail::stationary(with.comm)} {
     with_.how.weight = 1; // weights come with each offer
     tutti::detail::made(comm_, [&] {
       for (const place where : parts) pieces_.emplace_back(*this, where, exempt_from);
@@ -313,9 +313,8 @@ inline constexpr bool travels_coded = [] {
          !tutti::detail::changes<Codec>;
 }();
 
-/// That carrier, where the parts and the communicator allow it, or there is something to encode before it is staged; null
-/// where contributions go through the host as they are.
-/// Collective.
+/// That carrier, where the parts and the communicator allow it, or there is something to encode before it is staged;
+/// null where contributions go through the host as they are. Collective.
 template <class T, bool Owners, class Built, class Parts>
 std::unique_ptr<carrier<T>> carried_on_device(tutti::detail::memory<T>& in, const stream& on, const Parts& parts,
                                               std::span<const place> pieces, std::size_t exempt_from) {

@@ -29,11 +29,12 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes)
 } // namespace detail
 
 /// out[i] = what a gathering reducer of your own, whose gather() takes a tutti::column, makes of all contributions to
-/// value i, weighted or not: the bits of the host, but for what nvcc fuses of the reducer's own arithmetic. `weights` are one for each contribution where the reducer has them, and none
-/// else. Up to 32 contributions, 16 where accumulators have eight bytes, which are trivial. `out` may be one of the contributions. Returns
-/// when the work is enqueued; allocates nothing. Cost: one read of each and one write, and what the reducer does in shared
-/// memory. For median and trimmed_mean cuda::reduce sorts in registers (cuda/order_statistics.cuh). Errors:
-/// invalid_argument, transport.
+/// value i, weighted or not: the bits of the host, but for what nvcc fuses of the reducer's own arithmetic. `weights`
+/// are one for each contribution where the reducer has them, and none else. Up to 32 contributions, 16 where
+/// accumulators have eight bytes, which are trivial. `out` may be one of the contributions. Returns when the work is
+/// enqueued; allocates nothing. Cost: one read of each and one write, and what the reducer does in shared memory. For
+/// median and trimmed_mean cuda::reduce sorts in registers (cuda/order_statistics.cuh). Errors: invalid_argument,
+/// transport.
 template <class R, class T, class Built = detail::built_for>
 void gather(const stream& on, const R& reducer, std::span<const device_span<const T>> in,
             std::span<const double> weights, device_span<T> out) {

@@ -16,9 +16,9 @@ namespace tutti::cuda::detail {
 
 /// A device_plan for device_execution. Its messages name the device's memory, or `through_host` pinned memory of the
 /// host: each is copied there behind what makes it, once however many ranks it goes to, and what has arrived is copied
-/// back before it is used, in the order of the plan's stream. So of encoded contributions encoded bytes alone pass between
-/// device and host. A round's copies are over before the next round's messages leave. Where pinned memory runs out it is
-/// ordinary memory.
+/// back before it is used, in the order of the plan's stream. So of encoded contributions encoded bytes alone pass
+/// between device and host. A round's copies are over before the next round's messages leave. Where pinned memory runs
+/// out it is ordinary memory.
 template <class Plan> class host_messages {
 public:
   template <class... Arguments>

@@ -1,5 +1,5 @@
-// Reducers that see every contribution to a value at once, of the user's own: the columns stand in memory that the lanes
-// of a block share, as a reducer may index them as it likes, which registers do not take.
+// Reducers that see every contribution to a value at once, of the user's own: the columns stand in memory that the
+// lanes of a block share, as a reducer may index them as it likes, which registers do not take.
 #pragma once
 
 #include <tutti/core/execution.hpp>
@@ -33,8 +33,8 @@ template <class T, std::size_t Most> struct gathered {
 /// A column for each lane, side by side.
 template <class A, std::size_t Most, std::size_t Lanes> struct gather_scratch { A values[Most * Lanes]; };
 
-/// out[i] = gather(the contributions to value i, in rank order, without those of weight 0), lowered. `out` may be one of
-/// the contributions.
+/// out[i] = gather(the contributions to value i, in rank order, without those of weight 0), lowered. `out` may be one
+/// of the contributions.
 template <class Context, class R, class T, class A, std::size_t Most>
 TUTTI_HD void gather(Context& ctx, gather_scratch<A, Most, Context::lanes>& scratch, const R& reducer,
                      const gathered<T, Most>& of) {
