@@ -3,8 +3,11 @@
 //
 // And how far off a sum of eight ranks is by cast<bfloat16>, beside one in the same bytes that is rounded at every hop.
 //
+// And beside what PyTorch takes for the same where Python can import it (TUTTI_PYTHON, else python3), in turn, on one thread.
+//
 // The floor of encoding is a read of the values and a write of the message; that of decoding a read of both messages and a
 // write of the values. Rounds take turns, and every fraction is the median of those of the rounds.
+#include "python_peer.hpp"
 #include "report.hpp"
 
 #include <tutti/tutti.hpp>
@@ -15,6 +18,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <string_view>
+#include <utility>
 
 namespace {
 
@@ -49,7 +54,8 @@ void write(void* to, std::size_t bytes) {
 /// Of each side what each round took.
 class measured {
 public:
-  void add(const std::string& side, const std::function<void()>& work) { all_[side].push_back(seconds(work)); }
+  void add(const std::string& side, const std::function<void()>& work) { add(side, seconds(work)); }
+  void add(const std::string& side, double seconds) { all_[side].push_back(seconds); }
   double median(const std::string& side) const { return bench::median(all_.at(side)); }
   /// How many times as long `side` takes as `other`.
   double ratio(const std::string& side, const std::string& other) const {
@@ -140,6 +146,10 @@ int main(int argc, char** argv) {
   auto staged = tutti::power_sgd{.rank = 2}.stages<float>(whole);
   std::vector<float> left(staged.length(0)), right(staged.length(1)), room = values;
 
+  const tutti::error_feedback<tutti::top_k> with_memory{};
+  std::vector<float> unsent(n), still_unsent(n);
+
+  const bench::python_peer torch{"codecs/torch_codecs.py", std::to_string(n)};
   measured took;
   for (int k = 0; k < rounds; ++k) {
     took.add("read", [&] { read(values.data(), n * sizeof(float)); });
@@ -165,6 +175,13 @@ int main(int argc, char** argv) {
       staged.commit();
       used(room);
     });
+    room = values;
+    took.add("top_k with memory", [&] {
+      with_memory.encode(tutti::remembered<float>{unsent, still_unsent}, std::span<float>{room}, wire.data(), {});
+      std::swap(unsent, still_unsent);
+      used(unsent);
+    });
+    for (const auto& [name, seconds] : torch.once()) took.add("torch " + name, seconds);
   }
 
   constexpr double gigabytes = n * sizeof(float) / 1e9;
@@ -178,6 +195,21 @@ int main(int argc, char** argv) {
   report.row({{"codec", "power_sgd 2, both ways"},
               {"bytes", (left.size() + right.size()) * sizeof(float)},
               {"encode_GB_s", gigabytes / took.median("power_sgd 2")}});
+  if (torch.found()) {
+    const std::pair<const char*, const char*> same[]{{"cast<bfloat16>", "cast<bfloat16> encode"},
+                                                     {"int8_block", "int8_block encode"},
+                                                     {"sign_block", "sign_block encode"},
+                                                     {"top_k 1 %", "top_k 1 % encode"},
+                                                     {"top_k 1 % by sampling", "top_k 1 % encode"},
+                                                     {"top_k 1 % with error feedback", "top_k with memory"},
+                                                     {"power_sgd 2", "power_sgd 2"}};
+    for (const auto& [name, own] : same) {
+      const double times = took.ratio(std::string{"torch "} + name, own);
+      report.row({{"PyTorch", name}, {"GB_s", gigabytes / took.median(std::string{"torch "} + name)}, {"times as long", times}});
+      if (std::string_view{name} != "cast<bfloat16>") // both wait for memory
+        report.at_least(std::string{"PyTorch / tutti, "} + name, times, 3);
+    }
+  }
   for (const char* name : {"cast<bfloat16>", "cast<half>", "int8_block", "sign_block"})
     for (const std::string what : {" encode", " reduce"})
       report.at_least(name + what + ": of the memory floor", took.ratio(name + what + " floor", name + what), .7);

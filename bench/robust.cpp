@@ -1,5 +1,6 @@
 // Rules that stand contributions which may be anything, over 20 contributions of 10^6 floats, on one core: beside ByzFL
 // where Python can import it (TUTTI_PYTHON, else python3), in turn; alone otherwise, and the table says so.
+#include "python_peer.hpp"
 #include "report.hpp"
 
 #include <tutti/core/random.hpp>
@@ -9,10 +10,7 @@
 #include <tutti/reducers/krum.hpp>
 #include <tutti/reducers/order_statistics.hpp>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,8 +19,6 @@ namespace {
 
 constexpr int contributions = 20, f = 4, rounds = 5;
 constexpr std::size_t length = 1000000;
-
-using seconds_of = std::map<std::string, double>;
 
 class crowd {
 public:
@@ -39,7 +35,7 @@ public:
     tutti::detail::reduce_rows<float>(rule, std::span<const float* const>{starts_}, length, out_.data());
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
-  seconds_of all() {
+  bench::seconds_of all() {
     return {{"median", seconds(tutti::median{})},
             {"trimmed mean", seconds(tutti::trimmed_mean{.trim = f})},
             {"krum", seconds(tutti::krum{.f = f})},
@@ -53,45 +49,17 @@ private:
   std::vector<float> out_;
 };
 
-/// A process that answers each line with a line of seconds; none where ByzFL is not to be had.
-class byzfl {
-public:
-  byzfl() {
-    const char* python = std::getenv("TUTTI_PYTHON");
-    const std::string script = std::string{TUTTI_SOURCE_DIR} + "/bench/robust/byzfl_rules.py";
-    const std::string arguments =
-        std::to_string(contributions) + " " + std::to_string(length) + " " + std::to_string(f);
-    command_ = std::string{python ? python : "python3"} + " " + script + " " + arguments + " 2>/dev/null";
-    found_ = !once().empty();
-  }
-  bool found() const { return found_; }
-  /// The best of a run of its own.
-  seconds_of once() const {
-    seconds_of all;
-    FILE* out = popen(command_.c_str(), "r");
-    if (out == nullptr) return all;
-    std::array<char, 64> name{};
-    for (double value = 0; std::fscanf(out, " %63[^:]: %lf", name.data(), &value) == 2;) all[name.data()] = value;
-    if (pclose(out) != 0) all.clear();
-    return all;
-  }
-
-private:
-  std::string command_;
-  bool found_ = false;
-};
-
 } // namespace
 
 int main(int argc, char** argv) {
   bench::report report{"robust", argc, argv};
   crowd here;
   (void)here.all(); // pages and caches
-  const byzfl peer;
+  const bench::python_peer peer{"robust/byzfl_rules.py", std::to_string(contributions) + " " + std::to_string(length) + " " +
+                                                             std::to_string(f)};
   std::map<std::string, std::vector<double>> ours, theirs, ratios;
   for (int k = 0; k < rounds; ++k) {
-    const seconds_of mine = here.all();
-    const seconds_of other = peer.found() ? peer.once() : seconds_of{};
+    const bench::seconds_of mine = here.all(), other = peer.once();
     for (const auto& [rule, seconds] : mine) {
       ours[rule].push_back(seconds);
       if (!other.contains(rule)) continue;

@@ -22,9 +22,9 @@ using gradients = std::vector<cuda::device_tensor<const float>>;
 const tutti::training_options passing{.bucket_bytes = 8, .non_finite = tutti::non_finite::pass};
 
 /// What a step says that is captured.
-template <class Comm, class Optimizer>
-std::string captured_step(Comm&& comm, const Optimizer& by, const tutti::training_options& how) {
-  tutti::strategy strategy{comm, tutti::synchronous{}};
+template <class Comm, class Optimizer, class... Parts>
+std::string captured_step(Comm&& comm, const Optimizer& by, const tutti::training_options& how, const Parts&... parts) {
+  tutti::strategy strategy{comm, tutti::synchronous{}, parts...};
   const cuda::stream on;
   const placed<float> values{on, {1, 2, 3}}, gradient{on, {1, 1, 1}};
   auto trainer = strategy.bind(tensors{{"w", values.span()}}, by, how, cuda::device_memory{on});
@@ -142,6 +142,10 @@ BOOST_AUTO_TEST_CASE(what_is_no_work_of_streams_says_so) {
           [](auto& world) { return captured_step(aware{world, awareness{}}, tutti::sgd{}, passing); });
   refused("the host waits for the verdict on every step",
           [](auto& world) { return captured_step(cuda::nccl_communicator{world, 0}, tutti::sgd{}, {}); });
+  refused("what its codec remembers is another in every step", [](auto& world) {
+    return captured_step(cuda::nccl_communicator{world, 0}, tutti::sgd{}, passing,
+                         tutti::error_feedback{tutti::int8_block{}});
+  });
   refused("this optimizer has other numbers in every step",
           [](auto& world) { return captured_step(cuda::nccl_communicator{world, 0}, tutti::adam{}, passing); });
 }

@@ -45,8 +45,13 @@ BOOST_AUTO_TEST_CASE(without_a_topology_they_are_reduced_by_nccl) {
 BOOST_AUTO_TEST_CASE(owners_hand_out_over_nccl) {
   BOOST_CHECK_EQUAL(steps_bring_to_host<float>(1, tutti::sharded{}), 0u);
 }
+BOOST_AUTO_TEST_CASE(encoded_bytes_alone_travel_over_nccl) {
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>(1, tutti::synchronous{}, tutti::cast<tutti::bfloat16>{}, tutti::ring{}),
+                    0u);
+  BOOST_CHECK_EQUAL(steps_bring_to_host<float>(2, tutti::synchronous{}, tutti::error_feedback{tutti::int8_block{}}), 0u);
+}
 BOOST_AUTO_TEST_CASE(what_kernels_do_not_take_goes_through_the_host) {
-  BOOST_CHECK_GT(steps_bring_to_host<float>(1, tutti::synchronous{}, tutti::cast<tutti::bfloat16>{}), 0u);
+  BOOST_CHECK_GT(steps_bring_to_host<float>(1, tutti::synchronous{}, tutti::error_feedback{tutti::random_k{.1}}), 0u);
 }
 BOOST_AUTO_TEST_CASE(a_rank_that_fails_ends_the_step_of_all) {
   mock::begin(1);

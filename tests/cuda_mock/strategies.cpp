@@ -67,6 +67,16 @@ BOOST_AUTO_TEST_CASE(servers_keep_on_the_host_what_workers_have_on_the_device) {
       strategy_of(tutti::asynchronous{}, tutti::star{.servers = 1, .dedicated = true}), 1));
 }
 
+BOOST_AUTO_TEST_CASE(what_is_staged_is_encoded_before) {
+  const auto encoded = strategy_of(tutti::error_feedback{tutti::int8_block{}});
+  BOOST_CHECK(has_the_bits_of_the_host<float>(encoded, 1, {.bucket_bytes = 500}));
+  BOOST_CHECK(mock::races().empty());
+  const tutti::training_options how{.non_finite = tutti::non_finite::pass};
+  const auto brought = [&](const auto& make) { return trained<device_side<float>>(make, how).to_host; };
+  const std::size_t encoded_bytes = brought(encoded), bytes = brought(strategy_of());
+  BOOST_CHECK_MESSAGE(2 * encoded_bytes < bytes, encoded_bytes << " of " << bytes);
+}
+
 BOOST_AUTO_TEST_CASE(norms_differ_in_their_last_bits_at_most) {
   mock::begin();
   const auto make = strategy_of(tutti::synchronous{});

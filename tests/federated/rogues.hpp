@@ -41,12 +41,13 @@ struct rogue {
   tutti::detail::round_work work() {
     tutti::detail::round_work out;
     bool came = false;
-    std::vector<double> model(1);
+    std::vector<double> model(1), common;
     mail.wait(
         "test",
         [&](int, std::span<const std::byte> bytes) {
+          if (tutti::detail::decode_model<double>(bytes, model, common)) return;
           came = true;
-          if (auto one = tutti::detail::decode_work<double>(bytes, model)) out = *one;
+          if (auto one = tutti::detail::decode_work(bytes)) out = *one;
         },
         [&] { return came; }, [] { return 0; });
     return out;

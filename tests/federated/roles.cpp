@@ -296,14 +296,20 @@ BOOST_AUTO_TEST_CASE(who_announces_more_than_can_be_is_not_heard_any_more) {
 // Every message cut at every byte, and with every byte changed, is none, or is written as it was read.
 BOOST_AUTO_TEST_CASE(messages_are_looked_at_before_they_are_believed) {
   namespace d = tutti::detail;
-  std::vector<std::byte> enter, work, update;
+  std::vector<std::byte> enter, model, work, update, corrected, asked, silent;
   const d::entered_client people[] = {{3, 7.}, {4, 0.}};
   d::encode_enter(enter, people);
-  const float values[] = {1, 2, 3, 4, 5};
-  d::encode_work<float>(work, {9, 5, 2, .5, {3, 4}}, values);
-  d::encode_update<float>(update, {9, 3, {.examples = 4., .metrics = {{"loss", 2}, {"", 3}}}}, values);
+  float values[] = {1, 2, 3, 4, 5};
+  const tutti::tensor<float> tensors[] = {{"a", std::span{values}.first(2), {2}},
+                                          {"b", std::span{values}.last(3), {3}}};
+  d::encode_model<float>(model, 7, tensors, {});
+  d::encode_model<float>(corrected, 7, tensors, values);
+  d::encode_work(work, {9, 7, 5, 2, .5, {}, {3, 4}, {}});
+  d::encode_work(asked, {9, 7, 5, 2, .5, {tutti::client_keeps::variates, true, .5}, {3, 4}, {0, 8}});
+  d::encode_update<float>(update, {9, 3, {.examples = 4., .metrics = {{"loss", 2}, {"", 3}}}}, values, values);
+  d::encode_update<float>(silent, {9, 3, {}}, values); // of how many examples it does not say: as a zero, and no other
   int read = 0;
-  for (const auto* whole_message : {&enter, &work, &update}) {
+  for (const auto* whole_message : {&enter, &model, &corrected, &work, &asked, &update, &silent}) {
     BOOST_CHECK(decoders::try_round_message(*whole_message));
     for (std::size_t n = 0; n < whole_message->size(); ++n) {
       BOOST_CHECK(!decoders::try_round_message(std::span{*whole_message}.first(n)));
@@ -353,7 +359,9 @@ BOOST_AUTO_TEST_CASE(numbers_of_servers_that_cannot_be_are_refused) {
   refused(tutti::federated{.epochs = -1}, {}, "a negative number of epochs");
   refused(tutti::federated{.normalized = true}, {}, "a round_server averages differences as they come");
   refused(tutti::q_fair{}, {}, "a round_server averages differences as they come");
-  refused(tutti::scaffold{}, {}, "a round_server averages differences as they come");
+  refused(tutti::scaffold{}, {}, "give serving_options::population");
+  refused(tutti::scaffold{}, {.buffer = 2, .population = 9}, "a buffer takes whoever is ready - leave one of them out");
+  refused(tutti::fed_dyn{}, {.population = 9}, "fed_dyn has no alpha");
   refused(tutti::federated{.attendance = {.least = 0}}, {}, "least of attendance is less than 1");
   refused(tutti::federated{}, {.buffer = 2}, "a rule that compares clients is given a cohort", tutti::median{});
   refused(tutti::federated{}, {}, "norm_clipping: bound is not a positive number", tutti::norm_clipping{.bound = 0});

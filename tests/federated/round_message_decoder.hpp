@@ -17,14 +17,20 @@ inline bool try_round_message(std::span<const std::byte> bytes) {
   namespace d = tutti::detail;
   std::vector<std::byte> again;
   std::array<float, 5> model{};
+  std::vector<float> common;
   if (const auto clients = d::decode_enter(bytes)) {
     d::encode_enter(again, *clients);
-  } else if (const auto work = d::decode_work<float>(bytes, model)) {
-    d::encode_work<float>(again, *work, model);
+  } else if (const auto steps = d::decode_model<float>(bytes, model, common)) {
+    const tutti::tensor<float> whole[] = {{"", model, {5}}};
+    d::encode_model<float>(again, *steps, whole, common);
+  } else if (const auto work = d::decode_work(bytes)) {
+    d::encode_work(again, *work);
   } else if (const auto update = d::decode_update<float>(bytes, model.size())) {
     d::copy_values<float>(update->values, model);
+    common.resize(update->change.size() / sizeof(float));
+    d::copy_values<float>(update->change, common);
     const std::span<const float> values = model;
-    d::encode_update<float>(again, update->told, values.first(update->values.size() / sizeof(float)));
+    d::encode_update<float>(again, update->told, values.first(update->values.size() / sizeof(float)), common);
   } else {
     return false;
   }

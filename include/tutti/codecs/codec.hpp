@@ -232,6 +232,12 @@ constexpr void decode(const C& c, const std::byte* in, std::span<T> out, const c
     c.template decode<T>(in, out, at);
 }
 
+/// Whether a whole encoding is decoded piece by piece: reader<T>(in, n) gives what reads n values, by read(begin, out).
+template <class C, class T>
+concept reads_in_order = requires(const C c, const std::byte* in) { c.template reader<T>(in, std::size_t{}); };
+template <class C, class T>
+concept reads_by_place = requires(const C c, const std::byte* in) { c.template reader<T>(in, std::size_t{}, coding{}); };
+
 /// A codec where it is known what it encodes.
 template <class C>
 struct placed_codec {
@@ -249,6 +255,12 @@ struct placed_codec {
     coding here = at;
     here.first += begin;
     detail::decode<T>(codec, in, out, here);
+  }
+  template <class T>
+    requires(reads_in_order<C, T> || reads_by_place<C, T>)
+  auto reader(const std::byte* in, std::size_t n) const {
+    if constexpr (reads_in_order<C, T>) return codec.template reader<T>(in, n);
+    else return codec.template reader<T>(in, n, at);
   }
 
   const C& codec;

@@ -4,6 +4,9 @@
 #include <tutti/codecs/blocks.hpp>
 #include <tutti/codecs/codec.hpp>
 
+#include <array>
+#include <cstdint>
+
 namespace tutti {
 
 /// The two formats of Micikevicius et al., "FP8 formats for deep learning" (arXiv 2209.05433, table 1): sign, exponent,
@@ -33,16 +36,17 @@ struct fp8_facts {
 template <fp8 Format>
 TUTTI_HD constexpr std::uint8_t to_fp8(float x) noexcept {
   using facts = detail::fp8_facts<Format>;
-  const std::int32_t bits = detail::bits_as<std::int32_t>(x);
-  const float size = detail::bits_as<float>(bits & 0x7fffffff);
-  const float most = size < largest_fp8<Format> ? size : largest_fp8<Format>;
-  const std::int32_t u = detail::bits_as<std::int32_t>(most);
+  constexpr std::int32_t largest = detail::bits_as<std::int32_t>(largest_fp8<Format>);
+  const std::int32_t bits = detail::bits_as<std::int32_t>(x), size = bits & 0x7fffffff; // in the order of their magnitudes
+  const std::int32_t u = size < largest ? size : largest;
   const std::int32_t normal =
       (u - facts::rebias + ((1 << (facts::shift - 1)) - 1) + ((u >> facts::shift) & 1)) >> facts::shift;
   constexpr float magic = 0x1.8p23f * facts::unit; // behind which the last place is the least number
-  const std::int32_t tiny = detail::bits_as<std::int32_t>(most + magic) - detail::bits_as<std::int32_t>(magic);
-  const std::int32_t code = size == size ? (most < facts::least_normal ? tiny : normal) : 0x7f;
-  return std::uint8_t(code | ((bits >> 24) & 0x80));
+  const std::int32_t tiny = detail::bits_as<std::int32_t>(detail::bits_as<float>(u) + magic) - detail::bits_as<std::int32_t>(magic);
+  const std::uint32_t number =
+      detail::either(u < detail::bits_as<std::int32_t>(facts::least_normal), std::uint32_t(tiny), std::uint32_t(normal));
+  const std::uint32_t code = detail::either(size > detail::infinite_magnitude, std::uint32_t{0x7f}, number);
+  return std::uint8_t(code | ((std::uint32_t(bits) >> 24) & 0x80u));
 }
 template <fp8 Format>
 TUTTI_HD constexpr float from_fp8(std::uint8_t code) noexcept {
@@ -58,6 +62,14 @@ TUTTI_HD constexpr float from_fp8(std::uint8_t code) noexcept {
 }
 
 namespace detail {
+
+/// Those of all codes.
+template <fp8 Format>
+inline constexpr auto fp8_numbers = [] {
+  std::array<float, 256> all{};
+  for (unsigned code = 0; code < 256; ++code) all[code] = from_fp8<Format>(std::uint8_t(code));
+  return all;
+}();
 
 template <fp8 Format>
 struct fp8_codes {
@@ -77,7 +89,7 @@ struct fp8_codes {
   template <class T, class Count>
   static void read(const std::byte* __restrict from, float scale, T* __restrict to, Count n) noexcept {
     for (std::size_t i = 0; i < n; ++i)
-      to[i] = detail::value_of<T>(from_fp8<Format>(std::to_integer<std::uint8_t>(from[i])) * scale);
+      to[i] = detail::value_of<T>(fp8_numbers<Format>[std::to_integer<std::uint8_t>(from[i])] * scale);
   }
 };
 

@@ -6,7 +6,6 @@
 #include <tutti/codecs/stochastic.hpp>
 
 #include <bit>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -37,15 +36,13 @@ public:
         out[begin / block] = std::bit_cast<float>(detail::largest_magnitude(values.data() + begin, count));
       } else {
         const float scale = detail::scale_of(detail::magnitude(largest[begin / block]), float(levels_));
-        const float inverse = detail::inverse(scale);
         scales_[begin / block] = scale;
         coding here = at_;
         here.first += begin;
-        detail::each_draw(seed_, here, count, [&](std::size_t i, float draw) {
-          const float x = detail::float_of(values[begin + i]) * inverse;
-          const std::int32_t level = scale == scale ? detail::rounded_at_random(std::fabs(x), draw, levels_) : 0;
-          out[begin + i] = static_cast<signed char>(x < 0 ? -level : level);
-        });
+        if (scale == scale)
+          detail::round_at_random(values.data() + begin, 1 / scale, levels_, seed_, here, &out[begin], count);
+        else
+          for (std::size_t i = begin; i < begin + count; ++i) out[i] = 0;
       }
     });
   }

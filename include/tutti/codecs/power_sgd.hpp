@@ -7,6 +7,7 @@
 #include <tutti/core/random.hpp>
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -35,10 +36,19 @@ public:
   template <int Stage>
   void encode(std::span<T> values, std::span<const T> agreed, std::span<T> out) {
     if constexpr (Stage == 0) {
-      for (const matrix& m : matrices_)
-        for (std::size_t i = m.begin; i < m.begin + m.is.size(); ++i) values[i] += unsent_.before[i];
-      for (const matrix& m : matrices_)
-        detail::times(values.data() + m.begin, m.is, now_.data() + m.right, out.data() + m.left, rank_);
+      for (const matrix& m : matrices_) {
+        T* const all = values.data() + m.begin;
+        const T* const unsent = unsent_.before.data() + m.begin;
+        detail::times(all, m.is, now_.data() + m.right, out.data() + m.left, rank_, [&](std::size_t row) {
+          T* const here = all + row * m.is.columns;
+          const T* const kept = unsent + row * m.is.columns;
+          detail::along(m.is.columns, [&](std::size_t begin, auto count) {
+            T sums[256];
+            for (std::size_t c = 0; c < count; ++c) sums[c] = here[begin + c] + kept[begin + c];
+            for (std::size_t c = 0; c < count; ++c) here[begin + c] = sums[c];
+          });
+        });
+      }
       each_whole([&](place at, std::size_t in_message) {
         std::copy_n(values.begin() + std::ptrdiff_t(at.begin), at.size(), out.begin() + std::ptrdiff_t(in_message));
       });
@@ -57,8 +67,15 @@ public:
     for (const matrix& m : matrices_) {
       T* const all = values.data() + m.begin;
       T* const unsent = unsent_.after.data() + m.begin;
-      each_product(m, own_, [&](std::size_t at, T sent) { unsent[at] = all[at] - sent; });
-      each_product(m, next_, [&](std::size_t at, T sent) { all[at] = sent; });
+      const std::array<const T*, 2> sent{own_.data() + m.right, next_.data() + m.right};
+      detail::each_product(m.is, left_.data() + m.left, sent, rank_,
+                           [&](std::size_t row, std::size_t begin, T (&pieces)[2][256], auto count) {
+                             T* const here = all + row * m.is.columns + begin;
+                             T* const kept = unsent + row * m.is.columns + begin;
+                             for (std::size_t c = 0; c < count; ++c) pieces[0][c] = here[c] - pieces[0][c];
+                             for (std::size_t c = 0; c < count; ++c) kept[c] = pieces[0][c];
+                             for (std::size_t c = 0; c < count; ++c) here[c] = pieces[1][c];
+                           });
     }
   }
   void commit() {
@@ -107,14 +124,6 @@ private:
       std::copy_n(agreed.begin() + std::ptrdiff_t(in_message), at.size(), values.begin() + std::ptrdiff_t(at.begin));
     });
   }
-  /// use(place in the matrix, value) for what a right factor comes to.
-  template <class Use>
-  void each_product(const matrix& m, const std::vector<T>& rights, Use&& use) const {
-    detail::each_product(m.is, left_.data() + m.left, rights.data() + m.right, rank_,
-                         [&](std::size_t row, std::size_t begin, const T* piece, auto count) {
-                           for (std::size_t c = 0; c < count; ++c) use(row * m.is.columns + begin + c, piece[c]);
-                         });
-  }
 
   std::size_t rank_;
   std::uint64_t seed_;
@@ -139,7 +148,7 @@ private:
 /// the left factors, and so do vectors, and tensors that a part of the model holds only a piece of. Two all_reduces, one
 /// behind the other, on any schedule. A trainer runs it, whose checkpoints have e and Q; the memory of a matrix does not
 /// depend on the buckets. A NaN or infinity arrives as NaNs, in its row or in all of its matrix. Deterministic. Cost: each
-/// value is read five times and written three times, and 4 rank products and sums are made of it.
+/// value is read four times and written three times, and 4 rank products and sums are made of it.
 struct power_sgd {
   using part = codec_part;
   static constexpr codec_kind kind = codec_kind::additive;

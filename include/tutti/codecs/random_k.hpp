@@ -46,28 +46,40 @@ struct basic_random_k {
     const bool is_finite = detail::largest_magnitude(values.data(), values.size()) < detail::infinite_magnitude;
     const T none = detail::value_of<T>(std::numeric_limits<float>::quiet_NaN());
     detail::chosen_writer<T, Values> chosen{out};
-    each_place(values.size(), at, [&](std::size_t i) { chosen.put(is_finite ? values[i] : none); });
+    places drawn{*this, values.size(), at};
+    for (std::size_t k = kept(values.size()); k-- > 0;) {
+      const std::size_t i = drawn.next();
+      chosen.put(is_finite ? values[i] : none);
+    }
     chosen.flush();
   }
   template <element T>
   void decode(const std::byte* in, std::span<T> out, const coding& at) const {
-    std::fill(out.begin(), out.end(), T{});
-    detail::chosen_reader<T, Values> chosen{in, kept(out.size())};
-    each_place(out.size(), at, [&](std::size_t i) { out[i] = chosen.next(); });
+    reader<T>(in, out.size(), at).read(0, out);
+  }
+  /// Decodes n values piece by piece.
+  template <element T>
+  auto reader(const std::byte* in, std::size_t n, const coding& at) const {
+    return detail::sparse_reader<T, Values, places>{{*this, n, at}, in, kept(n)};
   }
   const char* objection() const noexcept { return fraction > 0 && fraction <= 1 ? nullptr : detail::refused_fraction; }
 
 private:
-  template <class Use>
-  void each_place(std::size_t n, const coding& at, Use&& use) const {
-    const std::size_t k = kept(n);
-    random_stream draw{seed, std::uint32_t(at.exchange), at.first};
-    for (std::size_t j = 0, begin = 0; j < k; ++j) {
-      const std::size_t length = n / k + (j < n % k ? 1 : 0);
-      use(begin + (length > 1 ? draw.below(std::uint32_t(length)) : 0));
-      begin += length;
+  /// One in each stretch.
+  struct places {
+    places(const basic_random_k& of, std::size_t n, const coding& at)
+        : length{n / (std::max)(of.kept(n), std::size_t{1})}, longer{n - length * of.kept(n)},
+          draw{of.seed, std::uint32_t(at.exchange), at.first} {}
+
+    std::size_t next() {
+      const std::size_t here = length + (longer > 0 ? 1 : 0);
+      longer -= longer > 0 ? 1 : 0;
+      return std::exchange(begin, begin + here) + (here > 1 ? draw.below(std::uint32_t(here)) : 0);
     }
-  }
+
+    std::size_t length, longer, begin = 0; ///< how many stretches are longer by one
+    random_stream draw;
+  };
 };
 using random_k = basic_random_k<identity>;
 

@@ -5,33 +5,54 @@
 #include <tutti/codecs/codec.hpp>
 #include <tutti/core/random.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 namespace tutti {
 
 namespace detail {
 
-/// A draw in [0, 1), a multiple of 2^-24, for each of n values; named by seed, exchange, place and rank, so it does not
-/// depend on how data is cut into messages.
-template <class Use>
-void each_draw(std::uint64_t seed, const coding& at, std::size_t n, Use&& use) {
+/// A draw in [0, 1), a multiple of 2^-24, for each of n values, into `draws`; named by seed, exchange, place and rank, so it
+/// does not depend on how data is cut into messages.
+inline void draw_each(std::uint64_t seed, const coding& at, std::size_t n, float* draws) noexcept {
+  constexpr std::size_t lanes = 16, at_once = 4 * lanes;
   const std::array<std::uint32_t, 2> key{std::uint32_t(seed), std::uint32_t(seed >> 32)};
   const auto who = std::uint32_t(at.rank) * 2 + (at.result ? 1 : 0);
-  std::array<std::uint32_t, 4> four{};
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint64_t place = at.first + i;
-    if (i == 0 || place % 4 == 0)
-      four = philox({std::uint32_t(place / 4), std::uint32_t(at.exchange), who, std::uint32_t(place >> 34)}, key);
-    use(i, float(four[place % 4] >> 8) * 0x1p-24f);
+  for (std::size_t done = 0; done < n;) {
+    const std::uint64_t place = at.first + done, begin = place / at_once * at_once;
+    std::uint32_t words[4][lanes];
+    detail::philox_blocks({std::uint32_t(begin / 4), std::uint32_t(at.exchange), who, std::uint32_t(begin >> 34)}, key, words);
+    float some[at_once];
+    for (std::size_t l = 0; l < lanes; ++l)
+      for (std::size_t w = 0; w < 4; ++w) some[4 * l + w] = float(words[w][l] >> 8) * 0x1p-24f;
+    const auto skipped = std::size_t(place - begin);
+    const std::size_t taken = (std::min)(at_once - skipped, n - done);
+    std::memcpy(draws + done, some + skipped, taken * sizeof(float));
+    done += taken;
   }
 }
 
-/// x rounded to one of the two whole numbers next to it, so that the mean is x; a whole number stays. x >= 0.
+/// x rounded to one of the two whole numbers next to |x|, so that the mean is |x|, at most `most`, and with the sign of x;
+/// a whole number stays. x is a number.
 inline std::int32_t rounded_at_random(float x, float draw, std::int32_t most) noexcept {
-  const auto below = static_cast<std::int32_t>(x);
-  const std::int32_t level = below + (draw < x - float(below) ? 1 : 0);
-  return level < most ? level : most;
+  const float size = detail::size_of(x);
+  const auto below = static_cast<std::int32_t>(size);
+  const std::int32_t drawn = below + (draw < size - float(below) ? 1 : 0), level = drawn < most ? drawn : most;
+  return std::int32_t(detail::either(x < 0, std::uint32_t(-level), std::uint32_t(level)));
+}
+
+/// n values times `inverse`, none of which is a NaN then, so rounded. n is at most 256.
+template <class T, class Code, class Count>
+void round_at_random(const T* __restrict from, float inverse, std::int32_t most, std::uint64_t seed, const coding& at,
+                     Code* __restrict to, Count n) noexcept {
+  float draws[256];
+  detail::draw_each(seed, at, n, draws);
+  for (std::size_t i = 0; i < n; ++i)
+    to[i] = static_cast<Code>(detail::rounded_at_random(detail::float_of(from[i]) * inverse, draws[i], most));
 }
 
 } // namespace detail
@@ -56,17 +77,15 @@ struct qsgd {
   }
   template <element T>
   void encode(std::span<const T> values, std::byte* out, const coding& at) const noexcept {
-    coding here = at;
-    detail::each_block<block>(values, out, 8, [&](const T* from, std::byte* to, auto count) {
-      const float scale = step(from, count);
-      const float inverse = detail::inverse(scale);
-      detail::put(to, scale);
-      detail::each_draw(seed, here, count, [&](std::size_t i, float draw) {
-        const float x = detail::float_of(from[i]) * inverse;
-        const std::int32_t level = scale == scale ? detail::rounded_at_random(std::fabs(x), draw, 127) : 0;
-        to[sizeof scale + i] = static_cast<std::byte>(x < 0 ? -level : level);
+    detail::widely([&] {
+      coding here = at;
+      detail::each_block<block>(values, out, 8, [&](const T* from, std::byte* to, auto count) {
+        const float scale = step(from, count);
+        detail::put(to, scale);
+        if (scale == scale) detail::round_at_random(from, 1 / scale, 127, seed, here, to + sizeof scale, count);
+        else std::memset(to + sizeof scale, 0, count);
+        here.first += count;
       });
-      here.first += count;
     });
   }
   template <element T>
@@ -107,18 +126,14 @@ struct terngrad {
   }
   template <element T>
   void encode(std::span<const T> values, std::byte* out, const coding& at) const noexcept {
-    coding here = at;
-    detail::each_block<block>(values, out, 2, [&](const T* from, std::byte* to, auto count) {
-      const float scale = detail::scale_of(detail::largest_magnitude(from, count), 1);
-      const float inverse = detail::inverse(scale);
-      detail::put(to, scale);
-      std::memset(to + sizeof scale, 0, (count + 3) / 4);
-      detail::each_draw(seed, here, count, [&](std::size_t i, float draw) {
-        const float x = detail::float_of(from[i]) * inverse;
-        if (!(draw < std::fabs(x))) return;
-        to[sizeof scale + i / 4] |= static_cast<std::byte>((x < 0 ? 2u : 1u) << (2 * (i % 4)));
+    detail::widely([&] {
+      coding here = at;
+      detail::each_block<block>(values, out, 2, [&](const T* from, std::byte* to, auto count) {
+        const float scale = detail::scale_of(detail::largest_magnitude(from, count), 1);
+        detail::put(to, scale);
+        write(from, detail::inverse(scale), here, to + sizeof scale, count);
+        here.first += count;
       });
-      here.first += count;
     });
   }
   template <element T>
@@ -129,6 +144,21 @@ struct terngrad {
       for (std::size_t i = 0; i < count; ++i)
         to[i] = detail::value_of<T>(all[std::to_integer<std::size_t>(from[sizeof scale + i / 4]) >> (2 * (i % 4)) & 3]);
     });
+  }
+
+private:
+  /// 1 and 2 stand for s and -s.
+  template <class T, class Count>
+  void write(const T* __restrict from, float inverse, const coding& at, std::byte* __restrict to, Count n) const noexcept {
+    float draws[block];
+    std::uint8_t codes[block] = {};
+    detail::draw_each(seed, at, n, draws);
+    for (std::size_t i = 0; i < n; ++i) {
+      const float x = detail::float_of(from[i]) * inverse;
+      codes[i] = std::uint8_t((draws[i] < detail::size_of(x)) << (x < 0));
+    }
+    for (std::size_t i = 0; i < (n + 3) / 4; ++i)
+      to[i] = static_cast<std::byte>(codes[4 * i] | codes[4 * i + 1] << 2 | codes[4 * i + 2] << 4 | codes[4 * i + 3] << 6);
   }
 };
 

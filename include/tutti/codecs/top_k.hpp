@@ -28,6 +28,20 @@ constexpr std::size_t share_of(double fraction, std::size_t n) noexcept {
   return k == 0 && n > 0 ? 1 : k;
 }
 
+/// Rising indices of 32 bits, one behind the other, below n.
+struct listed_places {
+  const std::byte* in = nullptr;
+  std::size_t n = 0, least = 0;
+
+  std::size_t next() {
+    std::uint32_t index;
+    std::memcpy(&index, std::exchange(in, in + sizeof index), sizeof index);
+    if (index < least || index >= n) detail::refuse_message("the indices of top_k do not rise within the values");
+    least = std::size_t{index} + 1;
+    return index;
+  }
+};
+
 inline constexpr const char* refused_fraction =
     "the fraction of a sparse codec is not in (0, 1] - give what part of the values is sent, .01 say";
 
@@ -88,18 +102,14 @@ struct basic_top_k {
   }
   template <element T>
   void decode(const std::byte* in, std::span<T> out) const {
-    const std::size_t n = out.size(), k = kept(n);
-    if (is_dense<T>(n)) return Values{}.template decode<T>(in, out);
-    std::fill(out.begin(), out.end(), T{});
-    detail::chosen_reader<T, Values> chosen{in + k * sizeof(std::uint32_t), k};
-    std::size_t next = 0;
-    for (std::size_t j = 0; j < k; ++j) {
-      std::uint32_t index;
-      std::memcpy(&index, in + j * sizeof index, sizeof index);
-      if (index < next || index >= n) detail::refuse_message("the indices of top_k do not rise within the values");
-      out[index] = chosen.next();
-      next = std::size_t{index} + 1;
-    }
+    reader<T>(in, out.size()).read(0, out);
+  }
+  /// Decodes n values piece by piece.
+  template <element T>
+  auto reader(const std::byte* in, std::size_t n) const {
+    using type = detail::sparse_reader<T, Values, detail::listed_places>;
+    const std::size_t k = kept(n);
+    return is_dense<T>(n) ? type{in} : type{{in, n}, in + k * sizeof(std::uint32_t), k};
   }
 
   basic_top_k results(int ranks) const { return {fraction, contributions * ranks}; }

@@ -117,16 +117,31 @@ void lower_block(const R& r, const A* __restrict accumulators, T* __restrict val
     values[i] = detail::lower<T>(r, accumulators[i], total, first + i);
 }
 
+/// What reads the messages of a codec piece by piece; nothing where it does not.
+template <class C, class T>
+struct reader_of {
+  using type = std::byte;
+};
+template <class C, class T>
+  requires reads_in_order<C, T>
+struct reader_of<C, T> {
+  using type = decltype(std::declval<const C&>().template reader<T>(nullptr, 0));
+};
+
 /// The contributions to n elements, decoded: block by block where the codec allows it, else all of each. A is what
-/// they are lifted to.
+/// they are lifted to. Blocks of one contribution are asked for in their order.
 template <element T, class A, class C>
 class decoded_contributions {
   static constexpr bool cut = codec_block<C> > 0 && block_of<T, A> % (std::max)(codec_block<C>, std::size_t{1}) == 0;
+  static constexpr bool reads = !cut && reads_in_order<C, T> && block_of<T, A> % 256 == 0;
 
 public:
   decoded_contributions(const C& codec, std::span<const std::byte* const> wires, std::size_t n)
       : codec_{codec}, wires_{wires}, n_{n} {
-    if constexpr (!cut) {
+    if constexpr (reads) {
+      readers_.reserve(wires.size());
+      for (const std::byte* wire : wires) readers_.push_back(codec.template reader<T>(wire, n));
+    } else if constexpr (!cut) {
       whole_.resize(wires.size() * n);
       for (std::size_t k = 0; k < wires.size(); ++k)
         codec.template decode<T>(wires[k], std::span<T>{whole_}.subspan(k * n, n));
@@ -136,7 +151,10 @@ public:
 
   /// Values [begin, begin + length) of contribution k: where they are, or decoded into `room`.
   const T* block(std::size_t k, std::size_t begin, std::size_t length, T* room) {
-    if constexpr (!cut) {
+    if constexpr (reads) {
+      readers_[k].read(begin, std::span<T>{room, length});
+      return room;
+    } else if constexpr (!cut) {
       return whole_.data() + k * n_ + begin;
     } else if constexpr (C::kind == codec_kind::exact) {
       return reinterpret_cast<const T*>(wires_[k]) + begin;
@@ -155,6 +173,7 @@ private:
   std::span<const std::byte* const> wires_;
   std::size_t n_;
   std::vector<T> whole_;
+  std::vector<typename reader_of<C, T>::type> readers_;
 };
 
 /// Whether a reducer has a way of its own to fold contributions that have all met.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace tutti {
@@ -20,6 +21,33 @@ constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> count
   }
   return counter;
 }
+
+namespace detail {
+
+/// The blocks of `Lanes` counters one behind the other, of which `counter` is the first: word w of block l is words[w][l].
+/// counter[0] does not overflow among them.
+template <std::size_t Lanes>
+constexpr void philox_blocks(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key,
+                             std::uint32_t (&words)[4][Lanes]) noexcept {
+  for (std::size_t l = 0; l < Lanes; ++l) {
+    words[0][l] = counter[0] + std::uint32_t(l);
+    for (std::size_t w = 1; w < 4; ++w) words[w][l] = counter[w];
+  }
+  for (int r = 0; r < 10; ++r) {
+    for (std::size_t l = 0; l < Lanes; ++l) {
+      const std::uint64_t a = std::uint64_t{0xD2511F53} * words[0][l];
+      const std::uint64_t b = std::uint64_t{0xCD9E8D57} * words[2][l];
+      words[0][l] = std::uint32_t(b >> 32) ^ words[1][l] ^ key[0];
+      words[1][l] = std::uint32_t(b);
+      words[2][l] = std::uint32_t(a >> 32) ^ words[3][l] ^ key[1];
+      words[3][l] = std::uint32_t(a);
+    }
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
+  }
+}
+
+} // namespace detail
 
 /// A stream of draws named by (seed, round, client): the same numbers on every rank that names it so.
 /// Satisfies UniformRandomBitGenerator; the members below give the same values with every standard

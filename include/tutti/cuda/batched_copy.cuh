@@ -1,6 +1,7 @@
 // Many copies within a device in one launch, by CUB.
 #pragma once
 
+#include <tutti/cuda/copy_table.hpp>
 #include <tutti/cuda/cub_version.cuh>
 #include <tutti/cuda/launch.cuh>
 
@@ -10,14 +11,6 @@
 #include <cstdint>
 
 namespace tutti::cuda::detail {
-
-/// Copies in device memory: sizes[k] bytes from from[k] to to[k], all apart from each other.
-struct copy_table {
-  const void* const* from;
-  void* const* to;
-  const std::size_t* sizes;
-  std::size_t count;
-};
 
 /// Bytes of workspace for so many copies.
 template <class Built> std::size_t workspace_for_copies(const stream& on, std::size_t count) {

@@ -3,6 +3,7 @@
 
 #include <tutti/codecs/cast.hpp>
 #include <tutti/codecs/error_feedback.hpp>
+#include <tutti/cuda/collect.cuh>
 #include <tutti/cuda/contributions.hpp>
 #include <tutti/cuda/launch.cuh>
 #include <tutti/cuda/norm_verdict.hpp>
@@ -29,6 +30,8 @@ namespace detail {
 template <class C> inline constexpr bool codes_in_kernels = kernels::block_code<C>;
 template <class C> inline constexpr bool is_cast = false;
 template <class W> inline constexpr bool is_cast<cast<W>> = true;
+template <class C> inline constexpr std::size_t alignment_of_messages = 4;
+template <class W> inline constexpr std::size_t alignment_of_messages<cast<W>> = sizeof(W) < 4 ? 2 : 4;
 template <class C> constexpr void explain_codec() {
   static_assert(runs_on_device<C>,
                 "tutti::cuda::encode: this codec runs on the host alone - use int8_block, fp8_block, "
@@ -64,19 +67,32 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
   kernels::decode_and_reduce<Code, Block>(block, reducer, from.wires, from.count, out, n, total);
 }
 
-inline void require_message(const char* call, const device_span<const std::byte>& wire, std::size_t bytes) {
+template <class Built, class R, class T, class W>
+TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
+    decode_cast_kernel(R reducer,
+                       const __grid_constant__ kernels::rounded_messages<T, W, tuning::static_contributions> of,
+                       double total) {
+  device_block<tuning::lanes> block;
+  kernels::decode_and_reduce(block, reducer, of, total);
+}
+
+/// A message of that length, that begins where the numbers in it may.
+inline void require_message(const char* call, const device_span<const std::byte>& wire, std::size_t bytes,
+                            std::size_t alignment = 4) {
   const auto refuse = [&](std::string why) {
     throw error{{.code = error_code::invalid_argument, .call = call, .detail = std::move(why)}};
   };
   if (wire.size() != bytes)
     refuse("a message has " + std::to_string(wire.size()) + " bytes, and codec.bytes<T>(n) is " +
            std::to_string(bytes));
-  if (reinterpret_cast<std::uintptr_t>(wire.data()) % 4 != 0)
-    refuse("a message begins between two multiples of four bytes - begin it on one");
+  if (reinterpret_cast<std::uintptr_t>(wire.data()) % alignment != 0)
+    refuse("a message begins between two multiples of " + std::string{alignment == 4 ? "four" : "two"} +
+           " bytes - begin it on one");
 }
 
 inline messages checked_messages(const stream& on, const char* call,
-                                 std::span<const device_span<const std::byte>> wires, std::size_t bytes) {
+                                 std::span<const device_span<const std::byte>> wires, std::size_t bytes,
+                                 std::size_t alignment = 4) {
   if (wires.empty() || wires.size() > tuning::static_contributions)
     throw error{{.code = error_code::invalid_argument,
                  .call = call,
@@ -85,7 +101,7 @@ inline messages checked_messages(const stream& on, const char* call,
   messages from{{}, int(wires.size())};
   for (std::size_t k = 0; k < wires.size(); ++k) {
     detail::require_one_device(on, call, wires[k]);
-    detail::require_message(call, wires[k], bytes);
+    detail::require_message(call, wires[k], bytes, alignment);
     from.wires[k] = wires[k].data();
   }
   return from;
@@ -94,6 +110,25 @@ inline messages checked_messages(const stream& on, const char* call,
 /// A warp takes a block of values.
 template <std::size_t Block> unsigned warps_for(std::size_t n) {
   return detail::blocks_for((n / Block + (n % Block != 0)) * 32);
+}
+
+/// The message of a cast, whose values are aligned, of values as they are.
+template <class Built, class T, class W>
+void cast_values(const stream& on, const cast<W>&, device_span<const T> values, device_span<std::byte> wire) {
+  const device_span<W> to{reinterpret_cast<W*>(wire.data()), values.size(), on.device()};
+  cuda::collect<T, W, T, Built>(on, values, to, false, T(1), T(1));
+}
+template <class Built, class R, class T, class W>
+void decode_casts(const stream& on, const cast<W>&, const R& reducer, const messages& from, device_span<T> out) {
+  constexpr std::size_t length = kernels::length_of_rounded<T, W>;
+  kernels::rounded_messages<T, W, tuning::static_contributions> of{
+      {}, from.count, out.data(), out.size(), kernels::head_of(out.size(), length, out.data())};
+  for (int k = 0; k < from.count; ++k) {
+    of.in[k] = reinterpret_cast<const W*>(from.wires[k]);
+    if (kernels::head_of(of.n, length, out.data(), of.in[k]) != of.head) of.head = of.n;
+  }
+  detail::launch(on, "cuda::decode_and_reduce", detail::packet_blocks(of.n, of.head, length),
+                 &decode_cast_kernel<Built, R, T, W>, reducer, of, double(from.count));
 }
 
 template <class Built, class C, class T> void encode_blocks(const stream& on, const kernels::encoding<T>& what) {
@@ -132,7 +167,7 @@ void encode(const stream& on, const error_feedback<C>& codec, const remembered_o
   if (const char* wrong = codec.objection())
     throw error{{.code = error_code::invalid_argument, .call = call, .detail = wrong}};
   detail::require_one_device(on, call, values, wire, memory.before, memory.after, verdict);
-  detail::require_message(call, wire, codec.inner.template bytes<T>(values.size()));
+  detail::require_message(call, wire, codec.inner.template bytes<T>(values.size()), detail::alignment_of_messages<C>);
   detail::require_length(call, values, memory.before);
   detail::require_length(call, values, memory.after);
   detail::require_apart(call, memory.after, memory.before);
@@ -167,23 +202,28 @@ void encode(const stream& on, const error_feedback<C>& codec, const remembered_o
 
 /// out[i] = the fold of what up to 16 messages of out.size() values stand for, in order, lowered once: decoded and
 /// reduced in one pass, with the bits of the host. The reducer has no weights. Cost: one read of every message, one
-/// write. Errors: invalid_argument, transport.
+/// write. The codec is one of blocks, or a cast. Errors: invalid_argument, transport.
 template <class C, class R, class T, class Built = detail::built_for>
 void decode_and_reduce(const stream& on, const C& codec, const R& reducer,
                        std::span<const device_span<const std::byte>> wires, device_span<T> out) {
-  detail::explain_codec<C>();
+  if constexpr (!detail::is_cast<C>) detail::explain_codec<C>();
   detail::explain_reducer<R, T>();
-  if constexpr (detail::codes_in_kernels<C> && detail::reduces_in_kernels<R, T>) {
+  if constexpr ((detail::is_cast<C> || detail::codes_in_kernels<C>) && detail::reduces_in_kernels<R, T>) {
     static_assert(!is_weighted<R>,
                   "tutti::cuda::decode_and_reduce: this reducer has weights - use tutti::sum or tutti::mean");
     const char* const call = "cuda::decode_and_reduce";
     detail::require_one_device(on, call, out);
-    const detail::messages from = detail::checked_messages(on, call, wires, codec.template bytes<T>(out.size()));
+    const detail::messages from = detail::checked_messages(on, call, wires, codec.template bytes<T>(out.size()),
+                                                           detail::alignment_of_messages<C>);
     for (const auto& wire : wires) detail::require_no_overlap(call, out, wire);
-    using code = typename detail::kernels::code_of<C>::type;
-    detail::launch(on, call, detail::warps_for<C::block>(out.size()),
-                   &detail::decode_kernel<Built, code, C::block, R, T>, reducer, from, out.data(), out.size(),
-                   double(wires.size()));
+    if constexpr (detail::is_cast<C>) {
+      detail::decode_casts<Built>(on, codec, reducer, from, out);
+    } else {
+      using code = typename detail::kernels::code_of<C>::type;
+      detail::launch(on, call, detail::warps_for<C::block>(out.size()),
+                     &detail::decode_kernel<Built, code, C::block, R, T>, reducer, from, out.data(), out.size(),
+                     double(wires.size()));
+    }
   }
 }
 

@@ -22,7 +22,8 @@ template <class R, class T> constexpr void explain_reducer() {
                 "tutti::cuda::reduce: this is no reducer of these elements - see tutti/reducers/reducer.hpp");
   static_assert(!reducer_of<R, T> || folding_reducer<R, T>,
                 "tutti::cuda::reduce: this reducer needs every contribution at once, and this kernel folds them - use "
-                "tutti::cuda::median or tutti::cuda::trimmed_mean, or a folding reducer");
+                "tutti::cuda::median or tutti::cuda::trimmed_mean, or tutti::cuda::gather with a gather() that takes a "
+                "tutti::column");
   static_assert(
       !folding_reducer<R, T> || runs_on_device<R>,
       "tutti::cuda::reduce: this reducer runs on the host alone - mark its functions TUTTI_HD, call nothing in "

@@ -180,9 +180,9 @@ public:
   /// A carrier that works where this memory is: ranks reach each other's, or messages name it; null where there is none
   /// for these parts. Collective.
   template <bool Owners, class Parts>
-  std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces) {
+  std::unique_ptr<carrier<T>> carry(const Parts& parts, std::span<const place> pieces, std::size_t exempt_from) {
     if (auto by = detail::carried_by_peers<T, Owners, built_for>(*this, on_, parts, pieces)) return by;
-    return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces);
+    return detail::carried_on_device<T, Owners, built_for>(*this, on_, parts, pieces, exempt_from);
   }
 
 private:

@@ -12,7 +12,11 @@
 namespace tutti::cuda {
 
 /// Which tensors stand in which bucket, worked out once: their addresses lie in device memory, so that a step that is
-/// captured and run again finds them. The stream outlives it; what is on other streams waits for it and is waited for.
+/// captured and run again finds them. For loops of your own, as cuda::all_reduce takes one span. A trainer does not
+/// pack: it collects (cuda/collect.cuh) gradients whose addresses may be others in every step, and scales, adds and
+/// rounds them on the way, which after copies would be a second read and write of the bucket; and what is made in
+/// trainer.reduced() is not copied at all. The stream outlives it; what is on other streams waits for it and is waited
+/// for.
 template <class T, class Built = detail::built_for>
 requires std::is_trivially_copyable_v<T>
 class packing {

@@ -99,7 +99,7 @@ public:
 private:
   struct piece {
     piece(peer_reducing& of, place part, std::size_t begin, std::size_t first)
-        : where{part}, at{begin, begin + part.size()}, math{of.travels_, of.with_.reducer, work},
+        : where{part}, at{begin, begin + part.size()}, math{of.travels_, of.with_.reducer, work, coder},
           reducing{of.values_, at, first, math, {.reduces = true, .hands_out = !Owners}}, reduces{of.later(reducing)} {
       work.total = double(of.with_.comm.size());
       if constexpr (Owners)
@@ -109,6 +109,7 @@ private:
 
     place where, at; ///< in the model, and in the buffer
     tutti::detail::task work{"step"};
+    exact_coder<T> coder;
     math_type math;
     plan_type reducing;
     std::optional<plan_type> handing;

@@ -26,9 +26,11 @@ TUTTI_KERNEL void __launch_bounds__(tuning::lanes, tuning::elementwise_blocks)
 /// Of 1 to 16 messages of sign_block and of one length: out has the signs that most of them have, an even vote being
 /// positive, whatever their scales; and of each block the mean of their scales (Bernstein, Wang, Azizzadenesheli,
 /// Anandkumar, "signSGD", ICML 2018). It is a message of sign_block again, and where all scales are equal its signs are
-/// those that `direct` and `star` send behind a sum or a mean. `out` may be one of the messages. From run to run.
-/// Returns when the work is enqueued; allocates nothing. Cost: one read of each message, one write; 32 signs are
-/// counted at a time. Errors: invalid_argument, transport.
+/// those that `direct` and `star` send behind a sum or a mean. For loops of your own: where scales differ, as they do
+/// between ranks, a mean of signs counts each as much as its scale, so that a strategy with sign_block, which has the
+/// bits of the host's mean, decodes and reduces in one pass instead (cuda/coding.cuh). `out` may be one of the
+/// messages. From run to run. Returns when the work is enqueued; allocates nothing. Cost: one read of each message, one
+/// write; 32 signs are counted at a time. Errors: invalid_argument, transport.
 template <std::size_t Block, class Built = detail::built_for>
 void majority_vote(const stream& on, const basic_sign_block<Block>&,
                    std::span<const device_span<const std::byte>> wires, device_span<std::byte> out) {

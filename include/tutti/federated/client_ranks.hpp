@@ -30,9 +30,9 @@ template <class Comm>
 class client_ranks {
 public:
   /// Messages are at most so long; clients count from 0, to less than `population` where that is not 0.
-  client_ranks(Comm& comm, const options& how, std::size_t most_bytes, int population)
+  client_ranks(Comm& comm, const options& how, std::size_t most_bytes, int population, long_messages at_once)
       : population_{population}, owed_(std::size_t(comm.size())), entered_(owed_.size()), told_over_(owed_.size()),
-        mail_{comm, how, most_bytes} {}
+        mail_{comm, how, most_bytes, at_once} {}
 
   /// From now on to all of them.
   void listen() {
@@ -76,6 +76,7 @@ public:
 
   void owe(const asked_client& one) { owed_[std::size_t(rank_of(one.client))].push_back(one); }
   void send(int rank, std::vector<std::byte> message) { mail_.send(rank, std::move(message)); }
+  void share(int rank, shared_message message) { mail_.share(rank, std::move(message)); }
   /// use(one) of each that is owed.
   template <class Use>
   void each_owed(Use&& use) {

@@ -17,6 +17,17 @@
 
 namespace tutti::detail {
 
+/// use(d), where d(i) is a client's i-th difference: received minus trained, or `received` itself, which then holds
+/// differences, where nothing is given as `trained`.
+template <class T, class Use>
+void with_differences(std::span<const T> received, std::span<const T> trained, Use&& use) {
+  const T *from = received.data(), *to = trained.data();
+  if (trained.empty())
+    use([from](std::size_t i) { return from[i]; });
+  else
+    use([from, to](std::size_t i) { return static_cast<T>(from[i] - to[i]); });
+}
+
 /// By what a difference of any tensors, all of them together, is multiplied so that its length is at most `clip`; 1
 /// where that is 0.
 template <class T>
@@ -31,11 +42,15 @@ template <class T>
 bool is_contribution(std::span<const T> received, std::span<const T> trained, double clip) {
   constexpr std::size_t block = 256;
   T differences[block];
-  for (std::size_t begin = 0; begin < received.size(); begin += block) {
-    const std::size_t n = (std::min)(block, received.size() - begin);
-    for (std::size_t i = 0; i < n; ++i) differences[i] = received[begin + i] - trained[begin + i];
-    if (!detail::all_finite(std::span<const T>{differences, n})) return false;
-  }
+  bool finite = true;
+  detail::with_differences(received, trained, [&](auto difference) {
+    for (std::size_t begin = 0; finite && begin < received.size(); begin += block) {
+      const std::size_t n = (std::min)(block, received.size() - begin);
+      for (std::size_t i = 0; i < n; ++i) differences[i] = difference(begin + i);
+      finite = detail::all_finite(std::span<const T>{differences, n});
+    }
+  });
+  if (!finite) return false;
   return !(clip > 0) || sizeof(T) < sizeof(double) ||
          is_finite(detail::squared_distance(received.data(), trained.data(), received.size()));
 }
@@ -66,7 +81,9 @@ public:
     const exact_mode held;
     const rounding rounded;
     const T w = static_cast<T>(weight * factor * detail::clip_factor(received, trained, clip_));
-    for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += rounded(w * (received[i] - trained[i]));
+    detail::with_differences(received, trained, [&](auto difference) {
+      for (std::size_t i = 0; i < total_.size(); ++i) total_[i] += rounded(w * difference(i));
+    });
     return true;
   }
   /// Makes a mean of the sum; the last thing in a round.

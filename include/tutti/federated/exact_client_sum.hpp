@@ -83,18 +83,20 @@ public:
     weight = std::ldexp(weight, -exponent_);
     const double kept = detail::clip_factor(received, trained, clip_);
     weight_.add(weight);
-    if (fixed()) {
-      point_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * factor * kept, integers(), n_);
-    } else {
+    detail::with_differences(received, trained, [&](auto difference) {
+      if (fixed()) {
+        point_.add(difference, weight * factor * kept, integers(), n_);
+        return;
+      }
       const auto w = static_cast<T>(weight * factor);
       constexpr std::size_t block = 256;
       T differences[block];
       for (std::size_t begin = 0; begin < n_; begin += block) {
         const std::size_t n = (std::min)(block, n_ - begin);
-        for (std::size_t i = 0; i < n; ++i) differences[i] = w * (received[begin + i] - trained[begin + i]);
+        for (std::size_t i = 0; i < n; ++i) differences[i] = w * difference(begin + i);
         binned<T>::add(bins() + begin, differences, n);
       }
-    }
+    });
     return true;
   }
 

@@ -51,7 +51,9 @@ public:
       return false;
     }
     const auto kept = static_cast<T>(factor * detail::clip_factor(received, trained, clip_));
-    for (std::size_t i = 0; i < n_; ++i) row[i] = (received[i] - trained[i]) * kept;
+    detail::with_differences(received, trained, [&](auto difference) {
+      for (std::size_t i = 0; i < n_; ++i) row[i] = difference(i) * kept;
+    });
     return true;
   }
 

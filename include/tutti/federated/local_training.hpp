@@ -86,6 +86,7 @@ public:
 
   /// Of this client in this round: its rates may be set between two steps.
   Optimizer& optimizer() noexcept { return optimizer_; }
+  const Optimizer& optimizer() const noexcept { return optimizer_; }
   /// That this client has made in this round.
   std::int64_t steps() const noexcept { return steps_; }
   /// One step of the optimizer: gradients are tensors as long as the parameters, one without values has none,

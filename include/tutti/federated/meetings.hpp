@@ -5,7 +5,8 @@
 //                               anything, in the order of the roll, or as many as will come, who are then put on it
 //   add(client, received, trained, factor) -> bool      of own, in their order, who has trained: `factor` multiplies
 //                               the difference beside the weight, which may be less than in begin. False where the
-//                               difference is no number: then nothing of it is added
+//                               difference is no number: then nothing of it is added. Where nothing is given as
+//                               trained, `received` holds the differences themselves
 //   meet(ranks, roll, report, bad) -> weight      collective, calls roll.tell(): what total() counts for beside those
 //                               of other ranks; where the round is left out, report.skipped says why. `bad` is what to
 //                               do about a mean that overflows

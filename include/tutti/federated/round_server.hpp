@@ -30,6 +30,7 @@
 #include <tutti/federated/round_messages.hpp>
 #include <tutti/federated/round_report.hpp>
 #include <tutti/federated/rounds_plan.hpp>
+#include <tutti/federated/server_corrections.hpp>
 #include <tutti/federated/server_meeting.hpp>
 #include <tutti/reducers/reducer.hpp>
 #include <tutti/reducers/reproducible_sum.hpp>
@@ -49,6 +50,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -59,10 +61,13 @@ namespace tutti {
 /// Rank 0 of a communicator. `Sync` is federated_by of any outer optimizer, drawing by fraction; `By` is a reducer that
 /// is rank_count_invariant or compares clients, or a privacy_plan. A synchronous round of the same clients has the same
 /// bits whatever the number of ranks, the order of arrival and the transport, those of strategy::rounds with the same
-/// reducer; with a buffer or a deadline it depends on who is ready. Memory: of a float model 9 times, 5 times where
-/// differences are clipped, of a rule that compares clients 3 times and the cohort twice; beside it the outer
-/// optimizer's, and what is on its way to each rank. Cost of a round: the model to each rank that is asked, a model of
-/// each client that answers.
+/// reducer; with a buffer or a deadline it depends on who is ready. Memory: of a float model 7 times, 3 times where
+/// differences are clipped, of a rule that compares clients twice and the cohort twice; beside it the outer
+/// optimizer's. One of these is the model on its way to all who are asked, and then the answer that is coming in: where
+/// a round waits for all of them, answers are taken one after the other; where it does not, with a buffer, a deadline
+/// or over-selection, there is memory for an answer of each rank and for each model that somebody has not yet taken.
+/// Cost of a round: the model to each rank that is asked, a model of each client that answers. With SCAFFOLD, whose c
+/// is here and whose variates stay at the clients, twice as much on the way, and 7 models of memory more.
 template <class T, class Comm, class Sync, class By = reproducible_weighted_mean>
 class round_server : detail::serving_sentences<Sync, By> {
   using facts = detail::serving_checks<Sync, By>;
@@ -76,16 +81,19 @@ public:
   round_server(Comm& comm, Parameters&& parameters, Sync policy, By by, serving_options how = {},
                const options& with = {})
       : comm_{comm}, sync_{std::move(policy)}, by_{std::move(by)}, how_{how},
-        parameters_{detail::as_tensors(parameters)}, model_(detail::values_in<T>(parameters_)),
-        difference_(model_.size()), zeros_(model_.size()),
-        meeting_{detail::meeting_at_server<T>(by_, model_.size(), detail::clip_of(sync_), how.population)},
+        parameters_{detail::as_tensors(parameters)}, n_{detail::values_in<T>(parameters_)},
+        meeting_{detail::meeting_at_server<T>(by_, n_, detail::clip_of(sync_), how.population)},
+        corrections_{detail::keeping_of(sync_), parameters_, how.population},
         roll_{detail::attendance_of(sync_)},
-        people_{comm, with, detail::most_of_a_message<T>(model_.size()), how.population} {
+        people_{comm, with, detail::most_of_a_message<T>(n_), how.population,
+                detail::waits_for_all(sync_, how_) ? detail::long_messages::one_at_a_time
+                                                   : detail::long_messages::side_by_side} {
     if (const std::string wrong = detail::wrong_serving(comm.rank(), sync_, by_, how_); !wrong.empty())
       throw error{{.code = error_code::invalid_argument, .call = "round_server", .rank = comm.rank(), .detail = wrong}};
     people_.listen();
     const flat_model<T> flat{parameters_};
     for (std::size_t k = 0; k < parameters_.size(); ++k) outer_.emplace_back(memory_, sync_.outer, flat.place_of(k));
+    corrections_.tell(sync_.outer, sync_.cohort(how.population));
   }
   template <class Parameters>
   round_server(Comm& comm, Parameters&& parameters, Sync policy, serving_options how = {}, const options& with = {})
@@ -105,7 +113,7 @@ public:
     metrics_.clear();
     roll_.begin(std::uint32_t(made_));
     waiting_ = came_ = 0;
-    read();
+    sent_.reset(); // the parameters may have been written since
     if (how_.buffer > 0) begin_buffer(); // who is ready is heard from here on
     wait([&] { return people_.count() >= how_.clients; });
     if (how_.buffer > 0)
@@ -115,6 +123,7 @@ public:
     report.joined = people_.joined();
     report.departed = people_.departed();
     at_home();
+    corrections_.meet(alone_, roll_, report, non_finite::skip);
     (void)meeting_.meet(alone_, roll_, report, non_finite::skip);
     roll_.write(report);
     if (report.skipped.empty()) step(report);
@@ -157,10 +166,6 @@ private:
 
   // --- what is kept -----------------------------------------------------------------------------
 
-  void read() {
-    auto to = model_.begin();
-    for (const tensor<T>& p : parameters_) to = std::copy(p.values.begin(), p.values.end(), to);
-  }
   detail::compared_numbers numbers() const {
     detail::compared_numbers all;
     all.add(sync_);
@@ -181,6 +186,7 @@ private:
       to.values("", parameters_[k].values, outer_[k].where(), held_by::everyone);
     for (auto& by : outer_) by.state(to, "outer.", held_by::everyone);
     if constexpr (is_kept) meeting_.state(to);
+    corrections_.state(to);
   }
 
   // --- what comes in ----------------------------------------------------------------------------
@@ -207,16 +213,16 @@ private:
   }
   /// The answer to what was asked, added up; or why it is not.
   detail::fate taken(const asked& one, std::span<const std::byte> message) {
-    const auto told = detail::decode_update<T>(message, model_.size());
+    const auto told = detail::decode_update<T>(message, n_);
     if (!told || told->told.client != one.client || told->told.round != one.round) return absence::malformed;
     const double holds = people_.examples(one.client), used = told->told.said.examples.value_or(holds);
     if (!(used >= 0 && used <= holds)) return absence::malformed;
     if (told->told.said.examples && used == 0) return absence::no_examples;
-    if (told->values.empty() && !model_.empty()) return absence::silent;
-    detail::copy_values<T>(told->values, difference_);
+    if (told->values.empty() && n_ > 0) return absence::silent;
     const double weight = how_.buffer > 0 ? 1 : weight_of(used);
-    if (!meeting_.add({one.client, weight, one.place}, difference_, zeros_, how_.buffer > 0 ? stale(one) : 1))
-      return absence::not_finite;
+    const detail::weighed_client who{one.client, weight, one.place};
+    if (!meeting_.add(who, told->differences(), {}, how_.buffer > 0 ? stale(one) : 1)) return absence::not_finite;
+    corrections_.keep(who, told->changes(), one.round);
     metrics_.add(told->told.said.metrics, used);
     return {};
   }
@@ -236,9 +242,7 @@ private:
   /// What call_clients asks of a population: everyone is there, and takes no time that is known beforehand.
   struct no_facts {};
 
-  void at_home() {
-    roll_.place_at(1, [](int) { return 0; });
-  }
+  void at_home() { roll_.place_at(1, [](int) { return 0; }); }
   /// Who is drawn, of all that there are or may be; who is not there, or at a rank that still owes an answer to an
   /// earlier round, is not asked.
   std::vector<int> drawn() {
@@ -285,6 +289,7 @@ private:
       work[people_.rank_of(one.client)].clients.push_back(one.client);
     }
     meeting_.begin(alone_, roll_, own_);
+    corrections_.begin(alone_, roll_, own_);
     for (auto& [rank, one] : work) send(rank, std::move(one), roll_.round());
     const auto patience = std::chrono::duration<double>(stands.deadline);
     const deadline latest = stands.deadline > 0 && stands.deadline < 1e8
@@ -320,12 +325,26 @@ private:
   }
   void send(int rank, detail::round_work work, std::uint32_t round) {
     work.round = round;
+    work.model = steps_;
     work.seed = how_.seed;
     work.epochs = sync_.epochs;
     work.proximal = detail::proximal_of(sync_);
+    work.keeps = corrections_.how();
+    if (corrections_.any())
+      for (const int client : work.clients) work.counted.push_back(corrections_.counted_in(client));
     std::vector<std::byte> message;
-    detail::encode_work<T>(message, work, model_);
+    detail::encode_work(message, work);
+    people_.share(rank, model_message());
     people_.send(rank, std::move(message));
+  }
+  /// The same for all who begin with this model.
+  detail::shared_message model_message() {
+    if (auto there = sent_.lock()) return there;
+    std::vector<std::byte> message;
+    detail::encode_model<T>(message, steps_, parameters_, corrections_.common());
+    const auto made = std::make_shared<const std::vector<std::byte>>(std::move(message));
+    sent_ = made;
+    return made;
   }
   void step(round_report& report) {
     const std::span<const T> gradient = std::as_const(meeting_).total();
@@ -334,12 +353,15 @@ private:
       return;
     }
     ++steps_;
+    sent_.reset();
+    corrections_.tell(sync_.outer, report.counted);
     std::size_t begin = 0;
     for (std::size_t k = 0; k < parameters_.size(); ++k) {
       const std::span<T> values = parameters_[k].values;
       outer_[k](outer_[k].where(), {steps_, values, gradient.subspan(begin, values.size()), T(1), {}});
       begin += values.size();
     }
+    corrections_.tell(sync_.outer, sync_.cohort(how_.population)); // what is compared and saved
   }
 
   Comm& comm_;
@@ -347,12 +369,14 @@ private:
   By by_;
   serving_options how_;
   std::vector<tensor<T>> parameters_;
-  std::vector<T> model_, difference_, zeros_;
+  std::size_t n_; ///< values of the model
+  std::weak_ptr<const std::vector<std::byte>> sent_; ///< while somebody has not got it
   self own_rank_;
   control_on<self> alone_{own_rank_, {}};
   detail::host_verbs<T> memory_;
   std::vector<detail::updater<T>> outer_; ///< of each tensor
   meeting meeting_;
+  detail::server_corrections<T> corrections_;
   detail::cohort_roll roll_;
   detail::metric_means metrics_;
   std::vector<detail::weighed_client> own_; ///< of the round

@@ -4,7 +4,7 @@
 #include <tutti/core/element.hpp>
 #include <tutti/core/tensor.hpp>
 #include <tutti/federated/calling.hpp>
-#include <tutti/federated/corrections.hpp>
+#include <tutti/federated/kept_by_clients.hpp>
 #include <tutti/optimizers/optimizer.hpp>
 #include <tutti/sync/attendance.hpp>
 #include <tutti/sync/correcting.hpp>
@@ -62,6 +62,12 @@ bool normalizes(const Sync& sync) {
     return bool(sync.normalized);
   else
     return false;
+}
+
+/// What clients of a policy keep from round to round.
+template <class Sync>
+keeping keeping_of(const Sync& sync) {
+  return {keeps_of<Sync>, detail::begins_with_gradient(sync), detail::proximal_of(sync)};
 }
 
 /// What stands for a privacy plan where none is given.

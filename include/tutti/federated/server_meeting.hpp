@@ -4,7 +4,6 @@
 #include <tutti/core/element.hpp>
 #include <tutti/core/part.hpp>
 #include <tutti/federated/calling.hpp>
-#include <tutti/federated/corrections.hpp>
 #include <tutti/federated/meetings.hpp>
 #include <tutti/federated/rounds_plan.hpp>
 #include <tutti/reducers/reducer.hpp>
@@ -76,15 +75,30 @@ auto meeting_at_server(const By& by, std::size_t n, double clip, int clients) {
   }
 }
 
+/// Whether a round is over when all who were asked have answered, and not before.
+template <class Sync>
+bool waits_for_all(const Sync& sync, const serving_options& how) {
+  const attendance stands = detail::attendance_of(sync);
+  return how.buffer == 0 && stands.deadline == 0 && stands.over_select == 1;
+}
+
 /// What is wrong with the numbers of a server on that rank; empty when nothing is.
 template <class Sync, class By>
 std::string wrong_serving(int rank, const Sync& sync, const By& by, const serving_options& how) {
   using facts = serving_checks<Sync, By>;
   if (rank != 0) return "the server of rounds is rank 0 - make a round_client on the others";
   if (std::string wrong = detail::wrong_policy(sync); !wrong.empty()) return wrong;
-  if (detail::normalizes(sync) || detail::fairness_of(sync) > 0 || keeps_of<Sync> != client_keeps::nothing)
-    return "a round_server averages differences as they come - leave normalized, q and corrections out, or run rounds "
-           "over a population";
+  if (detail::normalizes(sync) || detail::fairness_of(sync) > 0)
+    return "a round_server averages differences as they come - leave normalized and q out, or run rounds over a "
+           "population";
+  if (keeps_of<Sync> == client_keeps::duals && detail::proximal_of(sync) == 0)
+    return "fed_dyn has no alpha - give it as proximal";
+  if (keeps_of<Sync> != client_keeps::nothing && how.buffer > 0)
+    return "what clients keep is of rounds of a cohort, and a buffer takes whoever is ready - leave one of them out";
+  if (keeps_of<Sync> != client_keeps::nothing && how.population <= 0)
+    return "corrections of clients count who took part among all that there are - give serving_options::population";
+  if (keeps_of<Sync> == client_keeps::variates && facts::is_private)
+    return "SCAFFOLD's variates leave clients beside what a privacy plan hides - leave one of them out";
   if (how.buffer < 0) return "the buffer of a round_server is negative - give how many answers make a step";
   if (how.buffer > 0 && facts::is_private)
     return "a buffer takes whoever is ready, and a privacy plan accounts for who is drawn - leave one of them out";

@@ -174,8 +174,8 @@ template <class Sync, class T, class Parts, class Verbs>
 std::unique_ptr<carrier<T>> carrier_in(Verbs& in, const Parts& parts, const Sync& sync, const flat_model<T>& model,
                                        std::span<const place> pieces) {
   if constexpr (carrier_of<Sync> == carried_by::schedule)
-    if constexpr (requires { in.template carry<has_owners<Sync>>(parts, pieces); })
-      if (auto by = in.template carry<has_owners<Sync>>(parts, pieces)) return by;
+    if constexpr (requires { in.template carry<has_owners<Sync>>(parts, pieces, model.held_back_from()); })
+      if (auto by = in.template carry<has_owners<Sync>>(parts, pieces, model.held_back_from())) return by;
   return std::make_unique<rooms<T>>(in, detail::carrier_for<T>(parts, sync, model, pieces), pieces);
 }
 

@@ -73,8 +73,7 @@ auto corrections_for(const Parts& parts, const Plan& given) {
       using adds = std::conditional_t<std::is_same_v<A, std::int64_t>, sum, reproducible_sum>;
       tutti::reduce(comm, values, 0, adds{}, how);
     };
-    return corrections<T, decltype(reduce)>{keeps_of<sync>, detail::begins_with_gradient(given.sync),
-                                            detail::proximal_of(given.sync), given.parameters,
+    return corrections<T, decltype(reduce)>{detail::keeping_of(given.sync), given.parameters,
                                             int(given.clients.clients()), parts.comm.rank(), parts.comm.size(), reduce};
   }
 }

@@ -66,8 +66,13 @@ public:
     if (!is_finite(length)) return false;
     const double kept = one.weight * (length > length_ ? length_ / length : 1);
     more_below_ += length > length_ ? -1 : 1;
-    fixed_point::of_unit(unit_).add([&](std::size_t i) { return double(received[i]) - double(trained[i]); }, kept,
-                                    sums_.data(), sums_.size());
+    const auto add_all = [&](auto difference) {
+      fixed_point::of_unit(unit_).add(difference, kept, sums_.data(), sums_.size());
+    };
+    if (trained.empty())
+      add_all([&](std::size_t i) { return double(received[i]); });
+    else
+      add_all([&](std::size_t i) { return double(received[i]) - double(trained[i]); });
     return true;
   }
 

@@ -86,7 +86,9 @@ public:
     const double weight = std::ldexp(one.weight, -exponent_);
     const double kept = tutti::detail::clip_factor(received, trained, clip_);
     plain_.assign(n_ + 1, 0);
-    values_.add([&](std::size_t i) { return received[i] - trained[i]; }, weight * factor * kept, plain_.data(), n_);
+    tutti::detail::with_differences(received, trained, [&](auto difference) {
+      values_.add(difference, weight * factor * kept, plain_.data(), n_);
+    });
     weights_.add([](std::size_t) { return 1.0; }, weight, plain_.data() + n_, 1);
     words_.resize(n_ + 1);
     for (std::size_t i = 0; i <= n_; ++i) words_[i] = Ring::of(plain_[i]);

@@ -1,19 +1,13 @@
 // In place of the header that needs CUB: the copies are work of a stream of the mock.
 #pragma once
 
+#include <tutti/cuda/copy_table.hpp>
 #include <tutti/cuda/launch.cuh>
 
 #include <cstddef>
 #include <cstring>
 
 namespace tutti::cuda::detail {
-
-struct copy_table {
-  const void* const* from;
-  void* const* to;
-  const std::size_t* sizes;
-  std::size_t count;
-};
 
 template <class Built> std::size_t workspace_for_copies(const stream&, std::size_t count) { return 256 + 8 * count; }
 
