@@ -36,8 +36,8 @@ template <class Plan>
 inline constexpr bool ordered_by_events<Plan> = Plan::orders_by_events;
 
 /// Runs a device_plan: the host waits for what the stream was given before a round, which is this rank's work alone,
-/// then messages name the device's memory, and what follows them is enqueued. Reductions are kernels: what an MPI does with
-/// device memory beyond moving it is not relied on (open-mpi/ompi#12620). When it is complete the last kernels are
+/// then messages name the device's memory, and what follows them is enqueued. Reductions are kernels: what an MPI does
+/// with device memory beyond moving it is not relied on (open-mpi/ompi#12620). When it is complete the last kernels are
 /// enqueued, and nothing else is on its way.
 template <class Comm, class Plan> class device_execution final : public operation {
 public:

@@ -41,8 +41,8 @@ private:
   event over_;
 };
 
-/// What goes out and comes in has a stream of its own beside the trainer's, so that it is copied while that computes: it
-/// leaves behind all that the trainer's was given before, and that waits for what comes in.
+/// What goes out and comes in has a stream of its own beside the trainer's, so that it is copied while that computes:
+/// it leaves behind all that the trainer's was given before, and that waits for what comes in.
 template <class T> class device_verbs final : public tutti::detail::elementwise_verbs<T, device_verbs<T>> {
 public:
   /// Refuses kernels that were built to compute otherwise than the host.

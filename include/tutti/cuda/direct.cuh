@@ -125,8 +125,8 @@ void direct_all_reduce(Comm& comm, const stream& on, const R& reducer, device_sp
 /// The same among ranks that reach each other's device memory (peer_buffer): threads with a device each, or processes
 /// of one machine, on one device or several. The reduction is one kernel over all ranks' memory. Collective; returns
 /// when the work is enqueued on all ranks. Cost: 2 (p - 1) / p reads of the data from others, one write, and three
-/// all_gathers of a word on the host. Errors: unsupported where ranks do not reach each other, saying why, and while the
-/// stream is captured; those of cuda::reduce.
+/// all_gathers of a word on the host. Errors: unsupported where ranks do not reach each other, saying why, and while
+/// the stream is captured; those of cuda::reduce.
 template <class R, class T, class Built = detail::built_for>
 void direct_all_reduce(const R& reducer, peer_buffer<T>& data) {
   const char* const call = "cuda::direct_all_reduce";
