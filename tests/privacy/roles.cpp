@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(what_a_server_has_spent_is_spent_after_a_resume) {
 BOOST_AUTO_TEST_CASE(what_a_server_cannot_account_for_is_refused) {
   const privacy_plan plan{tutti::poisson_sampling{.5}, tutti::expected_clients{}, tutti::fixed_clip{1},
                           trial::known(tutti::gaussian_noise{1}), tutti::renyi_accountant{}, 1e-5};
-  const auto refused = [&](const tutti::federated& policy, const tutti::serving_options& how, const char* why) {
+  const auto refused = [&](const auto& policy, const tutti::serving_options& how, const char* why) {
     tutti::self world;
     std::vector<double> x(1);
     std::string said;
@@ -106,10 +106,12 @@ BOOST_AUTO_TEST_CASE(what_a_server_cannot_account_for_is_refused) {
     }
     BOOST_CHECK_MESSAGE(said.find(why) != std::string::npos, said);
   };
-  refused({}, {}, "or none where a privacy plan draws from it");
-  refused({}, {.buffer = 3, .population = 9}, "a buffer takes whoever is ready, and a privacy plan accounts for who");
-  refused({.clip = 1}, {.population = 9}, "the clip of the sync policy is given beside a privacy plan");
-  refused({.attendance = {.least = 2}}, {.population = 9}, "leave over_select and least of attendance out");
+  using tutti::federated, tutti::scaffold;
+  refused(federated{}, {}, "or none where a privacy plan draws from it");
+  refused(federated{}, {.buffer = 3, .population = 9}, "a buffer takes whoever is ready, and a privacy plan accounts for who");
+  refused(federated{.clip = 1}, {.population = 9}, "the clip of the sync policy is given beside a privacy plan");
+  refused(federated{.attendance = {.least = 2}}, {.population = 9}, "leave over_select and least of attendance out");
+  refused(scaffold{}, {.population = 9}, "SCAFFOLD's variates leave clients beside what a privacy plan hides");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
