@@ -127,7 +127,8 @@ private:
   std::size_t left_ = 0, place_ = no_place;
 };
 
-[[noreturn]] inline void refuse_message(const char* why) {
+/// Not a part of the loops that are compiled for wider vectors (core/widely.hpp).
+[[noreturn, gnu::noinline]] inline void refuse_message(const char* why) {
   throw error{{.code = error_code::bad_data, .detail = std::string{"a message of a codec is corrupted: "} + why}};
 }
 
