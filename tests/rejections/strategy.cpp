@@ -570,7 +570,7 @@ void binds(tutti::self& comm, std::vector<float>& values, std::vector<tutti::hal
   auto trainer = corrected.bind(values, tutti::adamw{});
 #elif defined REJECT_bind_muon_too
   tutti::strategy corrected{comm, tutti::direct{}, tutti::dgc{tutti::top_k{}}};
-  auto trainer = corrected.bind(values, tutti::muon{.momentum = 0});
+  auto trainer = corrected.bind(values, tutti::muon<tutti::adamw>{.momentum = 0});
 #elif defined REJECT_bind_summed_momentum
   tutti::strategy sums{comm, tutti::sum{}};
   auto trainer = sums.bind(values, tutti::one_bit_adam{});
