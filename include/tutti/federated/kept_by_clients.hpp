@@ -62,7 +62,7 @@ void visit_clients(archive& to, std::map<int, Kept>& of) {
   for (auto at = of.begin(); std::int64_t(all.size()) < n;) {
     std::int64_t client = at == of.end() ? 0 : (at++)->first;
     to.number("client " + std::to_string(all.size()) + " of them", client);
-    require(client > (all.empty() ? -1 : all.back()) && client <= std::numeric_limits<int>::max());
+    require(client > (all.empty() ? -1 : all.back()) && client <= (std::numeric_limits<int>::max)());
     all.push_back(int(client));
   }
   std::erase_if(of, [&](const auto& one) { return !std::ranges::binary_search(all, one.first); });
@@ -72,7 +72,7 @@ void visit_clients(archive& to, std::map<int, Kept>& of) {
 inline void visit_round(archive& to, const std::string& name, std::uint32_t& round) {
   auto wide = std::int64_t(round);
   to.number(name, wide);
-  if (wide < 0 || wide > std::numeric_limits<std::uint32_t>::max())
+  if (wide < 0 || wide > (std::numeric_limits<std::uint32_t>::max)())
     throw error{{.code = error_code::bad_data, .call = "load", .detail = "a round that cannot be"}};
   round = std::uint32_t(wide);
 }
